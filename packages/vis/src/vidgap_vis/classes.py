@@ -1,0 +1,42 @@
+"""The classes of a data set: our index, its own category id, its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ClassInfo:
+    """One class.
+
+    Attributes:
+        index: the label, 0..K-1.
+        category_id: the id that the data set's own files use.
+        name: what people call it.
+    """
+
+    index: int
+    category_id: int
+    name: str
+
+
+ClassList = tuple[ClassInfo, ...]
+"""All classes of a data set; entry i has index i."""
+
+
+def from_categories(categories: Iterable[tuple[int, str]]) -> ClassList:
+    """Number (category id, name) pairs in the order of their ids.
+
+    Raises:
+        ValueError: an id stands twice.
+    """
+    ordered = sorted(categories, key=lambda category: category[0])
+    for before, after in zip(ordered, ordered[1:], strict=False):
+        if before[0] == after[0]:
+            raise ValueError(
+                f"category ids must differ, got {after[0]} for {before[1]!r} and {after[1]!r}"
+            )
+    return tuple(
+        ClassInfo(index, category_id, name) for index, (category_id, name) in enumerate(ordered)
+    )

@@ -1,0 +1,100 @@
+"""Each distribution is built into a wheel and works alone, as its README says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NEEDS = {
+    "augment": (),
+    "temporal": (),
+    "segmenter": (),
+    "vis": ("augment", "temporal", "segmenter"),
+}
+
+pytestmark = pytest.mark.install
+
+
+def run(*command: str | Path, cwd: Path | None = None) -> str:
+    """Run a command; its output is the failure's message."""
+    done = subprocess.run(
+        [str(part) for part in command], cwd=cwd, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{command} failed:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Build all four wheels with the build tools of this environment."""
+    folder = tmp_path_factory.mktemp("wheels")
+    for name in NEEDS:
+        run(
+            sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
+            "--wheel-dir", folder, ROOT / "packages" / name,
+        )  # fmt: skip
+    return {name: next(folder.glob(f"vidgap_{name}-*.whl")) for name in NEEDS}
+
+
+def layered_environment(folder: Path, wheels: list[Path]) -> Path:
+    """Make an environment that sees this one's libraries, with only `wheels` of ours in it.
+
+    A plain path in a `.pth` file adds the folder without reading the `.pth` files inside it, so
+    editable installs of the packages under test stay invisible.
+    """
+    venv.create(folder, with_pip=False)
+    python = folder / "bin" / "python"
+    scheme = {"base": str(folder), "platbase": str(folder)}
+    site = Path(sysconfig.get_path("purelib", "posix_prefix", vars=scheme))
+    (site / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    run(
+        python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--ignore-installed",
+        "--prefix", folder, *wheels,
+    )  # fmt: skip
+    return python
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_wheel_installs_alone_and_its_readme_example_runs(
+    name: str, wheels: dict[str, Path], tmp_path: Path
+) -> None:
+    python = layered_environment(tmp_path / "env", [wheels[n] for n in (*NEEDS[name], name)])
+    where = run(python, "-c", f"import vidgap_{name} as m; print(m.__file__)", cwd=tmp_path)
+    assert str(tmp_path / "env") in where
+    for other in set(NEEDS) - {name, *NEEDS[name]}:
+        found = run(
+            python, "-c",
+            f"import importlib.util as u; print(u.find_spec('vidgap_{other}'))", cwd=tmp_path,
+        )  # fmt: skip
+        assert found.strip() == "None", f"vidgap_{other} is visible beside vidgap_{name}: {found}"
+    readme = (ROOT / "packages" / name / "README.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    assert examples, f"packages/{name}/README.md has no Python example"
+    script = tmp_path / "example.py"
+    script.write_text("\n".join(examples), encoding="utf-8")
+    run(python, script, cwd=tmp_path)
+
+
+def test_wheel_holds_its_type_marker_and_nothing_else_of_ours(wheels: dict[str, Path]) -> None:
+    import zipfile
+
+    for name, wheel in wheels.items():
+        names = zipfile.ZipFile(wheel).namelist()
+        assert f"vidgap_{name}/py.typed" in names
+        assert all(entry.startswith((f"vidgap_{name}/", f"vidgap_{name}-")) for entry in names), (
+            names
+        )
+
+
+def test_command_line_of_the_installed_wheels_answers(
+    wheels: dict[str, Path], tmp_path: Path
+) -> None:
+    python = layered_environment(tmp_path / "env", list(wheels.values()))
+    assert "predict" in run(python.parent / "vidgap", "--help", cwd=tmp_path)

@@ -1,0 +1,69 @@
+"""What a generated data set shall hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """Counts, sizes and difficulty of a generated data set; the same options give the same bytes.
+
+    Attributes:
+        seed: everything is drawn from it; 0 or more.
+        size: (H, W) of images and frames, pixels; 32 or more each.
+        num_train_images, num_valid_images: stills.
+        num_train_clips, num_valid_clips: clips, each of `num_frames` frames.
+        num_instances: fewest and most instances of a scene.
+        radius_range: least and largest radius of an instance (that of the disc of equal area), as
+            a share of the height; crowded scenes keep to the lower part.
+        max_speed: the farthest that an instance's centre moves from frame to frame, as a share of
+            the height; the speed of a clip is 0.8 to 1 times this. From about half a radius on, two
+            that pass each other can take each other's place from one frame to the next, which is
+            what misleads association by overlap.
+        lookalike_share: share of the scenes of two or more instances that hold look-alikes.
+        pass_share: share of meetings in which the two pass and change sides; in the others they
+            touch and turn back.
+        background_contrast: strength of the background's texture, 0 to 1.
+        min_area: an instance with fewer visible pixels in a frame counts as absent there.
+    """
+
+    seed: int = 0
+    size: tuple[int, int] = (96, 128)
+    num_train_images: int = 2000
+    num_valid_images: int = 200
+    num_train_clips: int = 100
+    num_valid_clips: int = 24
+    num_frames: int = 20
+    num_instances: tuple[int, int] = (2, 5)
+    radius_range: tuple[float, float] = (0.15, 0.27)
+    max_speed: float = 0.15
+    lookalike_share: float = 0.75
+    pass_share: float = 0.8
+    background_contrast: float = 0.5
+    min_area: int = 12
+
+    def __post_init__(self) -> None:
+        counts = ("num_train_images", "num_valid_images", "num_train_clips", "num_valid_clips")
+        for name in ("seed", *counts):
+            _check(name, getattr(self, name) >= 0, "0 or more", getattr(self, name))
+        for name in ("num_frames", "min_area"):
+            _check(name, getattr(self, name) >= 1, "1 or more", getattr(self, name))
+        for name in ("lookalike_share", "pass_share", "background_contrast"):
+            _check(name, 0 <= getattr(self, name) <= 1, "in [0, 1]", getattr(self, name))
+        _check("size", min(self.size) >= 32, "(H, W) of 32 or more each", self.size)
+        fewest, most = self.num_instances
+        _check("num_instances", 1 <= fewest <= most, "1 <= fewest <= most", self.num_instances)
+        least, largest = self.radius_range
+        _check(
+            "radius_range",
+            0.02 <= least <= largest <= 0.5,
+            "0.02 <= least <= largest <= 0.5",
+            self.radius_range,
+        )
+        _check("max_speed", 0 < self.max_speed <= 1, "in (0, 1]", self.max_speed)
+
+
+def _check(name: str, holds: bool, wanted: str, got: object) -> None:
+    if not holds:
+        raise ValueError(f"{name} must be {wanted}, got {got}")

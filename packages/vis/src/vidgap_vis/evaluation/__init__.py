@@ -1,0 +1,45 @@
+"""Metrics: track AP of YouTube-VIS, image AP of COCO, bootstrap intervals, tables.
+
+>>> evaluate_files("results.json", "gt.json")["AP50"]  # doctest: +SKIP
+0.532
+
+In steps, to get at classes, videos and intervals::
+
+    truth = read_youtube_vis("gt.json")
+    matches = match_results(truth, read_results("results.json", truth))
+    metrics = track_metrics(matches)        # .overall, .per_class, .per_video
+    interval = bootstrap_interval(matches, "AP50")   # .low, .high
+    print(format_table({"ours": metrics.overall}))
+"""
+
+from vidgap_vis.evaluation.average_precision import AREA_RANGES, METRICS, MatchTable
+from vidgap_vis.evaluation.bootstrap import Interval, bootstrap_interval
+from vidgap_vis.evaluation.coco import IMAGE_METRICS, ImageMask, evaluate_images
+from vidgap_vis.evaluation.table import format_percent, format_table
+from vidgap_vis.evaluation.youtube_vis import (
+    Track,
+    TrackMetrics,
+    evaluate_files,
+    match_results,
+    match_tracks,
+    track_metrics,
+)
+
+__all__ = [
+    "AREA_RANGES",
+    "IMAGE_METRICS",
+    "METRICS",
+    "ImageMask",
+    "Interval",
+    "MatchTable",
+    "Track",
+    "TrackMetrics",
+    "bootstrap_interval",
+    "evaluate_files",
+    "evaluate_images",
+    "format_percent",
+    "format_table",
+    "match_results",
+    "match_tracks",
+    "track_metrics",
+]

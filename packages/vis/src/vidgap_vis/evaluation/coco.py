@@ -1,0 +1,159 @@
+"""COCO average precision of instance masks on images, counted by pycocotools' COCOeval."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from vidgap_vis.data.coco import ImageInstance, ImageSet
+from vidgap_vis.data.masks import Polygons, Rle
+from vidgap_vis.errors import InputError
+
+IMAGE_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100")
+"""The first nine of COCOeval; small, medium and large are split at 32² and 96² pixels."""
+
+
+@dataclass(frozen=True)
+class ImageMask:
+    """One instance of an image, true or predicted.
+
+    Attributes:
+        image_id: the image it is in.
+        label: its class.
+        mask: its pixels.
+        score: how sure a prediction is; any finite number, more is surer.
+        is_crowd: a truth that stands for many instances; a prediction inside it is ignored.
+        area: in pixels, to tell small from large; None means the pixels of the mask.
+    """
+
+    image_id: int
+    label: int
+    mask: Rle
+    score: float = 1.0
+    is_crowd: bool = False
+    area: float | None = None
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.score):
+            raise ValueError(f"score must be finite, got {self.score} in image {self.image_id}")
+
+
+def evaluate_images(truth: ImageSet, predictions: Iterable[ImageMask]) -> dict[str, float | None]:
+    """Compute COCO AP of predictions for the images of a data set, crowds forgiven.
+
+    Returns:
+        Each of `IMAGE_METRICS` in 0..1, None where there is no truth.
+
+    Raises:
+        InputError: a mask of the truth is malformed.
+        ValueError: a prediction is in no image of `truth`, or its mask has another size.
+    """
+    truths = [
+        _true_mask(truth, image.id, instance, is_crowd)
+        for image in truth.images
+        for instances, is_crowd in ((image.instances, False), (image.crowds, True))
+        for instance in instances
+    ]
+    return image_metrics(truths, predictions, {image.id: image.size for image in truth.images})
+
+
+def image_metrics(
+    truths: Iterable[ImageMask],
+    predictions: Iterable[ImageMask],
+    image_sizes: Mapping[int, tuple[int, int]],
+) -> dict[str, float | None]:
+    """Compute COCO AP over images; prints nothing.
+
+    Args:
+        truths: true instances; `score` is not read.
+        predictions: predicted instances; those of a label without any truth are not counted.
+        image_sizes: (H, W) of every image by id, with and without instances.
+
+    Returns:
+        Each of `IMAGE_METRICS` in 0..1, None where there is no truth.
+
+    Raises:
+        ValueError: an instance is in no image of `image_sizes`, or its mask has another size.
+    """
+    true_instances = _checked(truths, image_sizes)
+    labels = sorted({instance.label for instance in true_instances})
+    if not labels:
+        return dict.fromkeys(IMAGE_METRICS)
+    with redirect_stdout(io.StringIO()):
+        truth = _as_coco(true_instances, image_sizes, labels)
+        found = _as_coco(_checked(predictions, image_sizes), image_sizes, labels)
+        evaluator = COCOeval(truth, found, iouType="segm")
+        evaluator.evaluate()
+        evaluator.accumulate()
+        evaluator.summarize()
+    values = evaluator.stats[: len(IMAGE_METRICS)].tolist()
+    return {
+        name: None if value < 0 else value
+        for name, value in zip(IMAGE_METRICS, values, strict=True)
+    }
+
+
+def _true_mask(
+    truth: ImageSet, image_id: int, instance: ImageInstance, is_crowd: bool
+) -> ImageMask:
+    mask = instance.segmentation
+    try:
+        rle = mask.to_rle() if isinstance(mask, Polygons) else mask.checked()
+    except ValueError as error:
+        raise InputError(truth.path, f"annotation {instance.id}", str(error)) from None
+    return ImageMask(image_id, instance.label, rle, is_crowd=is_crowd, area=instance.area)
+
+
+def _checked(
+    instances: Iterable[ImageMask], image_sizes: Mapping[int, tuple[int, int]]
+) -> list[ImageMask]:
+    """Return the instances as a list; pycocotools would take any size and image in silence."""
+    checked = list(instances)
+    for instance in checked:
+        if instance.image_id not in image_sizes:
+            raise ValueError(
+                f"instance of label {instance.label}: there is no image {instance.image_id}"
+            )
+        wanted, got = image_sizes[instance.image_id], instance.mask.size
+        if got != wanted:
+            raise ValueError(f"image {instance.image_id}: masks must be {wanted}, got {got}")
+    return checked
+
+
+def _as_coco(
+    instances: Sequence[ImageMask],
+    image_sizes: Mapping[int, tuple[int, int]],
+    labels: Sequence[int],
+) -> COCO:
+    """Build pycocotools' index; ids count from 1, for it reads 0 as "not matched"."""
+    coco = COCO()
+    coco.dataset = {
+        "images": [
+            {"id": image_id, "height": height, "width": width}
+            for image_id, (height, width) in image_sizes.items()
+        ],
+        "categories": [{"id": label} for label in labels],
+        "annotations": [_annotation(i, instance) for i, instance in enumerate(instances, start=1)],
+    }
+    coco.createIndex()
+    return coco
+
+
+def _annotation(annotation_id: int, instance: ImageMask) -> dict[str, Any]:
+    area = instance.area
+    return {
+        "id": annotation_id,
+        "image_id": instance.image_id,
+        "category_id": instance.label,
+        "segmentation": instance.mask.to_dict(),
+        "area": instance.mask.area() if area is None else area,
+        "iscrowd": int(instance.is_crowd),
+        "score": instance.score,
+    }

@@ -1,0 +1,48 @@
+"""Metrics as a plain-text table for the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+NOT_AVAILABLE = "n/a"
+
+
+def format_percent(value: float | None) -> str:
+    """Write 0.4532 as "45.3"; None as "n/a"."""
+    return NOT_AVAILABLE if value is None else f"{100 * value:.1f}"
+
+
+def format_table(
+    rows: Mapping[str, Mapping[str, float | None]],
+    columns: Sequence[str] | None = None,
+    *,
+    title: str = "",
+) -> str:
+    """Lay out metrics: a line for each row, in percent with one decimal, "n/a" for None.
+
+    Args:
+        rows: name of the row -> metric -> 0..1 or None.
+        columns: the metrics to show, in this order; None means those of the first row.
+        title: head of the column of names.
+
+    Returns:
+        Lines of equal length joined by line breaks; names to the left, numbers to the right.
+
+    Raises:
+        ValueError: a row lacks a column.
+    """
+    if columns is None:
+        columns = list(next(iter(rows.values()), {}))
+    for name, row in rows.items():
+        missing = [column for column in columns if column not in row]
+        if missing:
+            raise ValueError(f"row {name!r} lacks {', '.join(missing)}; it has {', '.join(row)}")
+    cells = [[title, *columns]]
+    for name, row in rows.items():
+        cells.append([name, *(format_percent(row[column]) for column in columns)])
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    head, *lines = [
+        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
+        for line in cells
+    ]
+    return "\n".join([head, "-" * len(head), *lines])

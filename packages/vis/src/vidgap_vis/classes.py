@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def from_categories(categories: Iterable[tuple[int, str]]) -> ClassList:
         ValueError: an id stands twice.
     """
     ordered = sorted(categories, key=lambda category: category[0])
-    for before, after in zip(ordered, ordered[1:], strict=False):
+    for before, after in pairwise(ordered):
         if before[0] == after[0]:
             raise ValueError(
                 f"category ids must differ, got {after[0]} for {before[1]!r} and {after[1]!r}"

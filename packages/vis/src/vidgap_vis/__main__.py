@@ -1,0 +1,7 @@
+"""`python -m vidgap_vis` is `vidgap`."""
+
+import sys
+
+from vidgap_vis.cli import main
+
+sys.exit(main())

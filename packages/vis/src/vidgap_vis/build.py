@@ -1,0 +1,254 @@
+"""The only place that joins the packages: configurations in, transforms, models and weights out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from vidgap_augment import (
+    ClipCompose,
+    ClipCrop,
+    ClipFixedCrop,
+    ClipFlip,
+    ClipResize,
+    ClipScaleJitter,
+    ClipTransform,
+    PseudoClip,
+    SlowRotation,
+)
+from vidgap_segmenter import Criterion, Mask2Former, load_backbone_weights, parameter_groups
+from vidgap_segmenter.weights import (
+    CLASS_HEAD,
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    load_checked,
+    read_config,
+    read_state_dict,
+)
+from vidgap_temporal import MultiScaleTemporalModule
+from vidgap_vis.atomic import replacing_folder
+from vidgap_vis.classes import ClassInfo, ClassList
+from vidgap_vis.config import (
+    LossConfig,
+    ModelConfig,
+    PseudoClipConfig,
+    TemporalConfig,
+    TrainConfig,
+    VideoClipConfig,
+)
+from vidgap_vis.errors import ConfigError, InputError
+from vidgap_vis.failures import WeightsError
+
+NUM_SCALES = 3
+"""Maps that Mask2Former's pixel encoder hands to the temporal module (strides 8, 16, 32)."""
+
+PROVENANCE_FILE = "provenance.json"
+
+SETTINGS_OF_A_RUN = ("num_classes", "train_backbone", "init")
+"""Settings that a child may well have otherwise than its parent."""
+
+
+def image_clips(clip: PseudoClipConfig) -> ClipCompose:
+    """Return the transform of an image sample for pre-training: large-scale jitter, once a clip."""
+    steps: list[ClipTransform] = [
+        PseudoClip(clip.num_frames, clip.max_rotation_deg),
+        ClipFlip(clip.flip_probability),
+    ]
+    if clip.size is not None:
+        steps += [ClipScaleJitter(clip.size, clip.scale_range), ClipFixedCrop(clip.size)]
+    return ClipCompose(steps)
+
+
+def video_clips(clip: VideoClipConfig) -> ClipCompose:
+    """Return the transform of a clip sample for fine-tuning (CTVIS: crop, resize, flip)."""
+    return ClipCompose([ClipCrop(clip.crop_range, probability=clip.crop_probability), *_fit(clip)])
+
+
+def joint_image_clips(clip: VideoClipConfig) -> ClipCompose:
+    """Return the transform of an image sample beside videos (CTVIS: sliding crop, rotation)."""
+    sliding_crop = ClipCompose(
+        [
+            ClipResize(clip.pseudo_crop_short_edges, clip.pseudo_crop_max_size),
+            ClipCrop(clip.crop_range, sliding=True, probability=1.0),
+        ],
+        probability=clip.crop_probability,
+    )
+    replicate = PseudoClip(clip.num_frames, max_rotation_deg=0.0)
+    return ClipCompose([replicate, sliding_crop, *_fit(clip), SlowRotation(clip.max_rotation_deg)])
+
+
+def _fit(clip: VideoClipConfig) -> list[ClipTransform]:
+    resize = [ClipResize(clip.short_edges, clip.max_size)] if clip.short_edges else []
+    return [*resize, ClipFlip(clip.flip_probability)]
+
+
+def segmenter(model: ModelConfig, temporal: TemporalConfig | None, num_classes: int) -> Mask2Former:
+    """Build a model with random weights, from torch's default generator.
+
+    Raises:
+        ConfigError: a section asks for what its package cannot build.
+    """
+    arguments = {k: v for k, v in asdict(model).items() if k != "backbone_weights"}
+    module = None
+    if temporal is not None:
+        try:
+            module = MultiScaleTemporalModule(
+                channels=model.channels, num_scales=NUM_SCALES, **asdict(temporal)
+            )
+        except ValueError as error:
+            raise ConfigError("", "temporal", str(error)) from error
+    try:
+        return Mask2Former(num_classes=num_classes, temporal=module, **arguments)
+    except ValueError as error:
+        raise ConfigError("", "model", str(error)) from error
+
+
+def load_backbone(model: Mask2Former, source: str) -> None:
+    """Load pretrained weights into a model's backbone.
+
+    Args:
+        model: changed in place.
+        source: a file, or the name of a package that carries them.
+
+    Raises:
+        InputError: it is missing or does not fit.
+    """
+    try:
+        load_backbone_weights(model, source)
+    except (ValueError, ImportError, OSError, SafetensorError) as error:
+        raise InputError("", "model.backbone_weights", _reason(error)) from error
+
+
+def criterion(loss: LossConfig, num_classes: int) -> Criterion:
+    """Build the criterion."""
+    return Criterion(num_classes, **asdict(loss))
+
+
+def optimizer(model: Mask2Former, train: TrainConfig) -> torch.optim.AdamW:
+    """Build AdamW; each group keeps its base learning rate as `initial_lr`."""
+    groups = parameter_groups(model, train.lr, train.weight_decay, train.backbone_multiplier)
+    return torch.optim.AdamW(
+        [{**group, "initial_lr": group["lr"]} for group in groups], lr=train.lr, fused=True
+    )
+
+
+def save(
+    folder: Path, model: Mask2Former, classes: ClassList, provenance: Mapping[str, object]
+) -> None:
+    """Write a weights folder: `config.json`, `model.safetensors`, `provenance.json`.
+
+    Args:
+        folder: replaced as a whole where it exists.
+        model: what is saved.
+        classes: what its labels mean.
+        provenance: what it was made from, as JSON can hold it.
+    """
+    with replacing_folder(folder, overwrite=True) as temporary:
+        model.save_pretrained(temporary, [asdict(info) for info in classes])
+        text = json.dumps(dict(provenance), indent=2)
+        (temporary / PROVENANCE_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def load(folder: str | Path, device: str | torch.device = "cpu") -> tuple[Mask2Former, ClassList]:
+    """Build the model that a weights folder holds, in eval mode, and its classes.
+
+    Raises:
+        InputError: something is missing or damaged (`WeightsError`: does not fit), by file.
+    """
+    folder = Path(folder)
+    config, state, classes = _read_folder(folder)
+    try:
+        temporal = config["temporal"]
+        module = None if temporal is None else MultiScaleTemporalModule(**temporal)
+        model = Mask2Former(**config["segmenter"], temporal=module)
+    except (TypeError, ValueError) as error:
+        raise InputError(folder / CONFIG_FILE, "", _reason(error)) from error
+    _load_checked(model, state, folder)
+    return model.eval().to(device), classes
+
+
+def initialise(model: Mask2Former, classes: ClassList, folder: str | Path) -> str:
+    """Load a parent's weights into a model that is to be fine-tuned.
+
+    The class head keeps its fresh values where the class list differs, and the temporal module its
+    own where the parent has none; anything else must fit.
+
+    Args:
+        model: changed in place.
+        classes: of the new data.
+        folder: the parent's weights folder.
+
+    Returns:
+        What was not taken over, one line a weight, under a headline.
+
+    Raises:
+        InputError: as for `load`.
+    """
+    folder = Path(folder)
+    config, state, before = _read_folder(folder)
+    fresh: list[str] = []
+    if [info.name for info in before] != [info.name for info in classes]:
+        fresh += CLASS_HEAD
+        state = {name: tensor for name, tensor in state.items() if name not in CLASS_HEAD}
+    if not any(name.startswith("temporal.") for name in state):
+        fresh.append("temporal.")
+    missing = _load_checked(model, state, folder, allow_missing=tuple(fresh))
+    lines = [f"{folder}: {len(state)} weights taken over, {len(missing)} start afresh"]
+    for name in missing:
+        why = "the classes differ" if name in CLASS_HEAD else "the parent has no temporal module"
+        lines.append(f"  {name:<60}  {why}")
+    return "\n".join([*lines, *_changed_settings(config, model)])
+
+
+def _changed_settings(parent: Mapping[str, Any], model: Mask2Former) -> list[str]:
+    """Say which settings differ from the parent's: not all of them change a weight's shape."""
+    now = {"model": model.config, "temporal": model.temporal and model.temporal.config}
+    before = {"model": parent["segmenter"], "temporal": parent["temporal"]}
+    return [
+        f"  {section}.{name}: the parent had {before[section][name]!r}, now {value!r}"
+        for section, values in now.items()
+        if values and before[section]
+        for name, value in values.items()
+        if name not in SETTINGS_OF_A_RUN and before[section].get(name) != value
+    ]
+
+
+def _read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], ClassList]:
+    """Read what a weights folder holds."""
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        if not (folder / name).is_file():
+            raise InputError(folder, "", f"not a weights folder ({name} is missing)")
+    try:
+        config = read_config(folder)
+        classes = tuple(ClassInfo(**info) for info in config["classes"])
+    except (TypeError, ValueError) as error:
+        raise InputError(folder / CONFIG_FILE, "", _reason(error)) from error
+    try:
+        return config, read_state_dict(folder / WEIGHTS_FILE), classes
+    except SafetensorError as error:
+        raise InputError(folder / WEIGHTS_FILE, "", f"damaged ({_reason(error)})") from error
+
+
+def _load_checked(
+    model: Mask2Former,
+    state: Mapping[str, Tensor],
+    folder: Path,
+    allow_missing: tuple[str, ...] = (),
+) -> tuple[str, ...]:
+    """Load weights; return the names that were missing as allowed."""
+    try:
+        return load_checked(model, state, allow_missing=allow_missing).missing
+    except ValueError as error:
+        table = str(error).partition("\n")[2]
+        raise WeightsError(folder / WEIGHTS_FILE, table) from error
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,266 @@
+"""The commands: each says its arguments, and calls what does the work.
+
+What is heavy is imported when a command runs, so that `vidgap --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+from jsonargparse import Namespace
+
+from vidgap_vis.arguments import Parser
+from vidgap_vis.config import FinetuneConfig, PretrainConfig
+from vidgap_vis.errors import ConfigError, InputError
+
+
+class Command(ABC):
+    """One command of `vidgap`.
+
+    Attributes:
+        summary: what it does, one line.
+    """
+
+    summary: ClassVar[str]
+
+    @abstractmethod
+    def add_arguments(self, parser: Parser) -> None:
+        """Say what the command takes."""
+
+    @abstractmethod
+    def run(self, parser: Parser, options: Namespace) -> int:
+        """Do it; return the exit code."""
+
+
+class Doctor(Command):
+    """`vidgap doctor`."""
+
+    summary = "versions, devices, and which backend each op uses, why, and whether it is right"
+
+    def add_arguments(self, parser: Parser) -> None:
+        """Take nothing."""
+
+    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002
+        """Print the report; 1 where an op disagrees with its reference."""
+        from vidgap_vis import doctor
+
+        return doctor.run()
+
+
+class Demo(Command):
+    """`vidgap demo`."""
+
+    summary = "the whole job on generated data: pre-train, fine-tune, track, evaluate"
+
+    def add_arguments(self, parser: Parser) -> None:
+        """Take a folder, how much, and a seed."""
+        parser.add_argument("--out", type=Path, default=Path("demo"), help="folder to write")
+        parser.add_argument("--quick", action="store_true", help="fewer steps, to see it run")
+        parser.add_argument("--seed", type=int, default=0, help="of data and training")
+
+    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002
+        """Run the demo."""
+        from vidgap_vis import demo
+
+        return demo.run(out=options.out, quick=options.quick, seed=options.seed)
+
+
+class Pretrain(Command):
+    """`vidgap pretrain`."""
+
+    summary = "pre-train on pseudo-clips made from single images (COCO JSON)"
+
+    def add_arguments(self, parser: Parser) -> None:
+        """Take a configuration and a folder."""
+        parser.add_section(PretrainConfig)
+        add_run_arguments(parser)
+
+    def run(self, parser: Parser, options: Namespace) -> int:
+        """Train; print where the weights are."""
+        config = parser.configuration(options, PretrainConfig)
+        from vidgap_vis.pretrain import pretrain
+        from vidgap_vis.train import say
+
+        out, resume = run_folder(options, "pretrain"), options.resume is not None
+        with parser.locating(options):
+            weights = pretrain(config, out, resume=resume, profile=options.profile)
+        say(str(weights), sys.stdout)
+        return 0
+
+
+class Finetune(Command):
+    """`vidgap finetune`."""
+
+    summary = "fine-tune on videos (YouTube-VIS or OVIS JSON), and on images beside them"
+
+    def add_arguments(self, parser: Parser) -> None:
+        """Take a configuration, the weights to start from and a folder."""
+        parser.add_section(FinetuneConfig)
+        parser.add_argument("--init", type=Path, metavar="WEIGHTS", help="weights to start from")
+        add_run_arguments(parser)
+
+    def run(self, parser: Parser, options: Namespace) -> int:
+        """Train; print where the weights are."""
+        config = parser.configuration(options, FinetuneConfig)
+        if options.init is None and options.resume is None:
+            raise ConfigError("", "--init", "missing, wanted the weights folder to start from")
+        from vidgap_vis.finetune import finetune
+        from vidgap_vis.train import say
+
+        out, resume = run_folder(options, "finetune"), options.resume is not None
+        with parser.locating(options):
+            weights = finetune(config, options.init, out, resume=resume, profile=options.profile)
+        say(str(weights), sys.stdout)
+        return 0
+
+
+class Predict(Command):
+    """`vidgap predict`."""
+
+    summary = "track instances in videos: an overlay to look at, results as JSON"
+
+    def add_arguments(self, parser: Parser) -> None:
+        """Take inputs, weights and what to write."""
+        parser.add_argument(
+            "inputs", nargs="+", metavar="INPUT", help="videos, folders of frames, or one JSON"
+        )
+        parser.add_argument("--model", type=Path, required=True, help="weights folder")
+        parser.add_argument("--out", type=Path, help="overlay video; a folder for several inputs")
+        parser.add_argument("--json", type=Path, help="results file (YouTube-VIS format)")
+        parser.add_argument("--images", type=Path, help="folder of the frames that a JSON names")
+        parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
+        parser.add_argument(
+            "--dtype", default="fp32", choices=["fp32", "bf16"], help="of the model"
+        )
+        parser.add_argument("--classes", help="names of the classes to look for, as cat,dog")
+        parser.add_argument("--score", type=float, default=0.3, help="least score drawn")
+        parser.add_argument("--window", type=int, default=10, help="frames the model sees at once")
+        parser.add_argument("--short_edge", type=int, help="resize frames to this before the model")
+
+    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002
+        """Predict; print what was written and how fast."""
+        from vidgap_vis.predict import PredictOptions, predict
+        from vidgap_vis.segmenter import VideoSegmenter
+
+        check_device(options.device)
+        try:
+            segmenter = VideoSegmenter.from_pretrained(
+                options.model,
+                device=options.device,
+                dtype=options.dtype,
+                short_edge=options.short_edge,
+                keep=options.classes.split(",") if options.classes else None,
+            )
+        except InputError:
+            raise
+        except ValueError as error:  # a class that the model does not have, a size of 0
+            raise ConfigError("", "", str(error)) from error
+        summary = predict(
+            options.inputs,
+            segmenter,
+            out=options.out,
+            json=options.json,
+            images_root=options.images,
+            options=PredictOptions(window=options.window, score=options.score),
+        )
+        written = [*summary.overlays, *([options.json] if options.json else [])]
+        rate = summary.num_frames / max(summary.seconds, 1e-9)
+        print("\n".join(map(str, written)))
+        print(f"{summary.num_frames} frames, {rate:.1f} a second", file=sys.stderr)
+        return 0
+
+
+class Evaluate(Command):
+    """`vidgap evaluate`."""
+
+    summary = "track AP of a results JSON against a YouTube-VIS JSON with truth"
+
+    def add_arguments(self, parser: Parser) -> None:
+        """Take the results and the truth."""
+        parser.add_argument("results", metavar="RESULTS", type=Path, help="results JSON")
+        parser.add_argument("--gt", type=Path, required=True, help="annotations with truth")
+        parser.add_argument("--json", type=Path, help="write the metrics here, 0..1")
+
+    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002
+        """Print the table."""
+        from vidgap_vis.atomic import replacing
+        from vidgap_vis.evaluation import evaluate_files, format_table
+
+        metrics = evaluate_files(options.results, options.gt)
+        if options.json is not None:
+            with replacing(options.json) as temporary:
+                temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        print(format_table({options.results.stem: metrics}))
+        return 0
+
+
+class DataSample(Command):
+    """`vidgap data sample`."""
+
+    summary = "generate a data set with truth: images, and clips of look-alikes that cross"
+
+    def add_arguments(self, parser: Parser) -> None:
+        """Take a folder and what it shall hold."""
+        from vidgap_vis.sample import SampleOptions
+
+        parser.add_section(SampleOptions, file=False)
+        parser.add_argument("--out", type=Path, required=True, help="folder to make")
+
+    def run(self, parser: Parser, options: Namespace) -> int:
+        """Write the data set."""
+        from vidgap_vis.sample import SampleOptions, write_sample
+
+        print(write_sample(options.out, parser.configuration(options, SampleOptions)))
+        return 0
+
+
+COMMANDS: dict[str, type[Command]] = {
+    "doctor": Doctor,
+    "demo": Demo,
+    "pretrain": Pretrain,
+    "finetune": Finetune,
+    "predict": Predict,
+    "evaluate": Evaluate,
+    "data sample": DataSample,
+}
+"""Every command by its name."""
+
+
+def add_run_arguments(parser: Parser) -> None:
+    """Add what pre-training and fine-tuning share."""
+    parser.add_argument("--out", type=Path, help="the run's folder; runs/NAME of the config file")
+    parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in DIR")
+    parser.add_argument("--profile", action="store_true", help="print where a step's time goes")
+
+
+def check_device(name: str) -> None:
+    """Raise ConfigError where there is no device of a name; "auto" is always there."""
+    import torch
+
+    if name == "auto":
+        return
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError("", "--device", f"wanted auto, cpu or cuda, got {name!r}") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            "", "--device", f"{name} is not there, got {torch.cuda.device_count()} GPUs"
+        )
+
+
+def run_folder(options: Namespace, stage: str) -> Path:
+    """Return the folder of a run: `--resume`, `--out`, or runs/ and the configuration's name."""
+    if options.resume is not None:
+        if options.out not in (None, options.resume):
+            message = f"is another folder than --resume {options.resume}; leave it out"
+            raise ConfigError("", f"--out {options.out}", message)
+        return options.resume
+    if options.out is not None:
+        return options.out
+    files: list[Any] = options.config or []
+    return Path("runs") / (Path(str(files[-1])).stem if files else stage)

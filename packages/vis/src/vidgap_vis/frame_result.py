@@ -1,0 +1,162 @@
+"""The tracks of one frame, as the stream hands them out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco_mask
+from torch import Tensor
+
+from vidgap_segmenter.inference import resize_to
+from vidgap_segmenter.structures import ClipOutput
+from vidgap_vis.classes import ClassList
+from vidgap_vis.data.masks import Rle
+from vidgap_vis.tracking import TrackedQuery
+
+_MASKS_AT_ONCE = 8
+"""How many masks are enlarged together: bounds the memory, costs no time."""
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """The tracks that are visible in one frame, smallest id first.
+
+    Attributes:
+        frame_index: 0 for the stream's first frame.
+        size: (H, W) of the frame, and of the masks.
+        track_ids: (N,) int64, 1, 2, ...
+        labels: (N,) int64, the class with the best average over the track's frames so far.
+        scores: (N,) float32, that average times this frame's mask score.
+        rles: the N masks.
+        class_scores: (N, K) float32, the averages themselves.
+        mask_scores: (N,) float32, mean mask probability over each mask's pixels in this frame.
+        classes: the model's classes.
+    """
+
+    frame_index: int
+    size: tuple[int, int]
+    track_ids: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float32]
+    rles: tuple[Rle, ...]
+    class_scores: npt.NDArray[np.float32]
+    mask_scores: npt.NDArray[np.float32]
+    classes: ClassList
+
+    def __post_init__(self) -> None:
+        num = len(self.track_ids)
+        arrays = (self.labels, self.scores, self.class_scores, self.mask_scores)
+        lengths = [*(len(array) for array in arrays), len(self.rles)]
+        if any(length != num for length in lengths):
+            raise ValueError(f"every field must hold {num} tracks, got {lengths}")
+
+    @classmethod
+    def from_tracks(
+        cls,
+        frame_index: int,
+        size: tuple[int, int],
+        tracks: Sequence[TrackedQuery],
+        rles: tuple[Rle, ...],
+        mask_scores: npt.NDArray[np.float32],
+        classes: ClassList,
+    ) -> FrameResult:
+        """Join what the tracker says of a frame with the masks; arguments as the attributes."""
+        class_scores = np.zeros((len(tracks), len(classes)), np.float32)
+        for row, track in zip(class_scores, tracks, strict=True):
+            row[:] = track.class_scores
+        return cls(
+            frame_index=frame_index,
+            size=size,
+            track_ids=np.array([track.track_id for track in tracks], np.int64),
+            labels=class_scores.argmax(axis=1).astype(np.int64),
+            scores=class_scores.max(axis=1) * mask_scores,
+            rles=rles,
+            class_scores=class_scores,
+            mask_scores=mask_scores,
+            classes=classes,
+        )
+
+    def __len__(self) -> int:
+        return len(self.track_ids)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The class name of each track."""
+        return tuple(self.classes[label].name for label in self.labels)
+
+    def masks(self) -> npt.NDArray[np.bool_]:
+        """Decode the masks, (N, H, W) bool."""
+        masks = np.zeros((len(self), *self.size), np.bool_)
+        for mask, rle in zip(masks, self.rles, strict=True):
+            mask[:] = rle.decode()
+        return masks
+
+    def above(self, score: float) -> FrameResult:
+        """Return the tracks whose score is at least this."""
+        keep = np.flatnonzero(self.scores >= score)
+        return replace(
+            self,
+            track_ids=self.track_ids[keep],
+            labels=self.labels[keep],
+            scores=self.scores[keep],
+            rles=tuple(self.rles[index] for index in keep),
+            class_scores=self.class_scores[keep],
+            mask_scores=self.mask_scores[keep],
+        )
+
+    def to_supervision(self) -> Any:
+        """Return the same as `supervision.Detections`, whose annotators draw it.
+
+        Raises:
+            ImportError: supervision is not installed.
+        """
+        try:
+            supervision = import_module("supervision")
+        except ImportError as error:
+            raise ImportError(
+                "to_supervision() needs the package supervision: pip install supervision"
+            ) from error
+        boxes = np.zeros((0, 4), np.float32)
+        if self.rles:
+            boxes = coco_mask.toBbox([rle.to_dict() for rle in self.rles]).astype(
+                np.float32
+            )  # x, y, width, height
+            boxes[:, 2:] += boxes[:, :2]
+        return supervision.Detections(
+            xyxy=boxes,
+            mask=self.masks(),
+            confidence=self.scores,
+            class_id=self.labels,
+            tracker_id=self.track_ids,
+            data={"class_name": np.array(self.names, dtype=str)},
+        )
+
+
+def finish_masks(
+    output: ClipOutput, logits: Tensor, size: tuple[int, int]
+) -> tuple[tuple[Rle, ...], npt.NDArray[np.float32]]:
+    """Bring mask logits to the frame's own size and cut them at 0.
+
+    Args:
+        output: where they come from.
+        logits: (N, h, w), over the padded frame.
+        size: (H, W) wanted.
+
+    Returns:
+        N masks, and their mask scores (N,): mean probability over the pixels of each mask, 0 for an
+        empty one (as in `instance_inference`).
+    """
+    rles: list[Rle] = []
+    scores = [np.zeros(0, np.float32)]
+    for first in range(0, len(logits), _MASKS_AT_ONCE):
+        large = resize_to(output, logits[first : first + _MASKS_AT_ONCE], size)
+        masks = large > 0  # (n, H, W)
+        inside = (large.sigmoid() * masks).sum(dim=(1, 2))
+        scores.append((inside / (masks.sum(dim=(1, 2)) + 1e-6)).float().cpu().numpy())
+        rles += map(Rle.encode, masks.cpu())
+    return tuple(rles), np.concatenate(scores)

@@ -1,0 +1,71 @@
+"""Checkpoints of a run: whole or absent, read without running what they hold.
+
+`OUT/checkpoint/step_000500` appears by one renaming, then its predecessor goes, so that at every
+moment a complete one is there. Accelerate writes weights (safetensors), optimiser and scaler, and
+reads them back with `weights_only`. Data order, augmentation and the points of the loss depend on
+seeds and the step alone, so the step is all else that there is to know.
+"""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+from pathlib import Path
+
+from accelerate import Accelerator
+from safetensors import SafetensorError
+
+from vidgap_vis.errors import InputError
+
+CHECKPOINT_FOLDER = "checkpoint"
+_PREFIX = "step_"
+_PARTIAL = ".partial"
+
+
+def save_checkpoint(accelerator: Accelerator, run: Path, step: int) -> None:
+    """Write the state after `step` steps; all processes call it."""
+    folder = run / CHECKPOINT_FOLDER
+    partial, final = folder / _PARTIAL, folder / f"{_PREFIX}{step:06d}"
+    if accelerator.is_main_process:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+    accelerator.wait_for_everyone()
+    accelerator.save_state(str(partial))
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        if final.exists():
+            shutil.rmtree(final)
+        partial.rename(final)
+        for older in checkpoints(run)[:-1]:
+            shutil.rmtree(older)
+    accelerator.wait_for_everyone()
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """Return the complete checkpoints of a run, oldest first."""
+    return sorted((run / CHECKPOINT_FOLDER).glob(f"{_PREFIX}*"), key=step_of)
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the number of steps done when a checkpoint was written."""
+    return int(checkpoint.name.removeprefix(_PREFIX))
+
+
+def load_checkpoint(accelerator: Accelerator, run: Path) -> int:
+    """Load the last checkpoint into what `accelerator` has prepared; return its steps done.
+
+    Returns:
+        0 where the run was stopped before its first checkpoint.
+
+    Raises:
+        InputError: a file of it is missing or damaged, or holds more than tensors and numbers.
+    """
+    found = checkpoints(run)
+    if not found:
+        return 0
+    try:
+        accelerator.load_state(str(found[-1]))
+    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
+        reason = str(error).split("\n")[0]
+        raise InputError(found[-1], "", f"damaged checkpoint ({reason})") from error
+    return step_of(found[-1])

@@ -1,0 +1,97 @@
+"""What a run shows while it trains: a bar with smoothed losses and ETA, and `metrics.jsonl`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+from tqdm import tqdm
+
+METRICS_FILE = "metrics.jsonl"
+SMOOTHING = 0.95
+"""How much of the bar's numbers stays from step to step."""
+
+
+class MetricsLog:
+    """The bar on stderr, and one JSON line each `every` steps with the means since the last.
+
+    Args:
+        folder: where `metrics.jsonl` is; lines of later steps than `start` are removed, for those
+            steps are run again.
+        name: what stands before the bar.
+        start: steps done before.
+        steps: steps of the whole run.
+        every: steps between lines.
+        quiet: write nothing (processes but the first).
+    """
+
+    def __init__(
+        self, folder: Path, name: str, *, start: int, steps: int, every: int, quiet: bool = False
+    ) -> None:
+        self.path = folder / METRICS_FILE
+        self.steps, self.every, self.quiet = steps, every, quiet
+        self._sums: dict[str, float] = {}
+        self._count = 0
+        self._smooth: dict[str, float] = {}
+        self._since = time.perf_counter()
+        if not quiet:
+            keep_until(self.path, start)
+        interval = 0.2 if sys.stderr.isatty() else 10.0
+        self._bar = tqdm(
+            total=steps,
+            initial=start,
+            desc=name,
+            unit="step",
+            mininterval=interval,
+            disable=quiet,
+            dynamic_ncols=True,
+        )
+
+    def __enter__(self) -> MetricsLog:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+
+    def add(self, step: int, losses: Mapping[str, float], lr: float) -> None:
+        """Take the numbers of a step; `step` counts those done, 1 to `steps`."""
+        if self.quiet:
+            return
+        for name, value in losses.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+            before = self._smooth.get(name, value)
+            self._smooth[name] = SMOOTHING * before + (1 - SMOOTHING) * value
+        self._count += 1
+        self._bar.set_postfix(
+            {name: f"{value:.3g}" for name, value in self._smooth.items()}, refresh=False
+        )
+        self._bar.update()
+        if step % self.every == 0 or step == self.steps:
+            self._write(step, lr)
+
+    def _write(self, step: int, lr: float) -> None:
+        now = time.perf_counter()
+        means = {name: total / self._count for name, total in self._sums.items()}
+        seconds = (now - self._since) / self._count
+        line = {"step": step, **means, "lr": lr, "seconds_per_step": seconds, "time": time.time()}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        self._sums, self._count, self._since = {}, 0, now
+
+
+def keep_until(path: Path, step: int) -> None:
+    """Remove the lines of `metrics.jsonl` that belong to later steps than `step`."""
+    if not path.exists():
+        return
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    kept = [line for line in lines if json.loads(line)["step"] <= step]
+    path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")

@@ -1,0 +1,99 @@
+"""Where a step's time goes: wall-clock shares of its parts, by hooks on the model's own parts."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+PARTS = ("data", "forward", "loss", "backward", "optimiser")
+
+
+class StepProfile:
+    """Seconds spent in each part of a training step.
+
+    Switched off it measures nothing. On a GPU, switched on, it waits for the device at the end of
+    each part, which makes the shares true and the steps slower.
+
+    Args:
+        enabled: whether to measure.
+        device: where the model runs.
+        warmup: first steps that do not count.
+    """
+
+    def __init__(self, enabled: bool, device: torch.device, warmup: int = 2) -> None:
+        self.enabled = enabled
+        self.device = device
+        self.warmup = warmup
+        self.num_steps = 0
+        self.seconds: dict[str, list[float]] = defaultdict(list)
+        self._current: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Count the block's time under `name`; `forward/backbone` is a share of `forward`."""
+        if not self.enabled:
+            yield
+            return
+        start = self._now()
+        yield
+        self._current[name] += self._now() - start
+
+    def watch(self, model: nn.Module, names: Sequence[str]) -> None:
+        """Measure the calls of a model's children within `forward`."""
+        for name in names if self.enabled else ():
+            child = model.get_submodule(name)
+            starts: list[float] = []
+            child.register_forward_pre_hook(
+                lambda _module, _inputs, starts=starts: starts.append(self._now())
+            )
+            child.register_forward_hook(
+                lambda _module, _inputs, _output, name=name, starts=starts: self._add(
+                    f"forward/{name}", self._now() - starts.pop()
+                )
+            )
+
+    def end_step(self) -> None:
+        """Close a step."""
+        if self.enabled and self.num_steps >= self.warmup:
+            for name, seconds in self._current.items():
+                self.seconds[name].append(seconds)
+        self.num_steps += 1
+        self._current.clear()
+
+    def table(self) -> str:
+        """Return median milliseconds and the share of the step of each part, one a line."""
+        if not self.seconds:
+            return f"no profile: the first {self.warmup} steps do not count, and no more were run"
+        medians = {name: _median(values) for name, values in self.seconds.items()}
+        watched = {name: value for name, value in medians.items() if "/" in name}
+        if watched:
+            rest = medians["forward"] - sum(watched.values())
+            watched["forward/everything else"] = max(0.0, rest)
+        total = sum(medians[part] for part in PARTS)
+        lines = [f"{'part of a step':<28}{'ms':>9}{'share':>8}"]
+        for part in PARTS:
+            lines.append(_row(part, medians[part], total))
+            if part == "forward":
+                lines += [_row(f"  {n.split('/')[1]}", v, total) for n, v in watched.items()]
+        return "\n".join([*lines, _row("whole step", total, total)])
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+    def _add(self, name: str, seconds: float) -> None:
+        self._current[name] += seconds
+
+
+def _median(values: Sequence[float]) -> float:
+    return sorted(values)[len(values) // 2]
+
+
+def _row(name: str, seconds: float, total: float) -> str:
+    return f"{name:<28}{1e3 * seconds:>9.1f}{seconds / total:>8.1%}"

@@ -1,0 +1,150 @@
+"""A run's folder: whose it is, what it was made from, and whether a resumed run is the same run.
+
+config.yaml       the configuration, as `-c` takes it
+provenance.json   stage, configuration, hashes of the data files and parent weights, versions
+metrics.jsonl     losses
+checkpoint/       where to go on from
+weights/          the result
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from vidgap_vis.atomic import check_folder_is_free, replacing
+from vidgap_vis.config import RunConfig
+from vidgap_vis.config.reading import to_mapping, write_yaml
+from vidgap_vis.errors import InputError
+
+CONFIG_FILE = "config.yaml"
+PROVENANCE_FILE = "provenance.json"
+WEIGHTS_FOLDER = "weights"
+
+MAY_CHANGE = {
+    "data.root",
+    "data.pseudo.root",
+    "train.num_workers",
+    "train.num_threads",
+    "train.device",
+    "train.checkpoint_every",
+    "train.log_every",
+}
+"""Keys that a resumed run may set anew: they do not change what is computed."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What weights were made from.
+
+    Attributes:
+        stage: `pretrain` or `finetune`.
+        config: the configuration, as plain values.
+        seed: the run's seed.
+        data: SHA-256 of each annotation file, by its key in the configuration.
+        parent: SHA-256 of the weights that were loaded first; None: none were.
+        versions: of Python and of the packages that compute.
+    """
+
+    stage: str
+    config: dict[str, Any]
+    seed: int
+    data: dict[str, str]
+    parent: str | None
+    versions: dict[str, str]
+
+    @classmethod
+    def of(
+        cls, stage: str, config: RunConfig, data: Mapping[str, Path], parent: Path | None
+    ) -> Provenance:
+        """Describe a run; `data` are its annotation files, `parent` its first weights' file."""
+        return cls(
+            stage=stage,
+            config=to_mapping(config),
+            seed=config.train.seed,
+            data={key: sha256(path) for key, path in data.items()},
+            parent=None if parent is None else sha256(parent),
+            versions=versions(),
+        )
+
+
+def open_run(folder: Path, provenance: Provenance, *, resume: bool) -> None:
+    """Make a run's folder, or check that the run in it is this one.
+
+    Raises:
+        InputError: the folder holds something and `resume` is off; or it holds no run, or another.
+    """
+    if resume:
+        check_same_run(folder, provenance)
+        return
+    if (folder / PROVENANCE_FILE).exists():
+        raise InputError(
+            folder, "", f"holds another run; choose another --out, or go on with --resume {folder}"
+        )
+    check_folder_is_free(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_yaml(folder / CONFIG_FILE, provenance.config)
+    with replacing(folder / PROVENANCE_FILE) as temporary:
+        temporary.write_text(json.dumps(asdict(provenance), indent=2) + "\n", encoding="utf-8")
+
+
+def check_same_run(folder: Path, provenance: Provenance) -> None:
+    """Raise InputError unless `folder` holds a run of the same stage, configuration and data."""
+    before, now = read_provenance(folder, provenance.stage), asdict(provenance)
+    old, new = _flat(before["config"]), _flat(now["config"])
+    for key in [*old, *new]:
+        if key not in MAY_CHANGE and old.get(key) != new.get(key):
+            was, now_ = old.get(key), new.get(key)
+            raise InputError(folder, key, f"was {was!r} in the run to resume, now {now_!r}")
+    for key, digest in before["data"].items():
+        if now["data"].get(key) != digest:
+            raise InputError(folder, key, "the file has changed since the run began")
+
+
+def read_provenance(folder: Path, stage: str) -> dict[str, Any]:
+    """Return what the run in a folder said of itself; InputError unless it is one of `stage`."""
+    try:
+        said = json.loads((folder / PROVENANCE_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(folder, "", f"holds no run to resume ({PROVENANCE_FILE})") from error
+    if said["stage"] != stage:
+        raise InputError(folder, "", f"holds a run of {said['stage']}, wanted one of {stage}")
+    return said
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that compute."""
+    names = (
+        *("torch", "torchvision", "timm", "accelerate"),
+        *("vidgap-augment", "vidgap-temporal", "vidgap-segmenter", "vidgap-vis"),
+    )
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def sha256(path: Path) -> str:
+    """Return a file's SHA-256 in hexadecimal; InputError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.sha256()
+            while block := file.read(1 << 20):
+                digest.update(block)
+            return digest.hexdigest()
+    except OSError as error:
+        raise InputError(path, "", f"cannot be read ({error.strerror})") from error
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings by their full keys, as `clip.size`."""
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat

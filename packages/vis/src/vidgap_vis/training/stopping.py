@@ -1,0 +1,43 @@
+"""Ctrl-C and SIGTERM: finish the step and leave a checkpoint; a second one stops at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopRequest:
+    """While the block runs, the first signal sets `wanted`, the second raises KeyboardInterrupt.
+
+    Outside the main thread, where Python allows no handlers, it does nothing.
+    """
+
+    def __init__(self) -> None:
+        self.wanted = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> StopRequest:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        if self.wanted:
+            raise KeyboardInterrupt
+        self.wanted = True
+        # Not print: a handler may run while the interpreter is writing to the same stream.
+        os.write(2, b"\nvidgap: finishing this step; Ctrl-C again stops at once\n")

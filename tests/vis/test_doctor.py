@@ -1,0 +1,76 @@
+"""The doctor finds what is there, and what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from vidgap_vis import doctor
+from vidgap_vis.cli import main
+
+
+def test_a_sound_installation_is_well(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    assert said.endswith("all is well\n")
+    assert "BROKEN" not in said
+    for name in ("vidgap-temporal", "torch", "cpu", "H.264 encoder", "libx264", "trackeval"):
+        assert name in said
+    for op in ("ms_deform_attn", "ms_deform_attn_fused", "conv_gru", "window_attention"):
+        assert f"{op} on cpu" in said
+
+
+def test_every_op_says_its_backend_and_why() -> None:
+    found = {finding.name: finding.text for finding in doctor.backends()}
+    assert {"ms_deform_attn", "conv_gru", "window_attention"} <= found.keys()
+    assert all("reference" in text and "(" in text for text in found.values())
+
+
+def wrong_output(*inputs: Tensor, backend: str) -> Tensor:
+    result = inputs[0] * inputs[1]
+    return result if backend == "reference" else result * 1.001
+
+
+def wrong_gradient(*inputs: Tensor, backend: str) -> Tensor:
+    result = inputs[0] * inputs[1]
+    return result if backend == "reference" else inputs[0] * inputs[1].detach() + 0 * inputs[1]
+
+
+def nothing_but_nan(*inputs: Tensor, backend: str) -> Tensor:
+    return inputs[0] * inputs[1] * (1.0 if backend == "reference" else float("nan"))
+
+
+@pytest.mark.parametrize("op", [wrong_output, wrong_gradient, nothing_but_nan])
+def test_an_op_that_is_wrong_is_broken(op: Callable[..., Tensor]) -> None:
+    check = doctor.OpCheck("product", op, ((3, 4), (3, 4)))
+    finding = doctor.compare(check, torch.device("cpu"))
+    assert finding.broken
+    assert "wanted 1e-04" in finding.text
+    right = replace(check, op=lambda a, b, backend: a * b)  # noqa: ARG005
+    assert not doctor.compare(right, torch.device("cpu")).broken
+
+
+def test_what_is_broken_fails_the_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check = doctor.OpCheck("product", wrong_output, ((3, 4), (3, 4)))
+    monkeypatch.setattr(doctor, "OPS", (check,))
+    assert main(["doctor"]) == 1
+    said = capsys.readouterr().out
+    assert "product on cpu  BROKEN: " in said
+    assert said.endswith("1 broken\n")
+
+
+def test_a_missing_encoder_is_broken_and_a_missing_extra_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(doctor.av, "codecs_available", set())
+    monkeypatch.setattr(doctor, "EXTRAS", {"no-such-package": "vidgap-vis[none]"})
+    encoder, extra = doctor.extras()
+    assert encoder.broken
+    assert not extra.broken
+    assert "pip install 'vidgap-vis[none]'" in extra.text

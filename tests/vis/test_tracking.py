@@ -1,0 +1,339 @@
+"""Who is who: identities under permuted queries, crossings, gaps, births and ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from vidgap_vis.tracking import (
+    Detections,
+    IndexTracker,
+    QueryTracker,
+    Tracker,
+    TrackerOptions,
+    mask_iou,
+)
+
+NUM_QUERIES, NUM_CLASSES, CHANNELS, SIZE = 12, 3, 32, (6, 12)
+
+
+class Scene:
+    """Objects with an embedding each among queries of background, in any order of queries.
+
+    A background query looks like itself over time, as the network's do.
+    """
+
+    def __init__(self, num_objects: int, seed: int = 0, similarity: float = 0.0) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.background = self.rng.normal(size=(NUM_QUERIES, CHANNELS))
+        common = self.rng.normal(size=CHANNELS)
+        own = self.rng.normal(size=(num_objects, CHANNELS))
+        self.looks = np.sqrt(similarity) * common + np.sqrt(1 - similarity) * own
+
+    def frame(
+        self,
+        scores: dict[int, float],
+        order: Sequence[int] | None = None,
+        cells: dict[int, int] | None = None,
+        noise: float = 0.1,
+    ) -> tuple[Detections, dict[int, int]]:
+        """Show objects (name -> class score); return the frame and the query of each object.
+
+        Object i stands in query i before `order` permutes the queries, its mask is the column
+        `cells[i]` (default i).
+        """
+        embeddings = self.background.copy()
+        probabilities = np.full((NUM_QUERIES, NUM_CLASSES), 0.01, np.float32)
+        masks = np.zeros((NUM_QUERIES, *SIZE), np.bool_)
+        masks[:, 0, 0] = True
+        for name, score in scores.items():
+            embeddings[name] = self.looks[name]
+            probabilities[name, name % NUM_CLASSES] = score
+            masks[name] = False
+            masks[name, :, (cells or {}).get(name, name)] = True
+        embeddings += noise * self.rng.normal(size=embeddings.shape)
+        order = np.arange(NUM_QUERIES) if order is None else np.asarray(order)
+        detections = Detections(
+            probabilities[order], embeddings[order].astype(np.float32), masks[order]
+        )
+        return detections, {name: int(np.flatnonzero(order == name)[0]) for name in scores}
+
+
+def identities(tracker: Tracker, frame: tuple[Detections, dict[int, int]]) -> dict[int, int]:
+    """Return the track id of each object that the tracker shows."""
+    detections, queries = frame
+    by_query = {track.query: track.track_id for track in tracker.update(detections)}
+    return {name: by_query[query] for name, query in queries.items() if query in by_query}
+
+
+ALL = {0: 0.9, 1: 0.8, 2: 0.7}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ids_are_stable_when_queries_are_permuted(seed: int) -> None:
+    scene, tracker = Scene(3, seed, similarity=0.6), QueryTracker()
+    for _ in range(20):
+        order = scene.rng.permutation(NUM_QUERIES)
+        assert identities(tracker, scene.frame(ALL, order)) == {0: 1, 1: 2, 2: 3}
+
+
+def test_no_matching_switches_when_queries_are_permuted() -> None:
+    scene, tracker = Scene(3), IndexTracker()
+    assert identities(tracker, scene.frame(ALL)) == {0: 1, 1: 2, 2: 3}
+    swapped = [1, 0, *range(2, NUM_QUERIES)]
+    assert identities(tracker, scene.frame(ALL, swapped)) == {0: 2, 1: 1, 2: 3}
+
+
+def test_first_ids_go_by_score_and_not_by_query() -> None:
+    scene = Scene(3)
+    for order in (None, scene.rng.permutation(NUM_QUERIES)):
+        shown = {0: 0.5, 1: 0.9, 2: 0.7}
+        assert identities(QueryTracker(), scene.frame(shown, order)) == {1: 1, 2: 2, 0: 3}
+
+
+@pytest.mark.parametrize("iou_weight", [0.0, 0.25])
+def test_two_objects_that_cross_keep_their_ids(iou_weight: float) -> None:
+    scene, tracker = Scene(2, similarity=0.5), QueryTracker(TrackerOptions(iou_weight=iou_weight))
+    for step in range(8):
+        order = scene.rng.permutation(NUM_QUERIES)
+        frame = scene.frame({0: 0.9, 1: 0.8}, order, cells={0: step, 1: 7 - step})
+        assert identities(tracker, frame) == {0: 1, 1: 2}
+
+
+def test_mask_overlap_separates_objects_that_look_the_same() -> None:
+    scene = Scene(2)
+    scene.looks[1] = scene.looks[0]
+    tracker = QueryTracker(TrackerOptions(iou_weight=1.0))
+    for _ in range(20):
+        order = scene.rng.permutation(NUM_QUERIES)
+        assert identities(tracker, scene.frame({0: 0.9, 1: 0.8}, order)) == {0: 1, 1: 2}
+
+
+@pytest.mark.parametrize("query_moves", [False, True], ids=["same query", "another query"])
+@pytest.mark.parametrize(("hidden", "kept"), [(1, True), (5, True), (6, False), (30, False)])
+def test_hidden_object_returns_with_its_id_within_max_gap(
+    hidden: int, kept: bool, query_moves: bool
+) -> None:
+    scene, tracker = Scene(3), QueryTracker(TrackerOptions(max_gap=5))
+    for _ in range(3):
+        identities(tracker, scene.frame(ALL))
+    for _ in range(hidden):
+        assert identities(tracker, scene.frame({0: 0.9, 1: 0.8})) == {0: 1, 1: 2}
+    order = scene.rng.permutation(NUM_QUERIES) if query_moves else None
+    found = identities(tracker, scene.frame(ALL, order))
+    assert found == {0: 1, 1: 2, 2: 3 if kept else 4}
+
+
+def test_newcomer_does_not_take_the_id_of_a_hidden_track() -> None:
+    scene, tracker = Scene(4), QueryTracker()
+    identities(tracker, scene.frame(ALL))
+    for _ in range(3):
+        identities(tracker, scene.frame({0: 0.9, 1: 0.8}))
+    found = identities(tracker, scene.frame({0: 0.9, 1: 0.8, 3: 0.9}))
+    assert found == {0: 1, 1: 2, 3: 4}
+    assert identities(tracker, scene.frame(ALL | {3: 0.9})) == {0: 1, 1: 2, 2: 3, 3: 4}
+
+
+def blend(share: float, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """A unit vector at cosine `share` to `one`, which is orthogonal to `other`."""
+    return share * one + np.sqrt(1 - share**2) * other
+
+
+def test_background_does_not_keep_an_object_from_its_slot() -> None:
+    """The query that showed it still looks alike; the query that shows it now looked less alike."""
+    axes, scene, tracker = np.eye(CHANNELS), Scene(1), QueryTracker()
+    scene.looks = axes[:1]
+    scene.background = axes[1 : NUM_QUERIES + 1].copy()
+    scene.background[0] = blend(0.8, axes[0], axes[20])
+    scene.background[5] = blend(0.6, axes[0], -axes[20])
+    identities(tracker, scene.frame({0: 0.9}, noise=0.0))
+    identities(tracker, scene.frame({}, noise=0.0))
+    detections, _ = scene.frame({0: 0.9}, noise=0.0)
+    embeddings = scene.background.copy()
+    embeddings[5] = axes[0]
+    moved = [5, 1, 2, 3, 4, 0, *range(6, NUM_QUERIES)]
+    moved_frame = Detections(
+        detections.class_probabilities[moved],
+        embeddings.astype(np.float32),
+        detections.masks[moved],
+    )
+    assert identities(tracker, (moved_frame, {0: 5})) == {0: 1}
+
+
+def test_an_unlike_newcomer_does_not_end_a_hidden_track() -> None:
+    """It is a little like the hidden one, and unlike what its own query was before."""
+    axes, scene, tracker = np.eye(CHANNELS), Scene(2), QueryTracker()
+    scene.background = axes[2 : NUM_QUERIES + 2].copy()
+    scene.looks = np.stack([axes[0], blend(0.15, axes[0], axes[1])])
+    scene.background[1] = blend(-0.3, axes[1], axes[20])
+    assert identities(tracker, scene.frame({0: 0.9}, noise=0.0)) == {0: 1}
+    assert identities(tracker, scene.frame({1: 0.9}, noise=0.0)) == {1: 2}
+    assert identities(tracker, scene.frame({0: 0.9, 1: 0.9}, noise=0.0)) == {0: 1, 1: 2}
+
+
+def test_memory_of_a_hidden_track_does_not_drift() -> None:
+    """The background query in its place must not be learnt, or the object would be lost."""
+    scene, tracker = Scene(1), QueryTracker(TrackerOptions(momentum=0.0, max_gap=50))
+    identities(tracker, scene.frame({0: 0.9}))
+    for _ in range(40):
+        assert identities(tracker, scene.frame({})) == {}
+    assert identities(tracker, scene.frame({0: 0.9}, scene.rng.permutation(NUM_QUERIES))) == {0: 1}
+
+
+def test_a_track_starts_at_start_score_and_stays_down_to_keep_score() -> None:
+    scene = Scene(1)
+    tracker = QueryTracker(TrackerOptions(start_score=0.5, keep_score=0.2))
+    shown = [identities(tracker, scene.frame({0: score})) for score in (0.4, 0.6, 0.3, 0.1, 0.3)]
+    assert shown == [{}, {0: 1}, {0: 1}, {}, {}]
+    assert identities(tracker, scene.frame({0: 0.5})) == {0: 1}
+
+
+def test_an_empty_mask_is_not_visible() -> None:
+    scene, tracker = Scene(1), QueryTracker()
+    detections, _ = scene.frame({0: 0.9})
+    empty = Detections(
+        detections.class_probabilities, detections.embeddings, np.zeros_like(detections.masks)
+    )
+    assert tracker.update(empty) == []
+    assert len(tracker.update(detections)) == 1
+
+
+def test_a_full_house_replaces_hidden_tracks_by_newcomers() -> None:
+    scene, tracker = Scene(0), QueryTracker()
+    everyone = dict.fromkeys(range(NUM_QUERIES), 0.9)
+    scene.looks = np.eye(CHANNELS)[:NUM_QUERIES]
+    first = identities(tracker, scene.frame(everyone, noise=0.0))
+    assert sorted(first.values()) == [*range(1, 13)]
+    scene.looks = np.eye(CHANNELS)[NUM_QUERIES:]
+    found = identities(tracker, scene.frame(everyone, noise=0.0))
+    assert sorted(found.values()) == [*range(NUM_QUERIES + 1, 2 * NUM_QUERIES + 1)]
+
+
+def test_class_scores_are_the_mean_over_visible_frames() -> None:
+    scene, tracker = Scene(1), QueryTracker(TrackerOptions(start_score=0.3, keep_score=0.1))
+    for score in (0.4, 0.0, 0.8):
+        tracks = tracker.update(scene.frame({0: score})[0])
+    (track,) = tracks
+    np.testing.assert_allclose(track.class_scores, [0.6, 0.01, 0.01], rtol=1e-6)
+    assert track.label == 0
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9, 1.0])
+def test_memory_is_a_mean_first_and_exponential_later(momentum: float) -> None:
+    scene, tracker = Scene(1), QueryTracker(TrackerOptions(momentum=momentum))
+    seen = []
+    for _ in range(30):
+        detections, _ = scene.frame({0: 0.9}, noise=0.3)
+        tracker.update(detections)
+        seen.append(detections.embeddings[0] / np.linalg.norm(detections.embeddings[0]))
+    wanted = seen[0]
+    for count, unit in enumerate(seen[1:], start=2):
+        share = max(1 / count, 1 - momentum)
+        wanted = (1 - share) * wanted + share * unit
+    np.testing.assert_allclose(tracker._memory[0], wanted, atol=1e-5)
+    if momentum == 1:
+        np.testing.assert_allclose(tracker._memory[0], np.mean(seen, axis=0), atol=1e-5)
+
+
+def test_state_does_not_grow_with_the_video() -> None:
+    scene, tracker = Scene(8), QueryTracker(TrackerOptions(max_gap=1, iou_weight=0.5))
+    for step in range(300):
+        tracker.update(scene.frame({step % 8: 0.9})[0])
+    slots = tracker._slots
+    assert slots is not None
+    assert slots.num_born > 100
+    state = (slots.ids, slots.gaps, slots.sights, slots.class_sums, tracker._memory, tracker._masks)
+    assert all(len(array) == NUM_QUERIES for array in state)
+
+
+def test_hundred_queries_take_less_than_three_milliseconds() -> None:
+    rng = np.random.default_rng(0)
+    probabilities = rng.uniform(0, 0.3, (100, 40)).astype(np.float32)
+    masks = rng.random((100, 90, 160)) > 0.5
+    base = rng.normal(size=(100, 256))
+    tracker, times_ms = QueryTracker(), []
+    for _ in range(15):
+        order = rng.permutation(100)
+        embeddings = (base + 0.2 * rng.normal(size=base.shape)).astype(np.float32)
+        detections = Detections(probabilities[order], embeddings[order], masks[order])
+        start = time.perf_counter()
+        tracker.update(detections)
+        times_ms.append(1000 * (time.perf_counter() - start))
+    assert np.min(times_ms) < 3, times_ms  # the least: other work on the machine only adds
+
+
+def test_mask_iou_against_loops() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.random((3, 5, 7)) > 0.5, rng.random((4, 5, 7)) > 0.3
+    first[0] = second[0] = False
+    wanted = [[(a & b).sum() / max((a | b).sum(), 1) for b in second] for a in first]
+    np.testing.assert_allclose(mask_iou(first, second), wanted, rtol=1e-6)
+    assert mask_iou(first[:0], second).shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"start_score": 0.1, "keep_score": 0.2},
+            "<= start_score <= 1, got 0.2 and 0.1",
+        ),
+        ({"max_gap": -1}, "max_gap must be at least 0, got -1"),
+        ({"momentum": 1.5}, r"momentum must be in \[0, 1\], got 1.5"),
+        ({"iou_weight": -1.0}, "iou_weight must be at least 0, got -1.0"),
+        ({"min_similarity": 2.0}, r"min_similarity must be in \[-1, 1\], got 2.0"),
+    ],
+)
+def test_wrong_options_are_named(options: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TrackerOptions(**options)
+
+
+def make(num: int = 4, classes: int = 2, channels: int = 3) -> Detections:
+    return Detections(
+        np.zeros((num, classes), np.float32),
+        np.zeros((num, channels), np.float32),
+        np.zeros((num, 2, 2), np.bool_),
+    )
+
+
+@pytest.mark.parametrize("tracker", [QueryTracker(), IndexTracker()])
+def test_other_numbers_of_queries_or_classes_are_named(tracker: Tracker) -> None:
+    tracker.update(make())
+    with pytest.raises(ValueError, match=r"must be \(4, 2\), as in the first frame, got \(5, 2\)"):
+        tracker.update(make(num=5))
+    with pytest.raises(ValueError, match=r"must be \(4, 2\), as in the first frame, got \(4, 3\)"):
+        tracker.update(make(classes=3))
+
+
+def test_other_channels_are_named() -> None:
+    tracker = QueryTracker()
+    tracker.update(make())
+    with pytest.raises(ValueError, match=r"embeddings must be \(4, 3\), got \(4, 5\)"):
+        tracker.update(make(channels=5))
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "embeddings", "masks", "message"),
+    [
+        ((4,), (4, 3), (4, 2, 2), r"class_probabilities must be \(Q, K\), got \(4,\)"),
+        ((4, 0), (4, 3), (4, 2, 2), r"class_probabilities must be \(Q, K\), got \(4, 0\)"),
+        ((4, 2), (5, 3), (4, 2, 2), r"embeddings must be \(4, C\), got \(5, 3\)"),
+        ((4, 2), (4, 3), (4, 2), r"masks must be \(4, h, w\) bool, got \(4, 2\) bool"),
+    ],
+)
+def test_wrong_shapes_are_named(
+    probabilities: tuple[int, ...],
+    embeddings: tuple[int, ...],
+    masks: tuple[int, ...],
+    message: str,
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Detections(
+            np.zeros(probabilities, np.float32),
+            np.zeros(embeddings, np.float32),
+            np.zeros(masks, np.bool_),
+        )

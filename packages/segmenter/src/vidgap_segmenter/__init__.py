@@ -1,1 +1,32 @@
-"""vidgap."""
+"""Mask2Former on clips, with a seam for a temporal module."""
+
+from vidgap_segmenter.backbones import Backbone, build_backbone, load_backbone_weights
+from vidgap_segmenter.criterion import Criterion
+from vidgap_segmenter.inference import instance_inference
+from vidgap_segmenter.mask2former import Mask2Former
+from vidgap_segmenter.ops import backends, ms_deform_attn, ms_deform_attn_fused
+from vidgap_segmenter.optim import parameter_groups
+from vidgap_segmenter.structures import ClipOutput, ClipTargets, Instances, Losses, Prediction
+from vidgap_segmenter.temporal import TemporalModule
+from vidgap_segmenter.weights import LoadReport, load_weights
+
+__all__ = [
+    "Backbone",
+    "ClipOutput",
+    "ClipTargets",
+    "Criterion",
+    "Instances",
+    "LoadReport",
+    "Losses",
+    "Mask2Former",
+    "Prediction",
+    "TemporalModule",
+    "backends",
+    "build_backbone",
+    "instance_inference",
+    "load_backbone_weights",
+    "load_weights",
+    "ms_deform_attn",
+    "ms_deform_attn_fused",
+    "parameter_groups",
+]

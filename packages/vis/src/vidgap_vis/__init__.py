@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vidgap_vis.segmenter import FrameResult, VideoSegmenter
+    from vidgap_vis.frame_result import FrameResult
+    from vidgap_vis.segmenter import VideoSegmenter
 
 __all__ = ["FrameResult", "VideoSegmenter"]
+
+_HOMES = {"FrameResult": "vidgap_vis.frame_result", "VideoSegmenter": "vidgap_vis.segmenter"}
 
 
 def __getattr__(name: str) -> object:
     """Import the public names when they are asked for, so that importing the package is cheap."""
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from vidgap_vis import segmenter
-
-    return getattr(segmenter, name)
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,53 @@
+"""Multi-head attention with the parameters of `nn.MultiheadAttention`."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Attention(nn.Module):
+    """Scaled dot-product attention over `num_heads` blocks of channels.
+
+    Parameters are named and shaped as those of `nn.MultiheadAttention`, so that weights of
+    networks built on it fit.
+    """
+
+    def __init__(self, channels: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * channels, channels))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * channels))
+        self.out_proj = nn.Linear(channels, channels)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+        nn.init.xavier_uniform_(self.out_proj.weight)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = None
+    ) -> Tensor:
+        """Return what each query gathers, (N, Q, C).
+
+        Args:
+            query: (N, Q, C).
+            key: (N, S, C).
+            value: (N, S, C).
+            allowed: (N, Q, S) bool, True where a query may look; None allows everything.
+        """
+        projected = zip(
+            (query, key, value),
+            self.in_proj_weight.chunk(3),
+            self.in_proj_bias.chunk(3),
+            strict=True,
+        )
+        q, k, v = (
+            self._heads(F.linear(tokens, weight, bias)) for tokens, weight, bias in projected
+        )
+        mask = None if allowed is None else allowed[:, None]
+        gathered = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # (N, M, Q, D)
+        return self.out_proj(gathered.transpose(1, 2).flatten(2))
+
+    def _heads(self, tokens: Tensor) -> Tensor:
+        """Cut channels into heads, (N, S, C) -> (N, M, S, D)."""
+        return tokens.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)

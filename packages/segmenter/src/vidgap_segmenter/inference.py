@@ -1,0 +1,85 @@
+"""From a decoder's output to instances in frames (Mask2Former, `instance_inference`)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vidgap_segmenter.structures import ClipOutput, Instances
+
+
+@torch.no_grad()
+def instance_inference(
+    output: ClipOutput, size: tuple[int, int], top_k: int = 100
+) -> list[list[Instances]]:
+    """List the best instances of every frame.
+
+    A score is the class probability times the mean mask probability inside the mask. A query may
+    appear more than once, with different labels.
+
+    Args:
+        output: of the last level, B clips of T frames.
+        size: (H, W) at which masks are wanted, usually that of the frames on disk.
+        top_k: instances a frame, at most Q*K.
+
+    Returns:
+        `[b][t]`, best score first.
+
+    Raises:
+        ValueError: top_k is less than 1.
+    """
+    if top_k < 1:
+        raise ValueError(f"top_k must be at least 1, got {top_k}")
+    clips, _, num_frames, _ = output.class_logits.shape
+    return [
+        [
+            _frame_instances(
+                output.class_logits[clip, :, frame],
+                resize_to(output, output.mask_logits[clip, :, frame], size),
+                top_k,
+            )
+            for frame in range(num_frames)
+        ]
+        for clip in range(clips)
+    ]
+
+
+def resize_to(output: ClipOutput, mask_logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize mask logits to a size of the frame: to the padded frame, cropped, then resized.
+
+    Args:
+        output: for its frame and padded sizes.
+        mask_logits: (Q, h, w).
+        size: (H, W) wanted.
+
+    Returns:
+        (Q, H, W), float32 or more.
+    """
+    padded = _resize(mask_logits, output.padded_size)
+    height, width = output.frame_size
+    return _resize(padded[:, :height, :width], size)
+
+
+def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    maps = maps.float() if maps.dtype != torch.float64 else maps
+    if maps.shape[-2:] == size:
+        return maps
+    return F.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0]
+
+
+def _frame_instances(class_logits: Tensor, mask_logits: Tensor, top_k: int) -> Instances:
+    """Rank (Q, K+1) class logits with (Q, H, W) mask logits."""
+    probabilities = class_logits.float().softmax(-1)[:, :-1]
+    num_classes = probabilities.shape[1]
+    flat = probabilities.flatten()
+    class_scores, index = flat.topk(min(top_k, len(flat)))
+    queries = index // num_classes
+    masks = mask_logits > 0
+    inside = (mask_logits.sigmoid() * masks).flatten(1).sum(1)
+    mask_scores = (inside / (masks.flatten(1).sum(1) + 1e-6)).float()
+    scores, order = (class_scores * mask_scores[queries]).sort(descending=True, stable=True)
+    queries = queries[order]
+    return Instances(
+        labels=(index % num_classes)[order], scores=scores, masks=masks[queries], queries=queries
+    )

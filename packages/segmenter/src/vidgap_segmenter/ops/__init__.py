@@ -1,0 +1,18 @@
+"""The ops of the segmenter, a folder each, and what each runs on here."""
+
+from __future__ import annotations
+
+from vidgap_segmenter.ops.backend import Backend, report
+from vidgap_segmenter.ops.ms_deform_attn import ms_deform_attn, ms_deform_attn_fused, obstacles
+
+__all__ = ["Backend", "backends", "ms_deform_attn", "ms_deform_attn_fused"]
+
+
+def backends() -> dict[str, dict[str, str]]:
+    """Say for each op which backend `backend="auto"` takes here, and why.
+
+    Returns:
+        {op: {"backend": name, "reason": sentence}}, for example
+        {"ms_deform_attn": {"backend": "reference", "reason": "native: not built ..."}}.
+    """
+    return {"ms_deform_attn": report("ms_deform_attn", obstacles())}

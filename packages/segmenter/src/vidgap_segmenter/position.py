@@ -1,0 +1,41 @@
+"""Sine position embedding (Mask2Former, `position_encoding.py`; DETR §A.4)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+TEMPERATURE = 10000.0
+
+
+def sine_position(
+    size: tuple[int, int], channels: int, *, device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    """Return the embedding of every place of a map, row by row, (H*W, C).
+
+    The first half of the channels tells the row, the second the column; within each half even
+    channels are sines and odd ones cosines.
+
+    Args:
+        size: (H, W) of the map.
+        channels: C, divisible by 4.
+        device: where the embedding is made.
+        dtype: floating dtype in which it is computed and returned.
+    """
+    if channels % 4:
+        raise ValueError(f"channels must be divisible by 4 for a sine position, got {channels}")
+    height, width = size
+    pair = torch.arange(channels // 4, device=device, dtype=dtype)
+    wavelength = TEMPERATURE ** (4 * pair / channels)  # (C/4,), one for a sine and its cosine
+    rows = _waves(height, wavelength)[:, None].expand(height, width, -1)
+    columns = _waves(width, wavelength)[None, :].expand(height, width, -1)
+    return torch.cat((rows, columns), dim=-1).flatten(0, 1)
+
+
+def _waves(length: int, wavelength: Tensor) -> Tensor:
+    """Return sines and cosines of places 1..length scaled to 2π, interleaved, (length, C/2)."""
+    place = torch.arange(1, length + 1, device=wavelength.device, dtype=wavelength.dtype)
+    angle = (place * (2 * math.pi / (length + 1e-6)))[:, None] / wavelength
+    return torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(1)

@@ -1,0 +1,223 @@
+"""Weights on disk, and loading that is strict or reported, never silent.
+
+A folder holds `config.json` (sections `segmenter`, `temporal`, `classes`) and
+`model.safetensors`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from vidgap_segmenter.mask2former import Mask2Former
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+CLASS_HEAD = ("decoder.class_embed.weight", "decoder.class_embed.bias")
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """How weights fitted a module; `str()` gives a table.
+
+    Attributes:
+        missing: names that the module has and the weights do not.
+        unexpected: names that the weights have and the module does not.
+        mismatched: (name, shape in the module, shape in the weights).
+        reinitialised: names given fresh values because the number of classes differs.
+    """
+
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()
+    reinitialised: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        rows = [("missing", name, "") for name in self.missing]
+        rows += [("unexpected", name, "") for name in self.unexpected]
+        rows += [
+            ("mismatched", name, f"wanted {wanted}, got {got}")
+            for name, wanted, got in self.mismatched
+        ]
+        rows += [
+            ("re-initialised", name, "the number of classes differs") for name in self.reinitialised
+        ]
+        if not rows:
+            return "all weights loaded"
+        width = max(len(name) for _, name, _ in rows)
+        return "\n".join(
+            f"{kind:<14}  {name:<{width}}  {note}".rstrip() for kind, name, note in rows
+        )
+
+
+def load_checked(
+    module: nn.Module,
+    state: Mapping[str, Tensor],
+    *,
+    allow_missing: Sequence[str] = (),
+    allow_unexpected: Sequence[str] = (),
+) -> LoadReport:
+    """Load weights into a module if they fit, else change nothing.
+
+    Args:
+        module: changed in place.
+        state: weights by name.
+        allow_missing: prefixes of names that may be missing; they keep their values.
+        allow_unexpected: prefixes of names that may be left out.
+
+    Raises:
+        ValueError: something is missing, unexpected or of another shape; the message is the table.
+    """
+    own = module.state_dict()
+    report = LoadReport(
+        missing=tuple(name for name in own if name not in state),
+        unexpected=tuple(name for name in state if name not in own),
+        mismatched=tuple(
+            (name, tuple(own[name].shape), tuple(tensor.shape))
+            for name, tensor in state.items()
+            if name in own and own[name].shape != tensor.shape
+        ),
+    )
+    refused = LoadReport(
+        missing=_not_under(allow_missing, report.missing),
+        unexpected=_not_under(allow_unexpected, report.unexpected),
+        mismatched=report.mismatched,
+    )
+    if refused != LoadReport():
+        raise ValueError(f"weights do not fit {type(module).__name__}:\n{refused}")
+    module.load_state_dict({name: state[name] for name in own if name in state}, strict=False)
+    return report
+
+
+def load_weights(
+    model: Mask2Former, state: Mapping[str, Tensor], *, allow_missing: Sequence[str] = ()
+) -> LoadReport:
+    """Load weights for fine-tuning: strict, but for a class head of another number of classes.
+
+    Args:
+        model: changed in place.
+        state: weights by name, as `model.safetensors` holds them.
+        allow_missing: prefixes of names that may be missing, such as ("temporal.",).
+
+    Returns:
+        What kept its values and what was re-initialised.
+
+    Raises:
+        ValueError: anything else does not fit; the message is the table.
+    """
+    own = model.state_dict()
+    other_head = any(name in state and state[name].shape != own[name].shape for name in CLASS_HEAD)
+    if not other_head:
+        return load_checked(model, state, allow_missing=allow_missing)
+    body = {name: tensor for name, tensor in state.items() if name not in CLASS_HEAD}
+    report = load_checked(model, body, allow_missing=(*allow_missing, *CLASS_HEAD))
+    model.decoder.class_embed.reset_parameters()
+    missing = tuple(name for name in report.missing if name not in CLASS_HEAD)
+    return LoadReport(missing=missing, reinitialised=CLASS_HEAD)
+
+
+def save_pretrained(
+    model: Mask2Former, folder: str | Path, classes: Sequence[Mapping[str, object]]
+) -> None:
+    """Write config and weights into `folder`, each under a temporary name that is then renamed.
+
+    Args:
+        model: what is written.
+        folder: made where it is missing; other files in it stay.
+        classes: one `{"index", "category_id", "name"}` a class, in order of index.
+
+    Raises:
+        ValueError: `classes` does not list every class of the model.
+    """
+    if len(classes) != model.num_classes:
+        raise ValueError(f"classes must list {model.num_classes} classes, got {len(classes)}")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {
+        "segmenter": model.config,
+        "temporal": None if model.temporal is None else dict(model.temporal.config),
+        "classes": [dict(info) for info in classes],
+    }
+    state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
+    _write(folder / WEIGHTS_FILE, lambda path: save_file(state, path, {"format": "pt"}))
+    _write(folder / CONFIG_FILE, lambda path: path.write_text(json.dumps(config, indent=2) + "\n"))
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """Read `config.json` of a folder.
+
+    Raises:
+        FileNotFoundError: the folder holds none.
+        ValueError: it is not JSON, or a section is missing.
+    """
+    path = Path(folder) / CONFIG_FILE
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not JSON: {error}") from error
+    for section in ("segmenter", "temporal", "classes"):
+        if section not in config:
+            raise ValueError(f"{path}: section {section!r} is missing")
+    return config
+
+
+def load_folder(model: Mask2Former, folder: str | Path) -> None:
+    """Load the weights of a folder into a model, strictly.
+
+    Raises:
+        ValueError: they do not fit, or they hold a temporal module's and the model has none.
+    """
+    path = Path(folder) / WEIGHTS_FILE
+    state = read_state_dict(path)
+    if model.temporal is None and any(name.startswith("temporal.") for name in state):
+        raise ValueError(
+            f"{path} holds temporal.* weights: pass the temporal module they belong to"
+        )
+    load_checked(model, state)
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Read weights by name from a `.safetensors` file, or from a `.pth` file of tensors alone.
+
+    Raises:
+        ValueError: the file holds anything else.
+    """
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{path}: cannot be read as tensors alone: {reason}") from error
+    for key in ("model", "state_dict"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{path}: must hold tensors by name, got {type(content).__name__}")
+    other = [name for name, tensor in content.items() if not isinstance(tensor, Tensor)]
+    if other:
+        raise ValueError(f"{path}: must hold tensors alone, got other things under {other[:5]}")
+    return dict(content)
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _not_under(prefixes: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if not name.startswith(tuple(prefixes)))

@@ -1,0 +1,92 @@
+"""The contact sheet: truth above prediction, a few frames of a few clips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vidgap_vis.atomic import replacing
+from vidgap_vis.data import VideoInfo, VideoSet
+from vidgap_vis.overlay import Frame, draw_tracks
+from vidgap_vis.predict import draw_result
+from vidgap_vis.segmenter import VideoSegmenter
+from vidgap_vis.video_io import DatasetVideo
+
+MARGIN = 4
+MIN_SCORE = 0.3
+
+
+def write_contact_sheet(
+    path: Path,
+    videos: VideoSet,
+    segmenter: VideoSegmenter,
+    window: int,
+    *,
+    num_videos: int = 4,
+    num_frames: int = 6,
+    scale: int = 2,
+) -> None:
+    """Write a PNG: for each video a row of truth and a row of tracks, a colour an identity.
+
+    Args:
+        path: the file.
+        videos: with truth; those with the most instances are shown.
+        segmenter: what tracks them.
+        window: frames that the model sees at once.
+        num_videos: how many videos are shown.
+        num_frames: frames of each, evenly spread.
+        scale: factor by which frames are enlarged.
+    """
+    crowded = sorted(videos.videos, key=lambda video: -len(video.instances))[:num_videos]
+    rows = []
+    for video in crowded:
+        shown = np.linspace(0, len(video) - 1, min(num_frames, len(video))).round().astype(int)
+        rows += [
+            strip(draw_truth(videos, video, shown.tolist(), scale)),
+            strip(draw_prediction(videos, video, shown.tolist(), segmenter, window, scale)),
+        ]
+    sheet = np.concatenate(
+        [np.pad(row, ((0, MARGIN * (1 + i % 2)), (0, 0), (0, 0))) for i, row in enumerate(rows)]
+    )
+    with replacing(path) as temporary:
+        encoded = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1]
+        temporary.write_bytes(encoded.tobytes())
+
+
+def draw_truth(videos: VideoSet, video: VideoInfo, shown: Sequence[int], scale: int) -> list[Frame]:
+    """Draw the true instances on some frames."""
+    masks = videos.read_masks(video, video.instances, shown).numpy()
+    numbers = list(range(1, len(masks) + 1))
+    return [
+        draw_tracks(
+            videos.read_frame(video, frame).permute(1, 2, 0).numpy(),
+            masks[:, column],
+            numbers,
+            [str(number) for number in numbers],
+            scale=scale,
+        )
+        for column, frame in enumerate(shown)
+    ]
+
+
+def draw_prediction(
+    videos: VideoSet,
+    video: VideoInfo,
+    shown: Sequence[int],
+    segmenter: VideoSegmenter,
+    window: int,
+    scale: int,
+) -> list[Frame]:
+    """Track a video; draw its tracks on some frames."""
+    tracked = segmenter.track(DatasetVideo(videos, video), window, score_threshold=MIN_SCORE)
+    return [draw_result(frame, result, scale) for frame, result in tracked
+            if result.frame_index in shown]  # fmt: skip
+
+
+def strip(frames: Sequence[Frame]) -> Frame:
+    """Set frames side by side."""
+    padded = [np.pad(frame, ((0, 0), (0, MARGIN), (0, 0))) for frame in frames]
+    return np.concatenate(padded, axis=1)

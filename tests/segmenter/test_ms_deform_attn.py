@@ -1,0 +1,298 @@
+"""Multi-scale deformable attention: the reference against slow loops, its gradients, its errors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from tolerances import TOLERANCE
+from torch import Tensor
+
+from vidgap_segmenter import backends, ms_deform_attn, ms_deform_attn_fused
+
+Shapes = list[tuple[int, int]]
+CASES = [
+    # batch, queries, heads, channels, points, maps
+    (2, 5, 2, 3, 4, [(3, 4), (6, 8), (1, 1)]),
+    (1, 1, 1, 1, 1, [(5, 7)]),
+    (0, 3, 2, 4, 2, [(2, 2)]),
+    (2, 0, 2, 4, 2, [(2, 2), (1, 3)]),
+]
+
+
+def make_inputs(
+    case: tuple[int, int, int, int, int, Shapes], dtype: torch.dtype = torch.float64
+) -> tuple[Tensor, Shapes, Tensor, Tensor]:
+    """Values, locations in and around the maps, and weights."""
+    batch, queries, heads, channels, points, shapes = case
+    generator = torch.Generator().manual_seed(0)
+    area = sum(h * w for h, w in shapes)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, dtype=torch.float64).to(dtype)
+
+    locations = 1.6 * draw(batch, queries, heads, len(shapes), points, 2) - 0.3
+    weights = draw(batch, queries, heads, len(shapes), points)
+    return 2 * draw(batch, area, heads, channels) - 1, shapes, locations, weights
+
+
+def slow_loops(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) -> Tensor:
+    """The definition, a sample at a time; a sample that is not finite is left out."""
+    batch, _, heads, channels = value.shape
+    queries, points = locations.shape[1], locations.shape[4]
+    out = value.new_zeros(batch, queries, heads, channels)
+    for b, q, m, level, p in (
+        (b, q, m, level, p)
+        for b in range(batch)
+        for q in range(queries)
+        for m in range(heads)
+        for level in range(len(shapes))
+        for p in range(points)
+    ):
+        height, width = shapes[level]
+        start = sum(h * w for h, w in shapes[:level])
+        x, y = locations[b, q, m, level, p].tolist()
+        if not (math.isfinite(x) and math.isfinite(y)):
+            continue
+        x, y = x * width - 0.5, y * height - 0.5
+        for row in (math.floor(y), math.floor(y) + 1):
+            for column in (math.floor(x), math.floor(x) + 1):
+                if 0 <= row < height and 0 <= column < width:
+                    share = (1 - abs(y - row)) * (1 - abs(x - column))
+                    token = value[b, start + row * width + column, m]
+                    out[b, q, m] += weights[b, q, m, level, p] * share * token
+    return out.flatten(2)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_reference_agrees_with_slow_loops(
+    case: tuple[int, int, int, int, int, Shapes],
+) -> None:
+    inputs = make_inputs(case)
+    out = ms_deform_attn(*inputs, backend="reference")
+    assert out.shape == (case[0], case[1], case[2] * case[3])
+    torch.testing.assert_close(out, slow_loops(*inputs), **TOLERANCE[torch.float64])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_narrow_values_agree_with_float64_and_keep_their_dtype(dtype: torch.dtype) -> None:
+    value, shapes, locations, weights = make_inputs(CASES[0])
+    out = ms_deform_attn(value.to(dtype), shapes, locations.float(), weights.to(dtype))
+    assert out.dtype == dtype
+    wanted = ms_deform_attn(value, shapes, locations, weights).to(dtype)
+    torch.testing.assert_close(out, wanted, **TOLERANCE[dtype])
+
+
+def test_gradients_of_the_reference_are_right() -> None:
+    value, shapes, locations, weights = make_inputs((1, 3, 2, 2, 2, [(3, 4), (2, 2)]))
+    leaves = [tensor.requires_grad_() for tensor in (value, locations, weights)]
+
+    def run(value: Tensor, locations: Tensor, weights: Tensor) -> Tensor:
+        return ms_deform_attn(value, shapes, locations, weights)
+
+    assert torch.autograd.gradcheck(run, leaves)
+
+
+@pytest.mark.parametrize("numbers", [2, 4])
+def test_fused_is_softmax_and_locations_then_attention(numbers: int) -> None:
+    value, shapes, _, weights = make_inputs(CASES[0])
+    batch, queries, heads, levels, points = weights.shape
+    generator = torch.Generator().manual_seed(1)
+    reference = torch.rand(
+        batch, queries, levels, numbers, generator=generator, dtype=torch.float64
+    )
+    offsets = 3 * torch.randn(*weights.shape, 2, generator=generator, dtype=torch.float64)
+    logits = torch.randn(
+        batch, queries, heads, levels * points, generator=generator, dtype=torch.float64
+    )
+    centre = reference[:, :, None, :, None, :2]
+    if numbers == 2:
+        sizes = torch.tensor([[w, h] for h, w in shapes])[:, None]
+        locations = centre + offsets / sizes
+    else:
+        locations = centre + offsets / points * reference[:, :, None, :, None, 2:] * 0.5
+    shares = logits.softmax(-1).view(weights.shape)
+    wanted = ms_deform_attn(value, shapes, locations, shares)
+    out = ms_deform_attn_fused(value, shapes, reference, offsets, logits)
+    torch.testing.assert_close(out, wanted, **TOLERANCE[torch.float64])
+
+    leaves = [tensor.requires_grad_() for tensor in (value, reference, offsets, logits)]
+
+    def run(value: Tensor, reference: Tensor, offsets: Tensor, logits: Tensor) -> Tensor:
+        return ms_deform_attn_fused(value, shapes, reference, offsets, logits)
+
+    assert torch.autograd.gradcheck(run, leaves, fast_mode=True)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e30], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+def test_a_location_that_is_nowhere_contributes_nothing(bad: float, dtype: torch.dtype) -> None:
+    value, shapes, locations, weights = make_inputs(CASES[0], dtype)
+    locations[0, 1, 0, 1, 2, 0] = bad
+    locations[1, 0, 1, 0, 0] = bad
+    leaves = [tensor.requires_grad_() for tensor in (value, locations, weights)]
+    out = ms_deform_attn(leaves[0], shapes, leaves[1], leaves[2])
+    wanted = slow_loops(
+        *(
+            t.detach().double() if isinstance(t, Tensor) else t
+            for t in (value, shapes, locations, weights)
+        )
+    )
+    torch.testing.assert_close(out.double(), wanted, **TOLERANCE[dtype])
+    out.square().sum().backward()
+    assert all(leaf.grad.isfinite().all() for leaf in leaves)
+    for place in ((0, 1, 0, 1, 2), (1, 0, 1, 0, 0)):
+        assert locations.grad[place].eq(0).all()
+        assert weights.grad[place] == 0
+
+
+@pytest.mark.parametrize("numbers", [2, 4])
+@pytest.mark.parametrize("bad", [math.nan, math.inf], ids=str)
+def test_offsets_and_references_that_are_not_finite_get_no_gradient(
+    bad: float, numbers: int
+) -> None:
+    value, shapes, _, weights = make_inputs(CASES[0])
+    batch, queries, heads, levels, points = weights.shape
+    reference = torch.full((batch, queries, levels, numbers), 0.5, dtype=torch.float64)
+    reference[0, 2, 1, numbers - 1] = bad
+    offsets = torch.ones(*weights.shape, 2, dtype=torch.float64)
+    offsets[1, 3, 0, 2, 1, 0] = bad
+    logits = torch.zeros(batch, queries, heads, levels * points, dtype=torch.float64)
+    leaves = [tensor.requires_grad_() for tensor in (value, reference, offsets, logits)]
+    out = ms_deform_attn_fused(leaves[0], shapes, *leaves[1:])
+    out.square().sum().backward()
+    assert out.isfinite().all()
+    assert all(leaf.grad.isfinite().all() for leaf in leaves)
+    assert offsets.grad[1, 3, 0, 2, 1].eq(0).all()
+    assert offsets.grad[0, 2, :, 1].eq(0).all()
+
+
+def test_strides_of_the_inputs_do_not_matter() -> None:
+    value, shapes, locations, weights = make_inputs(CASES[0])
+    scattered = [
+        tensor.transpose(0, 1).contiguous().transpose(0, 1)
+        for tensor in (value, locations, weights)
+    ]
+    out = ms_deform_attn(scattered[0], shapes, scattered[1], scattered[2])
+    torch.testing.assert_close(
+        out, ms_deform_attn(value, shapes, locations, weights), **TOLERANCE[torch.float64]
+    )
+
+
+def test_torch_compile_takes_it_whole() -> None:
+    value, shapes, locations, weights = make_inputs(CASES[0])
+    compiled = torch.compile(ms_deform_attn, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(
+        compiled(value, shapes, locations, weights),
+        ms_deform_attn(value, shapes, locations, weights),
+        **TOLERANCE[torch.float64],
+    )
+
+
+def test_backends_names_what_runs_and_why() -> None:
+    assert backends() == {
+        "ms_deform_attn": {
+            "backend": "reference",
+            "reason": "native: not built in this installation",
+        }
+    }
+
+
+def test_the_environment_can_force_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIDGAP_BACKEND", "reference")
+    assert backends()["ms_deform_attn"]["reason"] == "VIDGAP_BACKEND=reference"
+    monkeypatch.setenv("VIDGAP_BACKEND", "native")
+    with pytest.raises(ValueError, match="VIDGAP_BACKEND must be 'reference' or unset, got 'nat"):
+        backends()
+
+
+def run_plain(**changed: object) -> None:
+    value, shapes, locations, weights = make_inputs(CASES[0], torch.float32)
+    arguments = {
+        "value": value,
+        "spatial_shapes": shapes,
+        "sampling_locations": locations,
+        "attention_weights": weights,
+    }
+    ms_deform_attn(**(arguments | changed))
+
+
+def run_fused(**changed: object) -> None:
+    value, shapes, locations, weights = make_inputs(CASES[0], torch.float32)
+    arguments = {
+        "value": value,
+        "spatial_shapes": shapes,
+        "reference": torch.rand(2, 5, 3, 2),
+        "offsets": locations,
+        "logits": weights.flatten(3),
+    }
+    ms_deform_attn_fused(**(arguments | changed))
+
+
+ERRORS: Sequence[tuple[Callable[..., None], dict[str, object], str]] = [
+    (run_plain, {"value": torch.rand(2, 61, 6)}, r"value must be \(B, S, M, D\), got shape"),
+    (run_plain, {"value": torch.ones(2, 61, 2, 3, dtype=torch.int32)}, "value must be floating"),
+    (run_plain, {"spatial_shapes": [(3, 4), (6, 8)]}, r"cover 60 tokens, value has 61"),
+    (run_plain, {"spatial_shapes": []}, r"spatial_shapes must be \(H, W\) of at least one map"),
+    (
+        run_plain,
+        {"sampling_locations": torch.rand(2, 5, 2, 2, 4, 2)},
+        r"sampling_locations must be \(B=2, Q, M=2, L=3, P, 2\), got shape \(2, 5, 2, 2, 4, 2\)",
+    ),
+    (
+        run_plain,
+        {"sampling_locations": torch.rand(2, 5, 2, 3, 4, 2).bfloat16()},
+        "sampling_locations must be torch.float32 for torch.float32 value, got torch.bfloat16",
+    ),
+    (
+        run_plain,
+        {"attention_weights": torch.rand(2, 5, 2, 3, 3)},
+        r"attention_weights must be \(2, 5, 2, 3, 4\) to match sampling_locations, got shape",
+    ),
+    (
+        run_plain,
+        {"attention_weights": torch.ones(2, 5, 2, 3, 4, device="meta")},
+        "attention_weights must be on cpu as value is, got meta",
+    ),
+    (
+        run_plain,
+        {"backend": "native"},
+        r"ms_deform_attn\(backend='native'\): not built in this installation",
+    ),
+    (run_plain, {"backend": "triton"}, "ms_deform_attn: backend must be one of .*, got 'triton'"),
+    (
+        run_fused,
+        {"offsets": torch.rand(2, 5, 2, 3, 4)},
+        r"offsets must be \(B=2, Q, M=2, L=3, P, 2\), got shape \(2, 5, 2, 3, 4\)",
+    ),
+    (
+        run_fused,
+        {"reference": torch.rand(2, 4, 3, 2)},
+        r"reference must be \(B=2, Q=5, L=3, 2 or 4\), got shape \(2, 4, 3, 2\)",
+    ),
+    (
+        run_fused,
+        {"reference": torch.rand(2, 5, 3, 3)},
+        "reference must hold 2 or 4 numbers a point, got 3",
+    ),
+    (
+        run_fused,
+        {"logits": torch.rand(2, 5, 2, 11)},
+        r"logits must be \(2, 5, 2, 12\) to match offsets, got shape \(2, 5, 2, 11\)",
+    ),
+    (
+        run_fused,
+        {"backend": "native"},
+        r"ms_deform_attn_fused\(backend='native'\): not built in this installation",
+    ),
+]
+
+
+@pytest.mark.parametrize(("run", "changed", "message"), ERRORS)
+def test_an_argument_that_does_not_fit_is_named(
+    run: Callable[..., None], changed: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        run(**changed)

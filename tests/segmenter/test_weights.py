@@ -1,0 +1,150 @@
+"""Weights on disk and into models: round trips, strictness, tables, atomic writing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from segmenter.support import MixFrames, random_frames, randomise, small_model
+from tolerances import TOLERANCE
+
+from vidgap_segmenter import LoadReport, Mask2Former, load_weights, weights
+
+CLASSES = [
+    {"index": index, "category_id": 10 + index, "name": name}
+    for index, name in enumerate(["disc", "square", "triangle", "star"])
+]
+
+
+@pytest.fixture(scope="module")
+def model() -> Mask2Former:
+    torch.manual_seed(0)
+    model = small_model().eval()
+    randomise(model)
+    return model
+
+
+def with_temporal(model: Mask2Former) -> Mask2Former:
+    other = small_model(temporal=MixFrames()).eval()
+    load_weights(other, model.state_dict(), allow_missing=("temporal.",))
+    return other
+
+
+@torch.no_grad()
+def test_a_saved_model_comes_back_to_the_bit(model: Mask2Former, tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "first"
+    model.save_pretrained(folder, CLASSES)
+    again = Mask2Former.from_pretrained(folder)
+    assert not again.training
+    assert again.config == model.config
+    frames = random_frames(1, 2, 3, 40, 50)
+    assert torch.equal(again(frames).mask_logits, model(frames).mask_logits)
+    config = json.loads((folder / "config.json").read_text())
+    assert config == {"segmenter": model.config, "temporal": None, "classes": CLASSES}
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_a_temporal_module_is_saved_with_its_config(model: Mask2Former, tmp_path: Path) -> None:
+    mixed = with_temporal(model)
+    mixed.save_pretrained(tmp_path, CLASSES)
+    assert weights.read_config(tmp_path)["temporal"] == {"channels": 64}
+    again = Mask2Former.from_pretrained(tmp_path, temporal=MixFrames())
+    state = mixed.state_dict()
+    assert all(torch.equal(state[name], tensor) for name, tensor in again.state_dict().items())
+
+
+def test_temporal_weights_need_their_module(model: Mask2Former, tmp_path: Path) -> None:
+    with_temporal(model).save_pretrained(tmp_path / "mixed", CLASSES)
+    with pytest.raises(ValueError, match=r"model.safetensors holds temporal.\* weights: pass"):
+        Mask2Former.from_pretrained(tmp_path / "mixed")
+    with pytest.raises(ValueError, match=r"mismatched +temporal.now.weight +wanted \(32, 32, 3"):
+        Mask2Former.from_pretrained(tmp_path / "mixed", temporal=MixFrames(32))
+    model.save_pretrained(tmp_path / "plain", CLASSES)
+    with pytest.raises(ValueError, match=r"missing +temporal.now.weight"):
+        Mask2Former.from_pretrained(tmp_path / "plain", temporal=MixFrames())
+
+
+def test_saving_again_replaces_and_leaves_other_files(model: Mask2Former, tmp_path: Path) -> None:
+    (tmp_path / "provenance.json").write_text("{}")
+    (tmp_path / "config.json").write_text("old")
+    model.save_pretrained(tmp_path, CLASSES)
+    assert (tmp_path / "provenance.json").read_text() == "{}"
+    assert Mask2Former.from_pretrained(tmp_path).num_classes == 4
+
+
+def test_a_failed_save_leaves_what_was_there(
+    model: Mask2Former, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.save_pretrained(tmp_path, CLASSES)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def fail(_state: object, path: Path, _metadata: object) -> None:
+        path.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(weights, "save_file", fail)
+    with pytest.raises(OSError, match="disk full"):
+        model.save_pretrained(tmp_path, CLASSES)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_classes_and_sections_must_be_complete(model: Mask2Former, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="classes must list 4 classes, got 3"):
+        model.save_pretrained(tmp_path, CLASSES[:3])
+    (tmp_path / "config.json").write_text('{"segmenter": {}, "temporal": null}')
+    with pytest.raises(ValueError, match=r"config.json: section 'classes' is missing"):
+        Mask2Former.from_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"config.json: not JSON: Expecting property name"):
+        Mask2Former.from_pretrained(tmp_path)
+
+
+def test_another_number_of_classes_starts_the_class_head_afresh(model: Mask2Former) -> None:
+    torch.manual_seed(1)
+    other = small_model(num_classes=7)
+    with torch.no_grad():
+        other.decoder.class_embed.weight.fill_(9)
+    report = load_weights(other, model.state_dict())
+    assert report == LoadReport(reinitialised=weights.CLASS_HEAD)
+    assert "re-initialised  decoder.class_embed.weight  the number of classes dif" in str(report)
+    head = other.decoder.class_embed
+    assert head.weight.shape == (8, 64)
+    assert head.weight.abs().max() < 0.2
+    state = model.state_dict()
+    for name, tensor in other.state_dict().items():
+        assert name in weights.CLASS_HEAD or torch.equal(tensor, state[name]), name
+
+
+def test_the_same_classes_keep_the_class_head(model: Mask2Former) -> None:
+    other = small_model()
+    report = load_weights(other, model.state_dict())
+    assert str(report) == "all weights loaded"
+    torch.testing.assert_close(
+        other.decoder.class_embed.weight,
+        model.decoder.class_embed.weight,
+        **TOLERANCE[torch.float32],
+    )
+
+
+def test_fine_tuning_is_strict_but_for_what_is_allowed(model: Mask2Former) -> None:
+    state = model.state_dict()
+    other = small_model(temporal=MixFrames())
+    with pytest.raises(ValueError, match=r"missing +temporal.now.weight"):
+        load_weights(other, state)
+    report = load_weights(other, state, allow_missing=("temporal.",))
+    assert {name.split(".")[0] for name in report.missing} == {"temporal"}
+    state["decoder.norm.scale"] = state.pop("decoder.norm.weight")
+    with pytest.raises(ValueError, match=r"unexpected +decoder.norm.scale"):
+        load_weights(small_model(), state)
+
+
+def test_files_that_need_pickled_code_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"weight": torch.ones(2), "config": LoadReport()}, path)
+    with pytest.raises(ValueError, match=r"weights.pth: cannot be read as tensors alone"):
+        weights.read_state_dict(path)
+    torch.save({"weight": torch.ones(2), "epoch": 3}, path)
+    with pytest.raises(ValueError, match=r"must hold tensors alone, got .* \['epoch'\]"):
+        weights.read_state_dict(path)

@@ -1,0 +1,43 @@
+"""Checks of constructor arguments; each returns the argument in its one form (lists as tuples)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def check_count(name: str, value: int) -> int:
+    """Return `value`, an integer of at least 1."""
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+    return value
+
+
+def check_counts(name: str, values: Sequence[int], length: int | None = None) -> tuple[int, ...]:
+    """Return integers of at least 1: `length` of them, or one or more."""
+    wanted = "one or more" if length is None else length
+    fits = len(values) > 0 if length is None else len(values) == length
+    if not fits or not all(isinstance(value, int) and value >= 1 for value in values):
+        raise ValueError(f"{name} must be {wanted} integers of at least 1, got {values!r}")
+    return tuple(values)
+
+
+def check_size(name: str, size: Sequence[int]) -> tuple[int, int]:
+    """Return (height, width), each at least 1."""
+    height, width = check_counts(name, size, length=2)
+    return height, width
+
+
+def check_range(name: str, values: Sequence[float], low: float, high: float) -> tuple[float, float]:
+    """Return (smallest, largest), both in [low, high]."""
+    if len(values) != 2 or not low <= values[0] <= values[1] <= high:
+        raise ValueError(
+            f"{name} must be (smallest, largest) within [{low}, {high}], got {values!r}"
+        )
+    return values[0], values[1]
+
+
+def check_number(name: str, value: float, low: float, high: float) -> float:
+    """Return `value`, in [low, high]."""
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be within [{low}, {high}], got {value!r}")
+    return value

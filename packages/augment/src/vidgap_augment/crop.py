@@ -1,0 +1,138 @@
+"""Crops of a whole clip: a random window, still or sliding, and the fixed crop of LSJ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+
+from vidgap_augment.arguments import check_counts, check_number, check_size
+from vidgap_augment.draw import chance, integer, uniform, uniforms
+from vidgap_augment.sample import Sample
+from vidgap_augment.transform import ClipTransform, Thing
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Where a clip is cut: `size` (H, W), and a (top, left) in pixels for each frame."""
+
+    size: tuple[int, int]
+    offsets: tuple[tuple[int, int], ...]
+
+
+class ClipCrop(ClipTransform[Windows | None]):
+    """Cut a window of random size out of every frame of a clip.
+
+    Each side of the window is drawn from `absolute_range`, both ends included, and is at most the
+    frame's. `sliding` moves the window from one random corner to another, at T sorted random
+    fractions of the way: a camera move for pseudo-clips. Otherwise it stays, as CTVIS cuts real
+    clips. CTVIS draws the second corner to the right of and below the first and reverses half of
+    the clips; here both may be anywhere, so that all directions occur.
+
+    Args:
+        absolute_range: smallest and largest side in pixels.
+        sliding: whether the window moves.
+        probability: that the clip is cut at all; one decision a clip.
+
+    Raises:
+        ValueError: a side below 1 or the range out of order, or a probability outside [0, 1].
+    """
+
+    def __init__(
+        self,
+        absolute_range: Sequence[int] = (384, 600),
+        sliding: bool = False,
+        probability: float = 0.5,
+    ) -> None:
+        super().__init__()
+        low, high = check_counts("absolute_range", absolute_range, length=2)
+        if low > high:
+            raise ValueError(
+                f"absolute_range must be (smallest, largest), got {tuple(absolute_range)}"
+            )
+        self.absolute_range = (low, high)
+        self.sliding = sliding
+        self.probability = check_number("probability", probability, 0.0, 1.0)
+
+    def make_params(
+        self, sample: Sample, generator: torch.Generator | None = None
+    ) -> Windows | None:
+        """Draw the windows, or None where the clip is not cut."""
+        if not chance(self.probability, generator):
+            return None
+        num_frames, _, *frame_size = sample["video"].shape
+        low, high = self.absolute_range
+        height, width = (integer(min(low, side), min(high, side), generator) for side in frame_size)
+        room = (frame_size[0] - height, frame_size[1] - width)
+        start = _corner(room, generator)
+        if not self.sliding:
+            return Windows((height, width), (start,) * num_frames)
+        end = _corner(room, generator)
+        fractions = sorted(uniforms(num_frames, 0.0, 1.0, generator))
+        return Windows((height, width), tuple(_between(start, end, f) for f in fractions))
+
+    def transform(self, thing: Thing, params: Windows | None) -> Tensor:
+        """Cut every frame at its window."""
+        return thing if params is None else cut(thing, params)
+
+
+class ClipFixedCrop(ClipTransform[Windows]):
+    """Cut and pad a clip to exactly `size`: the cropping half of large-scale jitter.
+
+    A side that is too long is cut at a random offset, the same in all frames; a side that is too
+    short is padded on the right or at the bottom. The two axes draw a number each; Mask2Former
+    draws one for both (docs/paper.md#lsj).
+
+    Args:
+        size: (height, width) of the result.
+        pad_value: grey level of padded pixels, 0..255; padded masks are empty.
+
+    Raises:
+        ValueError: a size below 1 or a pad value outside 0..255.
+    """
+
+    def __init__(self, size: Sequence[int], pad_value: int = 128) -> None:
+        super().__init__()
+        self.size = check_size("size", size)
+        self.pad_value = int(check_number("pad_value", pad_value, 0, 255))
+
+    def make_params(self, sample: Sample, generator: torch.Generator | None = None) -> Windows:
+        """Draw the window, no larger than the frame."""
+        num_frames, _, height, width = sample["video"].shape
+        window = (min(height, self.size[0]), min(width, self.size[1]))
+        top = round(uniform(0.0, 1.0, generator) * (height - window[0]))
+        left = round(uniform(0.0, 1.0, generator) * (width - window[1]))
+        return Windows(window, ((top, left),) * num_frames)
+
+    def transform(self, thing: Thing, params: Windows) -> Tensor:
+        """Cut every frame at the window, then pad it."""
+        value = 0 if isinstance(thing, tv_tensors.Mask) else self.pad_value
+        height, width = params.size
+        result = thing.new_full((*thing.shape[:-2], *self.size), value)
+        result[..., :height, :width] = cut(thing, params)
+        return result
+
+
+def cut(thing: Thing, windows: Windows) -> Tensor:
+    """Cut frames (T, 3, H, W) or masks (N, T, H, W) at a window a frame; in new memory."""
+    time = 1 if isinstance(thing, tv_tensors.Mask) else 0
+    height, width = windows.size
+    frames = thing.as_subclass(Tensor).unbind(time)
+    cuts = [
+        frame[..., top : top + height, left : left + width]
+        for frame, (top, left) in zip(frames, windows.offsets, strict=True)
+    ]
+    return torch.stack(cuts, dim=time)
+
+
+def _corner(room: tuple[int, int], generator: torch.Generator | None) -> tuple[int, int]:
+    return integer(0, room[0], generator), integer(0, room[1], generator)
+
+
+def _between(start: tuple[int, int], end: tuple[int, int], fraction: float) -> tuple[int, int]:
+    """Return the whole pixel at `fraction` of the way from `start` to `end`."""
+    top, left = (round(a + (b - a) * fraction) for a, b in zip(start, end, strict=True))
+    return top, left

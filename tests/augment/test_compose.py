@@ -1,0 +1,62 @@
+"""Composition, in a list of ours and in torchvision's, with transforms of the user's."""
+
+from __future__ import annotations
+
+import torch
+from augment.clips import assert_same, assert_whole, generator, make_clip, make_image
+from torch import Tensor
+from torchvision.transforms import v2
+
+from vidgap_augment import (
+    ClipCompose,
+    ClipFixedCrop,
+    ClipFlip,
+    ClipResize,
+    ClipScaleJitter,
+    ClipTransform,
+    PseudoClip,
+    Sample,
+    drop_empty,
+)
+
+
+def test_compose_runs_in_order_from_one_generator() -> None:
+    members = [ClipFlip(), ClipScaleJitter((20, 20)), ClipFixedCrop((16, 16))]
+    by_hand, g = make_clip(), generator(4)
+    for member in members:
+        by_hand = member(by_hand, g)
+    assert_same(ClipCompose(members)(make_clip(), generator(4)), by_hand)
+    nested = ClipCompose([ClipCompose(members[:2]), members[2]])
+    assert_same(nested(make_clip(), generator(4)), by_hand)
+
+
+def test_compose_with_a_probability_runs_all_or_nothing() -> None:
+    group = ClipCompose([ClipResize((6,)), ClipFlip(1.0)], probability=0.25)
+    clip, g = make_clip(), generator()
+    results = [group(clip, g) for _ in range(200)]
+    untouched = [result for result in results if result is clip]
+    assert 130 < len(untouched) < 170
+    assert all(r["video"].shape[-2] == 6 for r in results if r is not clip)
+
+
+def test_torchvision_compose_holds_clip_transforms_beside_its_own() -> None:
+    pipeline = v2.Compose([PseudoClip(3), v2.ColorJitter(0.2), ClipFlip(), ClipResize((8,))])
+    torch.manual_seed(0)
+    clip = pipeline(make_image())
+    assert_whole(clip)
+    assert clip["video"].shape == (3, 3, 8, 10)
+
+
+def test_own_transform_needs_only_parameters_and_what_they_do() -> None:
+    class Darken(ClipTransform[int]):
+        def make_params(self, sample: Sample, generator: torch.Generator | None = None) -> int:  # noqa: ARG002
+            return int(torch.randint(2, 5, (), generator=generator))
+
+        def transform(self, thing: Tensor, params: int) -> Tensor:
+            return thing // params if thing.dtype == torch.uint8 else thing
+
+    clip = make_clip()
+    result = Darken()(clip, generator())
+    assert_whole(result)
+    assert (result["video"] <= 127).all()
+    assert torch.equal(result["masks"], drop_empty(clip)["masks"])

@@ -1,0 +1,25 @@
+"""The two ops of the temporal module, each a folder: contract, definition, a file a backend."""
+
+from __future__ import annotations
+
+from vidgap_temporal.ops.backend import Backend, report
+from vidgap_temporal.ops.conv_gru import GRUWeights, conv_gru
+from vidgap_temporal.ops.conv_gru import obstacles as conv_gru_obstacles
+from vidgap_temporal.ops.window_attention import obstacles as window_attention_obstacles
+from vidgap_temporal.ops.window_attention import window_attention
+
+
+def backends() -> dict[str, dict[str, str]]:
+    """Say for each op which backend `backend="auto"` takes here, and why.
+
+    Returns:
+        {op: {"backend": name, "reason": sentence}}, for example
+        {"conv_gru": {"backend": "reference", "reason": "native: not built in this installation"}}.
+    """
+    return {
+        "conv_gru": report("conv_gru", conv_gru_obstacles()),
+        "window_attention": report("window_attention", window_attention_obstacles()),
+    }
+
+
+__all__ = ["Backend", "GRUWeights", "backends", "conv_gru", "window_attention"]

@@ -157,8 +157,10 @@ class MultiScaleTemporalModule(nn.Module):
         for index, (block, maps) in enumerate(zip(self._blocks(), features, strict=True)):
             mixed, states = block(maps, None if state is None else state[index].unbind(1))
             outputs.append(mixed)
-            none = maps.new_empty(self._state_shape(maps))  # what a state of no layers looks like
-            after.append(torch.stack(states, dim=1) if states else none)
+            # Without GRU layers there is nothing to stack, and the state has no elements.
+            after.append(
+                torch.stack(states, dim=1) if states else maps.new_empty(self._state_shape(maps))
+            )
         return outputs, after
 
     def _blocks(self) -> list[nn.Module]:

@@ -12,13 +12,15 @@ def conv_gru(
 ) -> tuple[Tensor, Tensor]:
     """Compute `vidgap_temporal.ops.conv_gru`, which states and checks the arguments."""
     batch, num_frames, channels, height, width = x.shape
-    if h is None and num_frames == 1:
+    if h is not None:
+        h = h.to(x.dtype)  # another one only under autocast
+    elif num_frames == 1:
         # One frame alone goes the general way, so that `hidden_weight` gets a gradient (zero)
         # rather than none, which distributed training takes for an unused parameter.
         h = x.new_zeros(batch, channels, height, width)
 
     # The input half of both convolutions for all frames at once: only the hidden half is
-    # sequential. Convolutions are fastest with the channels last, on CPUs and GPUs alike.
+    # sequential. CPUs convolve fastest with the channels last (tensor cores want them so, too).
     frames = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)  # (B*T, C, H, W)
     gates = F.conv2d(frames, input_weight, bias, padding=1)  # (B*T, 3C, H, W)
     gate_weight, candidate_weight = hidden_weight.tensor_split([2 * channels])

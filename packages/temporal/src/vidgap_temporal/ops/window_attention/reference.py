@@ -98,7 +98,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scores: Tensor) -> Tensor:
     """Softmax attention, (batch, heads, n, C/M), where `scores` are added to q k^T, scaled."""
     if q.is_cpu and scores.requires_grad and q.dtype in (torch.float32, torch.float64):
         # Torch's fused kernel has no gradient for `scores` on the CPU, and what it falls back to
-        # takes a third longer than this. No row is masked as a whole, so softmax is safe.
+        # takes a quarter more time or worse. No row is masked as a whole, so softmax is safe.
         logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
         return (logits + scores).softmax(dim=-1) @ v
     return F.scaled_dot_product_attention(q, k, v, scores)

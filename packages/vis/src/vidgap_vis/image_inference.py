@@ -1,0 +1,48 @@
+"""Segment still images with a video model, as the last frame of a clip of copies (paper A.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torchvision.transforms.v2.functional import resize
+
+from vidgap_segmenter import Mask2Former, instance_inference
+from vidgap_vis.data import ImageSet, Rle
+from vidgap_vis.evaluation import ImageMask
+
+
+@torch.inference_mode()
+def segment_images(
+    model: Mask2Former,
+    images: ImageSet,
+    *,
+    num_copies: int,
+    short_edge: int | None = None,
+    top_k: int = 100,
+) -> Iterator[ImageMask]:
+    """Yield predicted instances, image by image, as `evaluate_images` takes them.
+
+    Args:
+        model: in eval mode; images go to its device.
+        images: what is segmented; truth in it is not read.
+        num_copies: copies of an image that make its clip, usually the T of training.
+        short_edge: images are resized to it first, masks back to the image's size; None: as is.
+        top_k: instances of an image.
+
+    Raises:
+        InputError: an image is missing or does not decode.
+    """
+    device = next(model.parameters()).device
+    for index, image in enumerate(images.images):
+        picture = images.read_image(index)
+        if short_edge is not None:
+            scale = short_edge / min(image.size)
+            picture = resize(picture, [round(side * scale) for side in image.size], antialias=True)
+        output = model.segment_image(picture[None].to(device), num_copies)
+        found = instance_inference(output, image.size, top_k)[0][0]
+        for label, score, mask in zip(
+            found.labels.tolist(), found.scores.tolist(), found.masks.cpu().numpy(), strict=True
+        ):
+            if mask.any():
+                yield ImageMask(image.id, label, Rle.encode(mask), score)

@@ -134,7 +134,7 @@ def predict_video(
     if writer is not None:
         tracks = [
             TrackScore(track.track_id, segmenter.classes[track.label].category_id, track.score)
-            for track in scores.ranking()
+            for track in scores.ranking(num_frames)
         ]
         writer.finish_video(job.video_id, num_frames, tracks)
     return num_frames

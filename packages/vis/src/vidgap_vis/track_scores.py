@@ -21,8 +21,10 @@ class ScoredTrack:
 class TrackScores:
     """Scores of a video's tracks: mean class probability x mean mask score.
 
-    Both means run over the frames in which the track is visible. A track may be listed for several
-    classes, as the benchmarks do. Holds K numbers a track.
+    The class probability is averaged over all frames of the video, being 0 where the track is not
+    visible, so that fragments rank below tracks that hold (as in MinVIS); the mask score over the
+    frames in which it is. A track may be listed for several classes, as the benchmarks do. Holds
+    K numbers a track.
 
     Args:
         top_k: how many pairs of track and class a video lists.
@@ -51,13 +53,18 @@ class TrackScores:
             total[0] += float(mask_scores[index])
             total[1] += 1
 
-    def ranking(self) -> list[ScoredTrack]:
-        """Return the best pairs of track and class, best first; of equal ones the older track."""
+    def ranking(self, num_frames: int) -> list[ScoredTrack]:
+        """Return the best pairs of track and class, best first; of equal ones the older track.
+
+        Args:
+            num_frames: of the whole video.
+        """
         if not self._class_scores:
             return []
         ids = np.array(sorted(self._class_scores))
-        means = np.array([self._mask_scores[i][0] / self._mask_scores[i][1] for i in ids])
-        scores = np.stack([self._class_scores[i] for i in ids]) * means[:, None]  # (N, K)
+        # Mean mask score times the share of frames: the number of visible ones cancels.
+        factors = np.array([self._mask_scores[i][0] / num_frames for i in ids])
+        scores = np.stack([self._class_scores[i] for i in ids]) * factors[:, None]  # (N, K)
         best = np.argsort(-scores, axis=None, kind="stable")[: self.top_k]
         rows, labels = np.unravel_index(best, scores.shape)
         return [

@@ -1,13 +1,15 @@
 """Online tracking by query embeddings: which query of this frame is which track.
 
-The association is the one published as MinVIS (Huang et al., NeurIPS 2022): an assignment between
-this frame's queries and Q slots by cosine similarity, here with a memory that outlives occlusion,
-births and deaths. Everything is numpy on the CPU; the state has Q slots however long the video is.
+Queries that show something are assigned to the tracks that live, by the cosine similarity of their
+embeddings, as published for MinVIS (Huang et al., NeurIPS 2022), and by the overlap of their masks
+where the track was seen in the last frame. Everything is numpy on the CPU; what is kept does not
+grow with the video.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -17,9 +19,6 @@ from scipy.optimize import linear_sum_assignment
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-
-_UNLIKE = 4.0
-"""What a forbidden pair costs: more than any two pairs can differ by in cosine similarity."""
 
 
 @dataclass(frozen=True)
@@ -80,55 +79,127 @@ class Tracker(Protocol):
 
 @dataclass(frozen=True)
 class TrackerOptions:
-    """Settings of the trackers.
+    """Settings of the trackers; docs/results.md says on what data they were chosen.
 
     Attributes:
-        start_score: a track is born, or seen again after a gap, at this class score.
-        keep_score: a track that was visible in the last frame stays so down to this class score.
+        min_score: queries whose best class probability is less show nothing.
+        duplicate_iou: of two queries whose masks overlap more, the one with the lesser score shows
+            nothing (0.6 in CTVIS).
         max_gap: a track unseen for more frames than this has ended; a later sight is a new track.
         momentum: how much of a track's memory stays when it is seen. The memory is the mean of
             the first 1 / (1 - momentum) sights and exponential from there on; 0 remembers the
             last sight alone, 1 is the mean of all.
-        iou_weight: what a mask IoU of 1 with the slot's last visible mask adds to the similarity.
-        min_similarity: a query less similar than this (cosine) to a track does not continue it.
+        iou_weight: what a mask IoU of 1 with the last frame's mask adds to the cosine similarity.
+        min_affinity: a query continues a track that the last frame showed if similarity and
+            overlap come to this.
+        reacquire_similarity: a query continues any living track if the cosine similarity alone
+            comes to this.
     """
 
-    start_score: float = 0.1
-    keep_score: float = 0.05
+    min_score: float = 0.2
+    duplicate_iou: float = 0.6
     max_gap: int = 20
-    momentum: float = 0.95
-    iou_weight: float = 0.0
-    min_similarity: float = 0.2
+    momentum: float = 0.5
+    iou_weight: float = 3.0
+    min_affinity: float = 1.5
+    reacquire_similarity: float = 0.95
 
     def __post_init__(self) -> None:
-        if not 0 <= self.keep_score <= self.start_score <= 1:
-            raise ValueError(
-                "keep_score and start_score must satisfy 0 <= keep_score <= start_score <= 1, "
-                f"got {self.keep_score} and {self.start_score}"
-            )
+        for name in ("min_score", "duplicate_iou", "momentum"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} must be in [0, 1], got {value}")
         if self.max_gap < 0:
             raise ValueError(f"max_gap must be at least 0, got {self.max_gap}")
-        if not 0 <= self.momentum <= 1:
-            raise ValueError(f"momentum must be in [0, 1], got {self.momentum}")
         if self.iou_weight < 0:
             raise ValueError(f"iou_weight must be at least 0, got {self.iou_weight}")
-        if not -1 <= self.min_similarity <= 1:
-            raise ValueError(f"min_similarity must be in [-1, 1], got {self.min_similarity}")
+
+
+@dataclass
+class _Track:
+    """A living track: what is remembered of it."""
+
+    track_id: int
+    memory: Floats  # (C,), mean of unit vectors
+    mask: Bools  # (h, w), where last seen
+    class_sum: npt.NDArray[np.float64]  # (K,)
+    num_sights: int = 1
+    gap: int = 0  # frames since it was seen
+
+    def see(self, embedding: Floats, mask: Bools, probabilities: Floats, momentum: float) -> None:
+        """Take a further sight of the track."""
+        self.num_sights += 1
+        weight = max(1 / self.num_sights, 1 - momentum)
+        self.memory = self.memory + np.float32(weight) * (embedding - self.memory)
+        self.mask = mask
+        self.class_sum += probabilities
+        self.gap = 0
+
+
+@dataclass
+class _Tracks:
+    """The living tracks of a video, oldest first, and the births so far."""
+
+    options: TrackerOptions
+    living: list[_Track] = field(default_factory=list)
+    num_born: int = 0
+    shape: tuple[int, int, int] | None = None
+
+    def check(self, detections: Detections) -> None:
+        """Raise ValueError where a frame has another number of queries, classes or channels."""
+        shape = (*detections.class_probabilities.shape, detections.embeddings.shape[1])
+        if self.shape not in (None, shape):
+            raise ValueError(
+                f"queries, classes and channels must be {self.shape}, as in the first frame, "
+                f"got {shape}"
+            )
+        self.shape = shape
+
+    def advance(
+        self, detections: Detections, units: Floats, queries: Ints, tracks: Sequence[_Track | None]
+    ) -> list[TrackedQuery]:
+        """Live through one frame.
+
+        Args:
+            detections: the frame.
+            units: (Q, C), its embeddings at length 1.
+            queries: (D,), those that show something, best score first.
+            tracks: (D,), the living track of each; None: it begins one.
+
+        Returns:
+            The visible tracks, smallest id first.
+        """
+        for track in self.living:
+            track.gap += 1
+        seen: list[TrackedQuery] = []
+        for query, known in zip(queries.tolist(), tracks, strict=True):
+            sight = units[query], detections.masks[query], detections.class_probabilities[query]
+            track = known or self._born(*sight)
+            if known is not None:
+                known.see(*sight, self.options.momentum)
+            mean = (track.class_sum / track.num_sights).astype(np.float32)
+            seen.append(TrackedQuery(track.track_id, query, mean))
+        self.living = [track for track in self.living if track.gap <= self.options.max_gap]
+        return sorted(seen, key=lambda tracked: tracked.track_id)
+
+    def _born(self, embedding: Floats, mask: Bools, probabilities: Floats) -> _Track:
+        self.num_born += 1
+        track = _Track(self.num_born, embedding, mask, probabilities.astype(np.float64))
+        self.living.append(track)
+        return track
 
 
 class QueryTracker:
-    """Associate queries by their embeddings; hidden tracks keep their place and their memory.
+    """Associate queries with tracks by embedding and overlap.
 
-    Every query fills one of Q slots. Slots without a track follow their background query, so a
-    newcomer is weighed against what its query looked like before, not against tracks alone. A query
-    counts in the assignment by its class score: background must not push an object to another slot.
+    The assignment has the greatest sum of what each pair has above the least that it needs; a query
+    without a pair begins a track. A track out of sight keeps its memory, and may be found again by
+    embedding alone.
     """
 
     def __init__(self, options: TrackerOptions | None = None) -> None:
         self.options = options or TrackerOptions()
-        self._slots: _Slots | None = None
-        self._memory: Floats = np.empty((0, 0), np.float32)  # (Q, C), means of unit vectors
-        self._masks: Bools = np.empty((0, 0, 0), np.bool_)  # (Q, h, w), where last visible
+        self._tracks = _Tracks(self.options)
 
     def update(self, detections: Detections) -> list[TrackedQuery]:
         """Take the next frame; return its visible tracks, smallest id first.
@@ -136,48 +207,28 @@ class QueryTracker:
         Raises:
             ValueError: the numbers of queries, classes or channels differ from the first frame's.
         """
-        units = _normalised(detections.embeddings)
-        if self._slots is None:
-            self._slots = _Slots(self.options, *detections.class_probabilities.shape)
-            self._memory = units.copy()
-            self._masks = np.zeros_like(detections.masks)
-        slots = self._slots
-        slots.check(detections)
-        if units.shape != self._memory.shape:
-            raise ValueError(f"embeddings must be {self._memory.shape}, got {units.shape}")
+        self._tracks.check(detections)
+        units = normalised(detections.embeddings)
+        queries = showing(detections, self.options)
+        matched: list[_Track | None] = [None] * len(queries)
+        living = self._tracks.living
+        if living and len(queries):
+            gain = self._gain(living, units[queries], detections.masks[queries])
+            for row, column in zip(*linear_sum_assignment(gain, maximize=True), strict=True):
+                if gain[row, column] > 0:
+                    matched[column] = living[row]
+        return self._tracks.advance(detections, units, queries, matched)
 
-        similarity = _normalised(self._memory) @ units.T  # (slots, Q)
-        order = self._assign(slots, similarity, detections)  # (slots,), the query of each
-        alike = similarity[np.arange(len(order)), order] >= self.options.min_similarity
-        visible = slots.advance(detections, order, alike)
-        self._remember(slots, units[order], visible)
-        if self.options.iou_weight > 0:
-            self._masks[visible] = detections.masks[order[visible]]
-        return slots.report(visible, order)
-
-    def _assign(self, slots: _Slots, similarity: Floats, detections: Detections) -> Ints:
-        """Return the query of each slot, (Q,): the assignment with the greatest similarity."""
-        scores = detections.class_probabilities.max(axis=1)
-        tracked, sure = slots.ids > 0, scores >= self.options.start_score
-        affinity = similarity.copy()
-        if self.options.iou_weight > 0:
-            rows, columns = (
-                np.flatnonzero(tracked),
-                np.flatnonzero(scores >= self.options.keep_score),
-            )
-            overlap = mask_iou(self._masks[rows], detections.masks[columns])
-            affinity[np.ix_(rows, columns)] += self.options.iou_weight * overlap
-        unlike = np.outer(tracked, sure) & (similarity < self.options.min_similarity)
-        weights = scores + 1e-3  # background still follows itself, where no object minds
-        utility = (affinity - _UNLIKE * unlike) * weights
-        return linear_sum_assignment(utility, maximize=True)[1].astype(np.int64)
-
-    def _remember(self, slots: _Slots, units: Floats, visible: Bools) -> None:
-        """Blend the visible tracks' embeddings into their memory; free slots follow their query."""
-        free = slots.ids == 0
-        self._memory[free] = units[free]
-        weight = np.maximum(1 / slots.sights[visible, None], 1 - self.options.momentum)
-        self._memory[visible] += weight * (units[visible] - self._memory[visible])
+    def _gain(self, tracks: Sequence[_Track], units: Floats, masks: Bools) -> Floats:
+        """Return what each pair has above the least it needs, 0 where it has less: (N, D)."""
+        similarity = normalised(np.stack([track.memory for track in tracks])) @ units.T
+        gain = similarity - self.options.reacquire_similarity
+        recent = np.flatnonzero([track.gap == 0 for track in tracks])
+        if len(recent):
+            overlap = mask_iou(np.stack([tracks[index].mask for index in recent]), masks)
+            affinity = similarity[recent] + self.options.iou_weight * overlap
+            gain[recent] = np.maximum(gain[recent], affinity - self.options.min_affinity)
+        return np.maximum(gain, 0).astype(np.float32)
 
 
 class IndexTracker:
@@ -185,85 +236,42 @@ class IndexTracker:
 
     def __init__(self, options: TrackerOptions | None = None) -> None:
         self.options = options or TrackerOptions()
-        self._slots: _Slots | None = None
+        self._tracks = _Tracks(self.options)
+        self._of_query: dict[int, int] = {}  # query -> id of its last track
 
     def update(self, detections: Detections) -> list[TrackedQuery]:
         """Take the next frame; return its visible tracks, smallest id first.
 
         Raises:
-            ValueError: the number of queries or classes differs from the first frame's.
+            ValueError: the numbers of queries, classes or channels differ from the first frame's.
         """
-        if self._slots is None:
-            self._slots = _Slots(self.options, *detections.class_probabilities.shape)
-        self._slots.check(detections)
-        order = np.arange(len(detections.embeddings), dtype=np.int64)
-        visible = self._slots.advance(detections, order, np.ones(len(order), np.bool_))
-        return self._slots.report(visible, order)
+        self._tracks.check(detections)
+        queries = showing(detections, self.options)
+        living = {track.track_id: track for track in self._tracks.living}
+        matched = [living.get(self._of_query.get(query, 0)) for query in queries.tolist()]
+        units = normalised(detections.embeddings)
+        tracked = self._tracks.advance(detections, units, queries, matched)
+        self._of_query.update({each.query: each.track_id for each in tracked})
+        return tracked
 
 
-class _Slots:
-    """The lives in Q slots: ids (0: none), frames unseen, sights, and summed class scores."""
-
-    def __init__(self, options: TrackerOptions, num_slots: int, num_classes: int) -> None:
-        self.options = options
-        self.ids: Ints = np.zeros(num_slots, np.int64)
-        self.gaps: Ints = np.zeros(num_slots, np.int64)
-        self.sights: Ints = np.zeros(num_slots, np.int64)
-        self.class_sums = np.zeros((num_slots, num_classes), np.float64)
-        self.num_born = 0
-
-    def check(self, detections: Detections) -> None:
-        """Raise ValueError where a frame has another number of queries or classes."""
-        if detections.class_probabilities.shape != self.class_sums.shape:
-            raise ValueError(
-                f"class_probabilities must be {self.class_sums.shape}, as in the first frame, "
-                f"got {detections.class_probabilities.shape}"
-            )
-
-    def advance(self, detections: Detections, order: Ints, alike: Bools) -> Bools:
-        """Live through one frame; return which slots show their track, (Q,).
-
-        Args:
-            detections: the frame.
-            order: (Q,), the query of each slot.
-            alike: (Q,), whether that query may be the slot's track; if it may not, a sure sight
-                begins a new one.
-        """
-        probabilities = detections.class_probabilities[order]
-        scores = probabilities.max(axis=1)
-        tracked = self.ids > 0
-        unbroken = tracked & alike & (self.gaps == 0)
-        needed = np.where(unbroken, self.options.keep_score, self.options.start_score)
-        visible: Bools = scores >= needed
-        visible[visible] = detections.masks[order[visible]].any(axis=(1, 2))
-
-        self.gaps = np.where(visible, 0, self.gaps + tracked)
-        ended = (self.gaps > self.options.max_gap) | (visible & ~(tracked & alike))
-        self.ids[ended] = self.gaps[ended] = self.sights[ended] = 0
-        self.class_sums[ended] = 0.0
-        born = np.flatnonzero(visible & ended)
-        born = born[np.argsort(-scores[born], kind="stable")]  # ids do not depend on query order
-        self.ids[born] = self.num_born + 1 + np.arange(len(born))
-        self.num_born += len(born)
-
-        self.sights[visible] += 1
-        self.class_sums[visible] += probabilities[visible]
-        return visible
-
-    def report(self, visible: Bools, order: Ints) -> list[TrackedQuery]:
-        """Return the visible tracks, smallest id first."""
-        shown = np.flatnonzero(visible)
-        shown = shown[np.argsort(self.ids[shown])]
-        means = (self.class_sums[shown] / self.sights[shown, None]).astype(np.float32)
-        return [
-            TrackedQuery(int(self.ids[slot]), int(order[slot]), mean)
-            for slot, mean in zip(shown, means, strict=True)
-        ]
+def showing(detections: Detections, options: TrackerOptions) -> Ints:
+    """Return the queries that show something, best score first, without duplicates: (D,)."""
+    scores = detections.class_probabilities.max(axis=1)
+    filled = detections.masks.any(axis=(1, 2))
+    order = np.argsort(-scores, kind="stable")
+    candidates = order[(scores[order] >= options.min_score) & filled[order]]
+    overlap = mask_iou(detections.masks[candidates], detections.masks[candidates])
+    kept: list[int] = []
+    for index in range(len(candidates)):
+        if not (overlap[index, kept] > options.duplicate_iou).any():
+            kept.append(index)
+    return candidates[kept].astype(np.int64)
 
 
 def mask_iou(first: Bools, second: Bools) -> Floats:
     """Return the IoU of each pair of masks, (N, h, w) and (M, h, w) bool -> (N, M) float32."""
-    pixels = first.shape[1] * first.shape[2]
+    pixels = first.shape[1] * first.shape[2]  # not -1: there may be no mask
     rows = first.reshape(len(first), pixels).astype(np.float32)
     columns = second.reshape(len(second), pixels).astype(np.float32)
     shared = rows @ columns.T
@@ -271,6 +279,7 @@ def mask_iou(first: Bools, second: Bools) -> Floats:
     return (shared / np.maximum(union, 1)).astype(np.float32)
 
 
-def _normalised(vectors: Floats) -> Floats:
+def normalised(vectors: Floats) -> Floats:
+    """Return vectors (N, C) at length 1."""
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return (vectors / np.maximum(norms, 1e-12)).astype(np.float32)

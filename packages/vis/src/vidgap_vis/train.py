@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
@@ -236,7 +237,7 @@ def make_accelerator(settings: TrainConfig) -> Accelerator:
 
 def step_seed(seed: int, step: int, rank: int) -> int:
     """Return the seed of what is random inside a step: the points of the loss."""
-    return hash((seed, step, rank)) % 2**63
+    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0])
 
 
 def numbers(losses: Losses) -> dict[str, float]:

@@ -5,8 +5,9 @@ DEMO ?= demo
 RUN := $(VENV)/bin
 PACKAGES := augment temporal segmenter vis
 
-.PHONY: demo test lint test-install pictures clean
+.PHONY: demo test lint test-install clean
 
+# Another run wants another folder: make demo DEMO=demo2
 demo: $(VENV)/.ready
 	$(RUN)/vidgap demo --out $(DEMO)
 

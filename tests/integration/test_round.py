@@ -79,7 +79,7 @@ def test_from_generated_data_to_numbers(tmp_path: Path, capsys: pytest.CaptureFi
 
     truth, results = data / "clips_valid.json", tmp_path / "results.json"
     run(
-        *("predict", truth, "--images", data / "frames", "--model", child, "--window", 3),
+        *("predict", truth, "--images", data / "frames", "--model", child, "--latency", 3),
         *("--json", results, "--out", tmp_path / "overlays", "--device", "cpu"),
     )
     overlays = sorted((tmp_path / "overlays").glob("*.mp4"))

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from segmenter.support import LITE0, randomise, small_model
-from tolerances import TOLERANCE
+from tolerances import PARITY_FLOAT32, TOLERANCE
 from torch import nn
 
 from vidgap_segmenter import build_backbone, load_backbone_weights
@@ -206,6 +206,45 @@ def test_a_file_with_timm_names_is_loaded_without_its_classifier(
         torch.testing.assert_close(backbone(images)[-1], wanted, **TOLERANCE[torch.float32])
 
 
+@pytest.mark.parametrize(
+    ("name", "left_out"),
+    [
+        ("test_efficientnet", {"conv_head", "bn2", "classifier"}),
+        (LITE0, {"conv_head", "bn2", "classifier"}),
+        ("test_convnext", {"head"}),
+        ("densenet121", {"classifier"}),
+        ("mobilenetv4_conv_small_035", {"conv_head", "norm_head", "classifier"}),
+    ],
+)
+def test_a_classifier_of_timm_fills_its_backbone(
+    tmp_path: Path, name: str, left_out: set[str]
+) -> None:
+    import timm
+
+    torch.manual_seed(3)
+    classifier = timm.create_model(name, pretrained=False).eval()
+    randomise(classifier)
+    torch.save(classifier.state_dict(), tmp_path / "weights.pth")
+    backbone = build_backbone(name).eval()
+    report = load_backbone_weights(backbone, tmp_path / "weights.pth")
+    assert {weight.split(".")[0] for weight in report.unexpected} == left_out
+    assert report.missing == report.mismatched == ()
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        wanted = classifier.forward_intermediates(images, intermediates_only=True)[-1]
+        got = backbone(images)[-1]
+    assert (got - wanted).abs().max() <= PARITY_FLOAT32 * wanted.std()
+
+
+def test_only_the_names_of_timm_are_translated(tmp_path: Path) -> None:
+    body = build_backbone("test_convnext").body
+    state = {name.replace("_0.", ".0.", 1): tensor for name, tensor in body.state_dict().items()}
+    state["stages.0.new.weight"] = torch.ones(1)
+    torch.save(state, tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match=r"unexpected +stages\.0\.new\.weight$"):
+        load_backbone_weights(build_backbone("test_convnext"), tmp_path / "weights.pth")
+
+
 def test_a_swin_keeps_its_own_output_norms(tmp_path: Path) -> None:
     torch.manual_seed(2)
     source = build_backbone("swin_tiny").state_dict()
@@ -233,9 +272,9 @@ def test_weights_of_another_network_are_refused_with_a_table(tmp_path: Path) -> 
     with pytest.raises(ValueError, match="weights do not fit") as caught:
         load_backbone_weights(backbone, path)
     table = str(caught.value)
-    assert "missing         bn1.weight" in table
-    assert "unexpected      new.weight" in table
-    assert "mismatched      conv1.weight  wanted (64, 3, 7, 7), got (64, 3, 3, 3)" in table
+    assert "missing     bn1.weight" in table
+    assert "unexpected  new.weight" in table
+    assert "mismatched  conv1.weight  wanted (64, 3, 7, 7), got (64, 3, 3, 3)" in table
     assert torch.equal(backbone.body.conv1.weight, before)
 
 

@@ -191,6 +191,34 @@ def test_what_is_no_weights_folder_is_said(tmp_path: Path, weights: Path) -> Non
         build.load(weights)
 
 
+@pytest.mark.parametrize(
+    ("section", "value", "message"),
+    [
+        ("classes", [], r"classes: wanted indices 0 to 1 in order, got \[\]"),
+        ("num_classes", 3, r"classes: wanted indices 0 to 2 in order, got \[0, 1\]"),
+        ("num_heads", 0, "describes no model that can be built"),
+        ("channels", -32, "describes no model that can be built"),
+    ],
+)
+def test_a_folder_that_contradicts_itself_is_said(
+    weights: Path, section: str, value: object, message: str
+) -> None:
+    config = json.loads((weights / "config.json").read_text())
+    (config if section in config else config["segmenter"])[section] = value
+    (weights / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=rf"config\.json: {message}"):
+        build.load(weights)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04", b"\x80", b"\0" * 9], ids=repr)
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_broken_backbone_weights_are_named(tmp_path: Path, content: bytes, suffix: str) -> None:
+    (tmp_path / f"broken.{suffix}").write_bytes(content)
+    with pytest.raises(InputError, match=r"model\.backbone_weights: .*") as caught:
+        build.load_backbone(make_model(), str(tmp_path / f"broken.{suffix}"))
+    assert str(tmp_path / f"broken.{suffix}") in str(caught.value)
+
+
 def test_settings_that_no_model_has_are_said(weights: Path) -> None:
     config = json.loads((weights / "config.json").read_text())
     config["segmenter"]["num_querys"] = 3

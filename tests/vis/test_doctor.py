@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ def test_a_sound_installation_is_well(capsys: pytest.CaptureFixture[str]) -> Non
     said = capsys.readouterr().out
     assert said.endswith("all is well\n")
     assert "BROKEN" not in said
-    for name in ("vidgap-temporal", "torch", "cpu", "H.264 encoder", "libx264", "trackeval"):
+    for name in ("vidgap-temporal", "torch", "cpu", "H.264 encoder", "libx264", "supervision"):
         assert name in said
     for op in ("ms_deform_attn", "ms_deform_attn_fused", "conv_gru", "window_attention"):
         assert f"{op} on cpu" in said
@@ -63,6 +64,13 @@ def test_what_is_broken_fails_the_command(
     said = capsys.readouterr().out
     assert "product on cpu  BROKEN: " in said
     assert said.endswith("1 broken\n")
+
+
+def test_the_extras_named_are_those_of_the_package() -> None:
+    declared = Path(__file__).parents[2].joinpath("packages/vis/pyproject.toml").read_text()
+    for extra in doctor.EXTRAS.values():
+        name = extra.removeprefix("vidgap-vis[").removesuffix("]")
+        assert f"\n{name} = [" in declared
 
 
 def test_a_missing_encoder_is_broken_and_a_missing_extra_is_not(

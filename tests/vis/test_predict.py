@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,7 +22,7 @@ from vidgap_vis.segmenter import VideoSegmenter
 from vidgap_vis.track_scores import TrackScores
 from vidgap_vis.video_io import OverlayWriter, open_video
 
-QUIET = PredictOptions(window=4, progress=False)
+QUIET = PredictOptions(latency=4, progress=False)
 
 
 @pytest.fixture
@@ -187,7 +188,7 @@ def test_progress_counts_frames(
     tmp_path: Path, segmenter: VideoSegmenter, capsys: pytest.CaptureFixture[str]
 ) -> None:
     video = write_video(tmp_path / "clip.mp4", moving_squares(9))
-    predict([video], segmenter, json=tmp_path / "r.json", options=PredictOptions(window=2))
+    predict([video], segmenter, json=tmp_path / "r.json", options=PredictOptions(latency=2))
     shown = capsys.readouterr().err
     assert "video 1/1" in shown
     assert "9/9" in shown
@@ -212,8 +213,33 @@ def test_a_frame_that_does_not_decode_leaves_no_results(
 def test_an_overlay_never_replaces_an_input(tmp_path: Path) -> None:
     videos = [write_video(tmp_path / f"{name}.mp4", moving_squares(2)) for name in "ab"]
     for inputs, out in ((videos[:1], videos[0]), (videos, tmp_path)):
-        with pytest.raises(InputError, match=r"a\.mp4: the overlay would replace an input"):
+        with pytest.raises(ConfigError, match=r"--out: .*a\.mp4 is an input"):
             plan(inputs, CLASSES, out)
+
+
+def test_results_never_replace_an_input(tmp_path: Path, segmenter: VideoSegmenter) -> None:
+    dataset = write_dataset(tmp_path / "data", {1: 1})
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    for path in (dataset, tmp_path / "link" / dataset.name):
+        with pytest.raises(ConfigError, match=r"--json: .*valid\.json is an input"):
+            predict([dataset], segmenter, json=path, images_root=tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"latency": 0}, "latency must be 1 frame or more, got 0"),
+        ({"score": 7.0}, r"score must be in 0\.\.1, got 7\.0"),
+        ({"score": float("nan")}, r"score must be in 0\.\.1, got nan"),
+        ({"top_k": -1}, "top_k must be 1 or more, got -1"),
+        ({"fps": 0.0}, r"fps must be above 0, got 0\.0"),
+        ({"min_short_edge": -2}, "min_short_edge must be 0 or more, got -2"),
+    ],
+    ids=str,
+)
+def test_options_check_themselves(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        PredictOptions(**options)
 
 
 def test_overlay_names_differ(tmp_path: Path) -> None:

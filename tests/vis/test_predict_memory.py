@@ -53,7 +53,7 @@ predict(
     VideoSegmenter(model, CLASSES, device="cpu"),
     out=folder / "out.mp4",
     json=folder / "results.json",
-    options=PredictOptions(window=10, progress=False),
+    options=PredictOptions(latency=10, progress=False),
 )
 model.resident.append(resident_mib())
 assert len(model.resident) == NUM_FRAMES + 1

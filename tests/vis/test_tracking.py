@@ -203,6 +203,15 @@ def test_state_does_not_grow_with_the_video() -> None:
     assert len(tracker._tracks.living) <= 2
 
 
+def test_a_track_does_not_keep_the_masks_of_other_queries_alive() -> None:
+    scene, tracker = Scene(2), QueryTracker()
+    tracker.update(scene.frame({0: 0.9, 1: 0.8})[0])
+    tracker.update(scene.frame({0: 0.9})[0])
+    for track in tracker._tracks.living:
+        for array in (track.mask, track.memory):
+            assert array.base is None or array.base.size == array.size
+
+
 def test_a_query_below_the_least_score_shows_nothing() -> None:
     scene, tracker = Scene(1), QueryTracker(TrackerOptions(min_score=0.5))
     shown = [identities(tracker, scene.frame({0: score})) for score in (0.4, 0.6, 0.3, 0.5)]

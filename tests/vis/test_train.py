@@ -11,9 +11,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from vis.tiny_runs import TRAIN, finetune_config, pretrain_config, write_images, write_videos
+from vis.tiny_runs import (
+    MODEL,
+    TRAIN,
+    finetune_config,
+    pretrain_config,
+    write_images,
+    write_videos,
+)
 
 from vidgap_segmenter.structures import ClipOutput, ClipTargets, Losses
 from vidgap_vis import build, train
@@ -26,7 +34,7 @@ from vidgap_vis.finetune import finetune, with_classes
 from vidgap_vis.pretrain import pretrain
 from vidgap_vis.training.metrics import MetricsLog
 from vidgap_vis.training.profile import StepProfile
-from vidgap_vis.training.run_folder import Provenance
+from vidgap_vis.training.run_folder import Provenance, sha256
 from vidgap_vis.training.schedule import learning_rate_factor
 from vidgap_vis.training.stopping import StopRequest
 
@@ -123,6 +131,111 @@ def test_a_run_killed_without_warning_goes_on_from_its_last_checkpoint(
     assert_bit_equal(out, straight)
     assert steps_logged(out) == [2, 4, 6]
     assert [path.name for path in (out / "checkpoint").iterdir()] == ["step_000006"]
+
+
+def fail_at(monkeypatch: pytest.MonkeyPatch, number: int, error: Exception) -> None:
+    """Make a step of every run raise; it counts from 0."""
+    step = train.Loop._step
+
+    def fail(loop: train.Loop, current: int, batch: object) -> object:
+        if current == number:
+            raise error
+        return step(loop, current, batch)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(train.Loop, "_step", fail)
+
+
+def test_a_run_without_checkpoint_begins_again_from_its_backbone_weights(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(7)
+    backbone = build.segmenter(MODEL, None, 2).backbone
+    torch.save(backbone.body.state_dict(), tmp_path / "backbone.pth")
+    model = replace(MODEL, backbone_weights=str(tmp_path / "backbone.pth"))
+    config = replace(pretrain_config(images, steps=2), model=model)
+    pretrain(config, tmp_path / "straight")
+    with monkeypatch.context() as patch:
+        fail_at(patch, 0, MemoryError())
+        with pytest.raises(MemoryError):
+            pretrain(config, tmp_path / "run")
+    pretrain(config, tmp_path / "run", resume=True)
+    assert_bit_equal(tmp_path / "run", tmp_path / "straight")
+
+
+def test_a_finetuning_without_checkpoint_begins_again_from_its_parent(
+    straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = finetune_config(write_videos(tmp_path / "videos"), steps=2)
+    parent, run = straight / "weights", tmp_path / "run"
+    finetune(config, parent, tmp_path / "straight")
+    with monkeypatch.context() as patch:
+        fail_at(patch, 0, MemoryError())
+        with pytest.raises(MemoryError):
+            finetune(config, parent, run)
+    with pytest.raises(InputError, match=r"run: has no checkpoint yet; give the weights .* --init"):
+        finetune(config, None, run, resume=True)
+    finetune(config, parent, run, resume=True)
+    assert_bit_equal(run, tmp_path / "straight")
+
+
+def test_a_resumed_finetuning_keeps_its_parent(
+    straight: Path, tmp_path: Path, stop_after: list[int]
+) -> None:
+    config, run = finetune_config(write_videos(tmp_path / "videos"), steps=2), tmp_path / "run"
+    stop_after.append(1)
+    with pytest.raises(TrainingInterrupted):
+        finetune(config, straight / "weights", run)
+    stop_after.clear()
+    finetune(config, None, run, resume=True)
+    parent = json.loads((run / "weights" / "provenance.json").read_text())["parent"]
+    assert parent == sha256(straight / "weights" / "model.safetensors")
+    with pytest.raises(InputError, match="--init: holds other weights than those the run began"):
+        finetune(config, run / "weights", run, resume=True)
+
+
+@pytest.mark.parametrize("error", [InputError("7.png", "", "bad"), TrainingError("bad")], ids=str)
+def test_a_step_that_fails_loses_none_before_it(
+    images: Path,
+    straight: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    config, out = pretrain_config(images), tmp_path / "run"
+    with monkeypatch.context() as patch:
+        fail_at(patch, 3, error)
+        with pytest.raises(type(error), match="bad"):
+            pretrain(config, out)
+    assert [path.name for path in (out / "checkpoint").iterdir()] == ["step_000003"]
+    pretrain(config, out, resume=True)
+    assert_bit_equal(out, straight)
+
+
+def test_weights_that_are_not_finite_replace_no_checkpoint(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_rates = train.set_learning_rates
+    factors: list[float] = []
+
+    def break_third_step(optimizer: torch.optim.Optimizer, factor: float) -> None:
+        factors.append(factor)
+        set_rates(optimizer, float("nan") if len(factors) == 3 else factor)
+
+    monkeypatch.setattr(train, "set_learning_rates", break_third_step)
+    with pytest.raises(TrainingError, match="step 4: "):
+        pretrain(pretrain_config(images, checkpoint_every=2), tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run/checkpoint").iterdir()] == ["step_000002"]
+
+
+def test_a_batch_that_processes_cannot_share_claims_no_folder(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Accelerator, "num_processes", property(lambda _: 4))
+    with pytest.raises(
+        ConfigError, match=r"train\.batch_size: wanted a multiple of the 4 processes"
+    ):
+        pretrain(pretrain_config(images), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("workers", [1, 2])

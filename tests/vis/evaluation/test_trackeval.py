@@ -16,7 +16,7 @@ from vidgap_vis.data.masks import Rle
 from vidgap_vis.evaluation.average_precision import AREA_RANGES
 from vidgap_vis.evaluation.youtube_vis import Track, match_tracks
 
-pytest.importorskip("trackeval", reason="needs the extra vidgap-vis[eval]")
+pytest.importorskip("trackeval", reason="needs the package trackeval")
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -15,10 +15,13 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
+from vidgap_vis.demo.plan import make_plan
 from vidgap_vis.sample import Render, SampleOptions, Scene, clip_scene, find_crossings, render
 
 OPTIONS = SampleOptions(lookalike_share=1.0)
 NUM_CLIPS = 80
+LEAST_SWITCHED = 0.3
+"""Share of the crossings in which one of the two no longer has the number it had before."""
 
 
 @cache
@@ -71,8 +74,23 @@ def test_association_by_overlap_switches_identity_in_the_crossings() -> None:
     total = outcomes.total()
     print(f"{total} crossings in {NUM_CLIPS} clips: {dict(outcomes)}")
     assert total >= 2 * NUM_CLIPS
-    assert 1 - outcomes["kept"] / total >= 0.4
+    assert 1 - outcomes["kept"] / total >= LEAST_SWITCHED
     assert outcomes["taken over"] / total >= 0.25
+
+
+def test_the_clips_that_the_demo_tracks_confuse_as_well() -> None:
+    options = make_plan(quick=False, seed=1).sample
+    outcomes = []
+    for index in range(options.num_valid_clips):
+        scene = clip_scene(options, "valid", index)
+        rendered = render(scene)
+        numbers = associate_by_overlap(rendered.masks)
+        for crossing in find_crossings(scene, rendered, options.min_area):
+            pair = [crossing.first, crossing.second]
+            outcomes.append((numbers[pair, crossing.before] != numbers[pair, crossing.after]).any())
+    print(f"{np.mean(outcomes):.2f} of {len(outcomes)} crossings switched")
+    assert len(outcomes) >= 30
+    assert np.mean(outcomes) >= LEAST_SWITCHED
 
 
 def rgb_histogram(colours: np.ndarray) -> np.ndarray:

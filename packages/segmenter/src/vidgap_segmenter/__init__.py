@@ -7,8 +7,8 @@ from vidgap_segmenter.mask2former import Mask2Former
 from vidgap_segmenter.ops import backends, ms_deform_attn, ms_deform_attn_fused
 from vidgap_segmenter.optim import parameter_groups
 from vidgap_segmenter.structures import ClipOutput, ClipTargets, Instances, Losses, Prediction
-from vidgap_segmenter.temporal import TemporalModule
-from vidgap_segmenter.weights import LoadReport, load_weights
+from vidgap_segmenter.temporal import SavableTemporalModule, TemporalModule
+from vidgap_segmenter.weights import LoadReport
 
 __all__ = [
     "Backbone",
@@ -20,12 +20,12 @@ __all__ = [
     "Losses",
     "Mask2Former",
     "Prediction",
+    "SavableTemporalModule",
     "TemporalModule",
     "backends",
     "build_backbone",
     "instance_inference",
     "load_backbone_weights",
-    "load_weights",
     "ms_deform_attn",
     "ms_deform_attn_fused",
     "parameter_groups",

@@ -27,13 +27,13 @@ class Attention(nn.Module):
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = None
     ) -> Tensor:
-        """Return what each query gathers, (N, Q, C).
+        """Return what each query gathers, (B, Q, C).
 
         Args:
-            query: (N, Q, C).
-            key: (N, S, C).
-            value: (N, S, C).
-            allowed: (N, Q, S) bool, True where a query may look; None allows everything.
+            query: (B, Q, C).
+            key: (B, S, C).
+            value: (B, S, C).
+            allowed: (B, Q, S) bool, True where a query may look; None allows everything.
         """
         projected = zip(
             (query, key, value),
@@ -45,9 +45,9 @@ class Attention(nn.Module):
             self._heads(F.linear(tokens, weight, bias)) for tokens, weight, bias in projected
         )
         mask = None if allowed is None else allowed[:, None]
-        gathered = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # (N, M, Q, D)
+        gathered = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # (B, M, Q, D)
         return self.out_proj(gathered.transpose(1, 2).flatten(2))
 
     def _heads(self, tokens: Tensor) -> Tensor:
-        """Cut channels into heads, (N, S, C) -> (N, M, S, D)."""
+        """Cut channels into heads, (B, S, C) -> (B, M, S, D)."""
         return tokens.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)

@@ -15,7 +15,7 @@ from vidgap_segmenter.position import sine_position
 
 @dataclass(frozen=True)
 class FramePrediction:
-    """What a decoder level says of N frames: class logits (N, Q, K+1), mask logits (N, Q, h, w)."""
+    """A level's class logits (B*T, Q, K+1) and mask logits (B*T, Q, h, w), a row for each frame."""
 
     class_logits: Tensor
     mask_logits: Tensor
@@ -23,7 +23,7 @@ class FramePrediction:
 
 @dataclass(frozen=True)
 class FrameOutput:
-    """Predictions of N frames, first level to last, and the queries' embeddings (N, Q, C)."""
+    """Predictions of B*T frames, first level to last, and the queries' embeddings (B*T, Q, C)."""
 
     levels: list[FramePrediction]
     embeddings: Tensor
@@ -74,15 +74,15 @@ class MaskedDecoder(nn.Module):
         """Decode frames.
 
         Args:
-            features: (N, C, H_l, W_l), coarse to fine.
-            mask_features: (N, C, h, w), stride 4.
+            features: (B*T, C, H_l, W_l), coarse to fine.
+            mask_features: (B*T, C, h, w), stride 4.
             every_level: also predict from the queries before each layer, as training needs.
 
         Returns:
             `num_layers + 1` levels, or the last alone.
         """
         scales = self._scales(features, mask_features)
-        queries = self.query_feat.weight.expand(len(mask_features), -1, -1)  # (N, Q, C)
+        queries = self.query_feat.weight.expand(len(mask_features), -1, -1)  # (B*T, Q, C)
         place = self.query_embed.weight
         levels = []
         for index, layer in enumerate(self.layers):
@@ -100,7 +100,7 @@ class MaskedDecoder(nn.Module):
     def _predict(
         self, normed: Tensor, mask_embed: Tensor, mask_features: Tensor
     ) -> FramePrediction:
-        logits = mask_embed @ mask_features.flatten(2)  # (N, Q, C) @ (N, C, h*w)
+        logits = mask_embed @ mask_features.flatten(2)  # (B*T, Q, C) @ (B*T, C, h*w)
         return FramePrediction(
             self.class_embed(normed), logits.unflatten(2, mask_features.shape[-2:])
         )
@@ -128,7 +128,7 @@ class MaskedDecoder(nn.Module):
 
 @dataclass(frozen=True)
 class Scale:
-    """One scale as layers read it: tokens and keys (N, S, C), mask features (N, C, S)."""
+    """One scale as layers read it: tokens and keys (B*T, S, C), mask features (B*T, C, S)."""
 
     tokens: Tensor
     keys: Tensor
@@ -153,14 +153,14 @@ class DecoderLayer(nn.Module):
     def forward(
         self, queries: Tensor, place: Tensor, tokens: Tensor, keys: Tensor, allowed: Tensor
     ) -> Tensor:
-        """Return refined queries (N, Q, C).
+        """Return refined queries (B*T, Q, C).
 
         Args:
-            queries: content of the queries, (N, Q, C).
+            queries: content of the queries, (B*T, Q, C).
             place: their learned position, (Q, C).
-            tokens: one scale's features, (N, S, C).
-            keys: the same with its position, (N, S, C).
-            allowed: where each query may look, (N, Q, S) bool.
+            tokens: one scale's features, (B*T, S, C).
+            keys: the same with its position, (B*T, S, C).
+            allowed: where each query may look, (B*T, Q, S) bool.
         """
         queries = self.cross_norm(queries + self.cross_attn(queries + place, keys, tokens, allowed))
         placed = queries + place
@@ -172,11 +172,11 @@ def allowed_places(mask_embed: Tensor, mask_features: Tensor) -> Tensor:
     """Return where each query may look: in its own mask, or anywhere if that is empty.
 
     Args:
-        mask_embed: (N, Q, C).
-        mask_features: (N, C, S).
+        mask_embed: (B*T, Q, C).
+        mask_features: (B*T, C, S).
 
     Returns:
-        (N, Q, S) bool.
+        (B*T, Q, S) bool.
     """
     inside = mask_embed @ mask_features >= 0
     return inside | ~inside.any(-1, keepdim=True)

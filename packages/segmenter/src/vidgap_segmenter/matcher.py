@@ -14,13 +14,13 @@ from vidgap_segmenter.structures import ClipTargets
 
 @dataclass(frozen=True)
 class FrameTargets:
-    """The instances present in each of N frames, frame after frame.
+    """The instances of B*T frames, N in all: those present in the first, in the second, ...
 
     Attributes:
-        frames: the frame of each, (M,), int64, ascending.
-        labels: class indices, (M,), int64.
-        masks: (M, H + 3, W + 3), bool: each within a frame of zeros, as `sample_masks` needs.
-        counts: instances in each frame, N numbers that sum to M.
+        frames: the frame of each, (N,), int64, ascending.
+        labels: class indices, (N,), int64.
+        masks: (N, H + 3, W + 3), bool: each within a frame of zeros, as `sample_masks` needs.
+        counts: instances in each frame, B*T numbers that sum to N.
         padded_size: (H', W') of the frames that points cover.
     """
 
@@ -80,10 +80,10 @@ def match(
     """Find the cheapest assignment in each frame.
 
     Args:
-        class_logits: (N, Q, K+1), at least float32.
-        mask_logits: (N, Q, h, w), at least float32.
-        targets: the instances of the N frames.
-        points: where masks are compared, (N, P, 2), shared by all masks of a frame.
+        class_logits: (B*T, Q, K+1), at least float32.
+        mask_logits: (B*T, Q, h, w), at least float32.
+        targets: the instances of the B*T frames.
+        points: where masks are compared, (B*T, P, 2), shared by all masks of a frame.
         weights: of the parts of the cost.
 
     Returns:
@@ -123,36 +123,36 @@ def pair_costs(
     """Return the class, mask and dice cost of every query with every instance of its frame.
 
     Args:
-        class_logits: (N, Q, K+1).
-        mask_logits: (N, Q, h, w).
-        targets: the instances of the N frames, at most n in one.
-        slots: place of each instance among those of its frame, (M,), int64.
-        points: (N, P, 2).
+        class_logits: (B*T, Q, K+1).
+        mask_logits: (B*T, Q, h, w).
+        targets: the instances of the B*T frames, at most n in one.
+        slots: place of each instance among those of its frame, (N,), int64.
+        points: (B*T, P, 2).
 
     Returns:
-        Three of (N, Q, n), unweighted; entries past a frame's count mean nothing.
+        Three of (B*T, Q, n), unweighted; entries past a frame's count mean nothing.
     """
     num_frames, width = len(targets.counts), max(targets.counts, default=0)
     rows = torch.arange(len(targets.labels), device=points.device)
-    logits = sample_logits(mask_logits, points)  # (N, Q, P)
+    logits = sample_logits(mask_logits, points)  # (B*T, Q, P)
     truth = logits.new_zeros(num_frames, width, points.shape[1])
     truth[targets.frames, slots] = targets.sample(rows, points[targets.frames]).to(logits.dtype)
     labels = targets.labels.new_zeros(num_frames, width)
     labels[targets.frames, slots] = targets.labels
 
-    index = labels[:, None].expand(-1, class_logits.shape[1], -1)  # (N, Q, n)
+    index = labels[:, None].expand(-1, class_logits.shape[1], -1)  # (B*T, Q, n)
     classes = -class_logits.softmax(-1).gather(2, index)
     # Cross entropy of logit x with truth t is softplus(x) - x*t; this softplus is the fast one.
-    truth = truth.transpose(1, 2)  # (N, P, n)
+    truth = truth.transpose(1, 2)  # (B*T, P, n)
     softplus = logits.clamp(min=0) - logits.abs().sigmoid().log()
     mask = (softplus.sum(-1, keepdim=True) - logits @ truth) / points.shape[1]
     shares = logits.sigmoid()
-    sizes = shares.sum(-1, keepdim=True) + truth.sum(1, keepdim=True)  # (N, Q, n)
+    sizes = shares.sum(-1, keepdim=True) + truth.sum(1, keepdim=True)  # (B*T, Q, n)
     dice = 1 - (2 * (shares @ truth) + 1) / (sizes + 1)
     return classes, mask, dice
 
 
 def _slots(targets: FrameTargets) -> Tensor:
-    """Return the place of each instance among those of its frame, (M,)."""
+    """Return the place of each instance among those of its frame, (N,)."""
     places = [slot for count in targets.counts for slot in range(count)]
     return torch.tensor(places, dtype=torch.int64, device=targets.frames.device)

@@ -75,10 +75,10 @@ class PixelDecoder(nn.Module):
         """Run the deformable encoder over frames.
 
         Args:
-            maps: the backbone's (N, C_l, H_l, W_l), strides 8, 16, 32 (fine to coarse).
+            maps: the backbone's (B*T, C_l, H_l, W_l), strides 8, 16, 32 (fine to coarse).
 
         Returns:
-            (N, C, H_l, W_l) for the same strides, float32, views of one token tensor.
+            (B*T, C, H_l, W_l) for the same strides, float32, views of one token tensor.
         """
         with autocast_off(maps[0].device):
             coarse_first = [at_least_float32(map_) for map_ in reversed(maps)]
@@ -86,7 +86,7 @@ class PixelDecoder(nn.Module):
                 proj(map_) for proj, map_ in zip(self.input_proj, coarse_first, strict=True)
             ]
             sizes = [(map_.shape[-2], map_.shape[-1]) for map_ in projected]
-            # (N, S, C), levels one after another
+            # (B*T, S, C), levels one after another
             tokens = torch.cat([map_.flatten(2).transpose(1, 2) for map_ in projected], dim=1)
             position = self._positions(sizes, tokens)
             reference = reference_points(sizes, tokens)
@@ -102,11 +102,11 @@ class PixelDecoder(nn.Module):
         """Join the stride-4 backbone map with the stride-8 encoded map (the FPN step).
 
         Args:
-            finest: (N, C_4, H, W), the backbone's stride 4.
-            encoded: (N, C, H_8, W_8), stride 8, after the temporal module if there is one.
+            finest: (B*T, C_4, H, W), the backbone's stride 4.
+            encoded: (B*T, C, H_8, W_8), stride 8, after the temporal module if there is one.
 
         Returns:
-            (N, C, H, W), float32.
+            (B*T, C, H, W), float32.
         """
         with autocast_off(finest.device):
             lateral = self.lateral(at_least_float32(finest))
@@ -155,7 +155,7 @@ def _norm(channels: int) -> nn.GroupNorm:
 
 
 class EncoderLayer(nn.Module):
-    """Deformable self-attention and a feed-forward part, post-norm, on tokens (N, S, C)."""
+    """Deformable self-attention and a feed-forward part, post-norm, on tokens (B*T, S, C)."""
 
     def __init__(self, channels: int, ffn_channels: int, num_heads: int, num_points: int) -> None:
         super().__init__()
@@ -170,7 +170,7 @@ class EncoderLayer(nn.Module):
     def forward(
         self, tokens: Tensor, position: Tensor, reference: Tensor, sizes: list[tuple[int, int]]
     ) -> Tensor:
-        """Return refined tokens (N, S, C); `position` is (S, C), `reference` (N, S, L, 2)."""
+        """Return refined tokens (B*T, S, C); `position` is (S, C), `reference` (B*T, S, L, 2)."""
         attended = self.self_attn(tokens + position, reference, tokens, sizes)
         tokens = self.norm1(tokens + attended)
         return self.norm2(tokens + self.linear2(F.relu(self.linear1(tokens))))
@@ -208,20 +208,20 @@ class DeformableAttention(nn.Module):
     def forward(
         self, query: Tensor, reference: Tensor, tokens: Tensor, sizes: list[tuple[int, int]]
     ) -> Tensor:
-        """Return (N, Q, C) for `query` (N, Q, C) over `tokens` (N, S, C)."""
+        """Return (B*T, Q, C) for `query` (B*T, Q, C) over `tokens` (B*T, S, C)."""
         heads, levels, points = self.grid
-        value = self.value_proj(tokens).unflatten(-1, (heads, -1))  # (N, S, M, D)
+        value = self.value_proj(tokens).unflatten(-1, (heads, -1))  # (B*T, S, M, D)
         offsets = self.sampling_offsets(query).unflatten(-1, (heads, levels, points, 2))
         logits = self.attention_weights(query).unflatten(-1, (heads, levels * points))
         return self.output_proj(ms_deform_attn_fused(value, sizes, reference, offsets, logits))
 
 
 def reference_points(sizes: Sequence[tuple[int, int]], tokens: Tensor) -> Tensor:
-    """Return the centre (x, y) of each token's own place, for every level, (N, S, L, 2).
+    """Return the centre (x, y) of each token's own place, for every level, (B*T, S, L, 2).
 
     Args:
         sizes: (H_l, W_l) of each level.
-        tokens: (N, S, C), for its batch size, device and dtype.
+        tokens: (B*T, S, C), for its batch size, device and dtype.
     """
     centres = []
     for height, width in sizes:

@@ -26,13 +26,13 @@ def sample_logits(logits: Tensor, points: Tensor) -> Tensor:
     """Sample maps bilinearly, zeros outside.
 
     Args:
-        logits: (N, C, h, w), floating.
-        points: (x, y) in [0, 1] over the map, (N, P, 2), shared by its channels.
+        logits: (B*T, C, h, w), floating.
+        points: (x, y) in [0, 1] over the map, (B*T, P, 2), shared by its channels.
 
     Returns:
-        (N, C, P).
+        (B*T, C, P).
     """
-    grid = (2 * points - 1)[:, None].to(logits.dtype)  # (N, 1, P, 2)
+    grid = (2 * points - 1)[:, None].to(logits.dtype)  # (B*T, 1, P, 2)
     return F.grid_sample(logits, grid, align_corners=False)[:, :, 0]
 
 
@@ -40,10 +40,10 @@ def frame_masks(masks: Tensor) -> Tensor:
     """Put zeros around masks for `sample_masks`: one row and column before, two after.
 
     Args:
-        masks: (M, H, W), bool.
+        masks: (N, H, W), bool.
 
     Returns:
-        (M, H + 3, W + 3), bool.
+        (N, H + 3, W + 3), bool.
     """
     return F.pad(masks, (1, 2, 1, 2))
 
@@ -54,7 +54,7 @@ def sample_masks(
     """Sample bool masks bilinearly, zeros outside, without making whole masks floating.
 
     Args:
-        framed: masks (M, H + 3, W + 3), bool, as `frame_masks` gives them.
+        framed: masks (N, H + 3, W + 3), bool, as `frame_masks` gives them.
         which: the mask that each row samples, (R,), int64.
         points: (x, y) in [0, 1] over the padded frame, (R, P, 2), floating.
         padded_size: (H', W') of the padded frame, which begins where the mask begins.

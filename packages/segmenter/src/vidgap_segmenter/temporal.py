@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -21,11 +21,6 @@ class TemporalModule(Protocol):
     maps of the same shapes in the same order.
     """
 
-    @property
-    def config(self) -> Mapping[str, object]:
-        """The constructor's arguments, as JSON can hold them."""
-        ...
-
     def __call__(self, features: Features) -> Features:
         """Return the refined features of whole clips."""
         ...
@@ -34,6 +29,16 @@ class TemporalModule(Protocol):
         self, features: Features, state: TemporalState | None
     ) -> tuple[Features, TemporalState]:
         """Return the refined features of the next frames of a stream, and the state after them."""
+        ...
+
+
+@runtime_checkable
+class SavableTemporalModule(TemporalModule, Protocol):
+    """A temporal module that `save_pretrained` can describe beside its weights."""
+
+    @property
+    def config(self) -> Mapping[str, object]:
+        """The constructor's arguments, as JSON can hold them."""
         ...
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+from vidgap_segmenter.temporal import SavableTemporalModule, TemporalModule
 
 if TYPE_CHECKING:
     from vidgap_segmenter.mask2former import Mask2Former
@@ -34,13 +35,11 @@ class LoadReport:
         missing: names that the module has and the weights do not.
         unexpected: names that the weights have and the module does not.
         mismatched: (name, shape in the module, shape in the weights).
-        reinitialised: names given fresh values because the number of classes differs.
     """
 
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()
-    reinitialised: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         rows = [("missing", name, "") for name in self.missing]
@@ -49,14 +48,11 @@ class LoadReport:
             ("mismatched", name, f"wanted {wanted}, got {got}")
             for name, wanted, got in self.mismatched
         ]
-        rows += [
-            ("re-initialised", name, "the number of classes differs") for name in self.reinitialised
-        ]
         if not rows:
             return "all weights loaded"
         width = max(len(name) for _, name, _ in rows)
         return "\n".join(
-            f"{kind:<14}  {name:<{width}}  {note}".rstrip() for kind, name, note in rows
+            f"{kind:<10}  {name:<{width}}  {note}".rstrip() for kind, name, note in rows
         )
 
 
@@ -99,33 +95,6 @@ def load_checked(
     return report
 
 
-def load_weights(
-    model: Mask2Former, state: Mapping[str, Tensor], *, allow_missing: Sequence[str] = ()
-) -> LoadReport:
-    """Load weights for fine-tuning: strict, but for a class head of another number of classes.
-
-    Args:
-        model: changed in place.
-        state: weights by name, as `model.safetensors` holds them.
-        allow_missing: prefixes of names that may be missing, such as ("temporal.",).
-
-    Returns:
-        What kept its values and what was re-initialised.
-
-    Raises:
-        ValueError: anything else does not fit; the message is the table.
-    """
-    own = model.state_dict()
-    other_head = any(name in state and state[name].shape != own[name].shape for name in CLASS_HEAD)
-    if not other_head:
-        return load_checked(model, state, allow_missing=allow_missing)
-    body = {name: tensor for name, tensor in state.items() if name not in CLASS_HEAD}
-    report = load_checked(model, body, allow_missing=(*allow_missing, *CLASS_HEAD))
-    model.decoder.class_embed.reset_parameters()
-    missing = tuple(name for name in report.missing if name not in CLASS_HEAD)
-    return LoadReport(missing=missing, reinitialised=CLASS_HEAD)
-
-
 def save_pretrained(
     model: Mask2Former, folder: str | Path, classes: Sequence[Mapping[str, object]]
 ) -> None:
@@ -137,20 +106,32 @@ def save_pretrained(
         classes: one `{"index", "category_id", "name"}` a class, in order of index.
 
     Raises:
-        ValueError: `classes` does not list every class of the model.
+        ValueError: `classes` does not list every class of the model, or its temporal module has no
+            `config`.
     """
     if len(classes) != model.num_classes:
         raise ValueError(f"classes must list {model.num_classes} classes, got {len(classes)}")
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     config = {
         "segmenter": model.config,
-        "temporal": None if model.temporal is None else dict(model.temporal.config),
+        "temporal": _temporal_config(model.temporal),
         "classes": [dict(info) for info in classes],
     }
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
     _write(folder / WEIGHTS_FILE, lambda path: save_file(state, path, {"format": "pt"}))
     _write(folder / CONFIG_FILE, lambda path: path.write_text(json.dumps(config, indent=2) + "\n"))
+
+
+def _temporal_config(temporal: TemporalModule | None) -> dict[str, object] | None:
+    if temporal is None:
+        return None
+    if not isinstance(temporal, SavableTemporalModule):
+        raise ValueError(
+            "temporal must have a property `config`, its constructor's arguments, to be saved; "
+            f"{type(temporal).__name__} has none"
+        )
+    return dict(temporal.config)
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
@@ -190,15 +171,17 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     """Read weights by name from a `.safetensors` file, or from a `.pth` file of tensors alone.
 
     Raises:
-        ValueError: the file holds anything else.
+        ValueError: a `.pth` file is broken or holds anything else.
+        SafetensorError: a `.safetensors` file is broken.
     """
     if path.suffix == ".safetensors":
         return load_file(path)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"{path}: cannot be read as tensors alone: {reason}") from error
+    with path.open("rb") as file:
+        try:
+            content = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # a broken file can raise anything: EOFError, KeyError, OSError
+            reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+            raise ValueError(f"{path}: cannot be read as tensors alone: {reason}") from error
     for key in ("model", "state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]

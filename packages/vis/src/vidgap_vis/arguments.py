@@ -15,8 +15,8 @@ from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 from vidgap_vis.config.reading import (
     as_section,
     check,
+    check_value,
     construct,
-    convert,
     join,
     read_mapping,
     suggest,
@@ -147,6 +147,6 @@ def _check_flag(key: str, text: str, kind: Any) -> None:
     except yaml.YAMLError as error:
         raise ConfigError("", f"--{key}", f"cannot be read, got {text!r}") from error
     try:
-        convert(text, kind, key)  # a number may be meant as a text
+        check_value(text, kind, key)  # a number may be meant as a text
     except ConfigError:
-        convert(value, kind, f"--{key}")
+        check_value(value, kind, f"--{key}")

@@ -92,6 +92,9 @@ def _fit(clip: VideoClipConfig) -> list[ClipTransform]:
 def segmenter(model: ModelConfig, temporal: TemporalConfig | None, num_classes: int) -> Mask2Former:
     """Build a model with random weights, from torch's default generator.
 
+    The temporal module draws from a generator of its own, so a model without it starts from the
+    same weights as one with it.
+
     Raises:
         ConfigError: a section asks for what its package cannot build.
     """
@@ -99,14 +102,15 @@ def segmenter(model: ModelConfig, temporal: TemporalConfig | None, num_classes: 
     module = None
     if temporal is not None:
         try:
-            module = MultiScaleTemporalModule(
-                channels=model.channels, num_scales=NUM_SCALES, **asdict(temporal)
-            )
+            with torch.random.fork_rng(devices=[]):
+                module = MultiScaleTemporalModule(
+                    channels=model.channels, num_scales=NUM_SCALES, **asdict(temporal)
+                )
         except ValueError as error:
             raise ConfigError("", "temporal", str(error)) from error
     try:
         return Mask2Former(num_classes=num_classes, temporal=module, **arguments)
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:
         raise ConfigError("", "model", str(error)) from error
 
 
@@ -122,8 +126,11 @@ def load_backbone(model: Mask2Former, source: str) -> None:
     """
     try:
         load_backbone_weights(model, source)
-    except (ValueError, ImportError, OSError, SafetensorError) as error:
+    except (ValueError, ImportError, OSError) as error:
         raise InputError("", "model.backbone_weights", _reason(error)) from error
+    except SafetensorError as error:
+        message = f"{source} is damaged ({_reason(error)})"
+        raise InputError("", "model.backbone_weights", message) from error
 
 
 def criterion(loss: LossConfig, num_classes: int) -> Criterion:
@@ -168,8 +175,9 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> tuple[Mask2F
         temporal = config["temporal"]
         module = None if temporal is None else MultiScaleTemporalModule(**temporal)
         model = Mask2Former(**config["segmenter"], temporal=module)
-    except (TypeError, ValueError) as error:
-        raise InputError(folder / CONFIG_FILE, "", _reason(error)) from error
+    except (TypeError, ValueError, ZeroDivisionError, RuntimeError) as error:
+        message = f"describes no model that can be built ({_reason(error)})"
+        raise InputError(folder / CONFIG_FILE, "", message) from error
     _load_checked(model, state, folder)
     return model.eval().to(device), classes
 
@@ -209,7 +217,8 @@ def initialise(model: Mask2Former, classes: ClassList, folder: str | Path) -> st
 
 def _changed_settings(parent: Mapping[str, Any], model: Mask2Former) -> list[str]:
     """Say which settings differ from the parent's: not all of them change a weight's shape."""
-    now = {"model": model.config, "temporal": model.temporal and model.temporal.config}
+    module = model.temporal if isinstance(model.temporal, MultiScaleTemporalModule) else None
+    now = {"model": model.config, "temporal": module and module.config}
     before = {"model": parent["segmenter"], "temporal": parent["temporal"]}
     return [
         f"  {section}.{name}: the parent had {before[section][name]!r}, now {value!r}"
@@ -228,7 +237,11 @@ def _read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], Class
     try:
         config = read_config(folder)
         classes = tuple(ClassInfo(**info) for info in config["classes"])
-    except (TypeError, ValueError) as error:
+        num_classes = config["segmenter"]["num_classes"]
+        if [info.index for info in classes] != list(range(num_classes)):
+            got = [info.index for info in classes]
+            raise ValueError(f"classes: wanted indices 0 to {num_classes - 1} in order, got {got}")
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(folder / CONFIG_FILE, "", _reason(error)) from error
     try:
         return config, read_state_dict(folder / WEIGHTS_FILE), classes

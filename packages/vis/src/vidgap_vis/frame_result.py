@@ -89,8 +89,9 @@ class FrameResult:
         """The class name of each track."""
         return tuple(self.classes[label].name for label in self.labels)
 
+    @property
     def masks(self) -> npt.NDArray[np.bool_]:
-        """Decode the masks, (N, H, W) bool."""
+        """The masks, (N, H, W) bool; decoded from `rles` every time they are asked for."""
         masks = np.zeros((len(self), *self.size), np.bool_)
         for mask, rle in zip(masks, self.rles, strict=True):
             mask[:] = rle.decode()
@@ -119,7 +120,7 @@ class FrameResult:
             supervision = import_module("supervision")
         except ImportError as error:
             raise ImportError(
-                "to_supervision() needs the package supervision: pip install supervision"
+                "to_supervision() needs the package supervision: pip install 'vidgap-vis[viz]'"
             ) from error
         boxes = np.zeros((0, 4), np.float32)
         if self.rles:
@@ -129,7 +130,7 @@ class FrameResult:
             boxes[:, 2:] += boxes[:, :2]
         return supervision.Detections(
             xyxy=boxes,
-            mask=self.masks(),
+            mask=self.masks,
             confidence=self.scores,
             class_id=self.labels,
             tracker_id=self.track_ids,

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import count
+from math import inf
 from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
@@ -16,6 +17,7 @@ from vidgap_vis.classes import ClassList
 from vidgap_vis.data.youtube_vis import VideoInfo, VideoSet, read_youtube_vis
 from vidgap_vis.errors import ConfigError, InputError
 from vidgap_vis.frame_result import FrameResult
+from vidgap_vis.outputs import check_output
 from vidgap_vis.overlay import display_scale, draw_tracks
 from vidgap_vis.results import ResultWriter, TrackScore
 from vidgap_vis.segmenter import VideoSegmenter
@@ -28,7 +30,7 @@ class PredictOptions:
     """How videos are predicted.
 
     Attributes:
-        window: frames that the model sees at once.
+        latency: frames that the model sees at once.
         score: tracks below it are not drawn; the results file lists them all the same.
         top_k: how many pairs of track and class a video lists in the results.
         fps: frames a second of an overlay whose input does not say (folders, data sets).
@@ -36,12 +38,19 @@ class PredictOptions:
         progress: show a bar.
     """
 
-    window: int = 10
+    latency: int = 10
     score: float = 0.3
     top_k: int = 20
     fps: float = 10.0
     min_short_edge: int = 240
     progress: bool = True
+
+    def __post_init__(self) -> None:
+        _check("latency", self.latency >= 1, "1 frame or more", self.latency)
+        _check("score", 0 <= self.score <= 1, "in 0..1", self.score)
+        _check("top_k", self.top_k >= 1, "1 or more", self.top_k)
+        _check("fps", 0 < self.fps < inf, "above 0", self.fps)
+        _check("min_short_edge", self.min_short_edge >= 0, "0 or more", self.min_short_edge)
 
 
 @dataclass(frozen=True)
@@ -90,6 +99,8 @@ def predict(
     options = options or PredictOptions()
     if out is None and json is None:
         raise ConfigError("", "--out", "nothing to write; give --out, --json or both")
+    if json is not None:
+        check_output("--json", Path(json), inputs)
     start = time.perf_counter()
     jobs = plan(inputs, segmenter.classes, out, images_root)
     lengths = [job.source.num_frames for job in jobs]
@@ -124,7 +135,7 @@ def predict_video(
             overlay = stack.enter_context(
                 OverlayWriter(job.overlay, fps, (scale * height, scale * width))
             )
-        for frame, result in segmenter.track(job.source, options.window, score_threshold=0.0):
+        for frame, result in segmenter.track(job.source, options.latency, score_threshold=0.0):
             if writer is not None:
                 record(writer, job.video_id, result, scores)
             if overlay is not None:
@@ -156,7 +167,7 @@ def draw_result(frame: Frame, result: FrameResult, scale: int = 1) -> Frame:
         f"{name} {track_id} {score:.2f}"
         for name, track_id, score in zip(result.names, result.track_ids, result.scores, strict=True)
     ]
-    return draw_tracks(frame, result.masks(), result.track_ids.tolist(), captions, scale=scale)
+    return draw_tracks(frame, result.masks, result.track_ids.tolist(), captions, scale=scale)
 
 
 def plan(
@@ -168,7 +179,8 @@ def plan(
     """Open every input and decide on its id and its overlay's name.
 
     Raises:
-        InputError: an input is missing or broken, or an overlay would replace an input.
+        InputError: an input is missing or broken.
+        ConfigError: the inputs do not go together, or an overlay would replace one.
     """
     paths = [Path(path) for path in inputs]
     if not paths:
@@ -186,12 +198,9 @@ def plan(
         names = [path.resolve().name if path.is_dir() else path.stem for path in paths]
         ids = list(range(1, len(paths) + 1))
         overlays = overlay_paths(names, out, folder=len(paths) > 1)
-    taken = {path.resolve() for path in paths}
     for overlay in overlays:
-        if overlay is not None and overlay.resolve() in taken:
-            raise InputError(
-                overlay, "", "the overlay would replace an input; choose another --out"
-            )
+        if overlay is not None:
+            check_output("--out", overlay, paths)
     return [Job(*row) for row in zip(ids, sources, overlays, strict=True)]
 
 
@@ -230,6 +239,11 @@ def read_dataset(path: Path, classes: ClassList, images_root: str | Path | None)
             message = f"must be {name!r}, as the model has it, got {info.name!r}"
             raise InputError(path, item, message)
     return videos
+
+
+def _check(name: str, holds: bool, wanted: str, got: float) -> None:
+    if not holds:
+        raise ValueError(f"{name} must be {wanted}, got {got}")
 
 
 def video_name(video: VideoInfo) -> str:

@@ -10,6 +10,7 @@ from vidgap_vis import build
 from vidgap_vis.config import PretrainConfig
 from vidgap_vis.data import PseudoClipDataset, read_coco
 from vidgap_vis.train import Task, train
+from vidgap_vis.training.checkpoint import checkpoints
 from vidgap_vis.training.run_folder import Provenance
 
 
@@ -38,7 +39,7 @@ def pretrain(
     dataset = PseudoClipDataset(images, build.image_clips(config.clip), seed)
     torch.manual_seed(seed)
     model = build.segmenter(config.model, config.temporal, len(images.classes))
-    if config.model.backbone_weights is not None and not resume:
+    if config.model.backbone_weights is not None and not (resume and checkpoints(out)):
         build.load_backbone(model, config.model.backbone_weights)
     task = Task(
         model,

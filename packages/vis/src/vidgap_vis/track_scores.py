@@ -48,7 +48,7 @@ class TrackScores:
             mask_scores: (N,), of this frame.
         """
         for index, track_id in enumerate(track_ids.tolist()):
-            self._class_scores[track_id] = class_scores[index]
+            self._class_scores[track_id] = class_scores[index].copy()
             total = self._mask_scores.setdefault(track_id, [0.0, 0.0])
             total[0] += float(mask_scores[index])
             total[1] += 1

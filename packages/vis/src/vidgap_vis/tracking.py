@@ -173,7 +173,12 @@ class _Tracks:
             track.gap += 1
         seen: list[TrackedQuery] = []
         for query, known in zip(queries.tolist(), tracks, strict=True):
-            sight = units[query], detections.masks[query], detections.class_probabilities[query]
+            # Copies: a view would keep the masks of all queries alive with the track.
+            sight = (
+                units[query].copy(),
+                detections.masks[query].copy(),
+                detections.class_probabilities[query],
+            )
             track = known or self._born(*sight)
             if known is not None:
                 known.see(*sight, self.options.momentum)
@@ -223,8 +228,8 @@ class QueryTracker:
         """Return what each pair has above the least it needs, 0 where it has less: (N, D)."""
         similarity = normalised(np.stack([track.memory for track in tracks])) @ units.T
         gain = similarity - self.options.reacquire_similarity
-        recent = np.flatnonzero([track.gap == 0 for track in tracks])
-        if len(recent):
+        recent = [index for index, track in enumerate(tracks) if track.gap == 0]
+        if recent:
             overlap = mask_iou(np.stack([tracks[index].mask for index in recent]), masks)
             affinity = similarity[recent] + self.options.iou_weight * overlap
             gain[recent] = np.maximum(gain[recent], affinity - self.options.min_affinity)
@@ -258,13 +263,13 @@ class IndexTracker:
 def showing(detections: Detections, options: TrackerOptions) -> Ints:
     """Return the queries that show something, best score first, without duplicates: (D,)."""
     scores = detections.class_probabilities.max(axis=1)
-    filled = detections.masks.any(axis=(1, 2))
+    filled: Bools = np.asarray(detections.masks.any(axis=(1, 2)))
     order = np.argsort(-scores, kind="stable")
     candidates = order[(scores[order] >= options.min_score) & filled[order]]
     overlap = mask_iou(detections.masks[candidates], detections.masks[candidates])
     kept: list[int] = []
     for index in range(len(candidates)):
-        if not (overlap[index, kept] > options.duplicate_iou).any():
+        if not np.any(overlap[index, kept] > options.duplicate_iou):
             kept.append(index)
     return candidates[kept].astype(np.int64)
 

@@ -25,7 +25,7 @@ from vidgap_vis import build
 from vidgap_vis.classes import ClassList
 from vidgap_vis.config import TrainConfig
 from vidgap_vis.data import ClipBatch, ClipDataset, EpochSampler, make_loader
-from vidgap_vis.errors import ConfigError
+from vidgap_vis.errors import ConfigError, InputError
 from vidgap_vis.failures import TrainingError, TrainingInterrupted
 from vidgap_vis.training.checkpoint import load_checkpoint, save_checkpoint
 from vidgap_vis.training.metrics import MetricsLog
@@ -139,9 +139,14 @@ class Loop:
         batches = self._batches(start)
         with StopRequest() as stop, self._log(start) as log:
             for step in range(start, steps):
-                with self.profile.part("data"):
-                    batch = next(batches).to(self.accelerator.device, non_blocking=True)
-                losses, rate = self._step(step, batch)
+                try:
+                    with self.profile.part("data"):
+                        batch = next(batches).to(self.accelerator.device, non_blocking=True)
+                    losses, rate = self._step(step, batch)
+                except (InputError, TrainingError):
+                    if step > start and step % every:
+                        self._rescue(step)
+                    raise
                 self.profile.end_step()
                 done = step + 1
                 log.add(done, losses, rate)
@@ -150,6 +155,14 @@ class Loop:
                     save_checkpoint(self.accelerator, self.folder, done)
                 if stopping:
                     raise TrainingInterrupted(self.folder, self.stage, done, steps)
+
+    def _rescue(self, step: int) -> None:
+        """Save the state before a step that failed; the step has not changed it yet."""
+        # Other processes are in the middle of the step, so saving together would wait for ever;
+        # and weights that are no longer finite must not replace an older checkpoint.
+        alone = self.accelerator.num_processes == 1
+        if alone and all(bool(weight.isfinite().all()) for weight in self.trained):
+            save_checkpoint(self.accelerator, self.folder, step)
 
     def _step(self, step: int, batch: ClipBatch) -> tuple[dict[str, float], float]:
         """Do one optimiser step; return its losses and the learning rate."""
@@ -174,10 +187,6 @@ class Loop:
     def _batches(self, start: int) -> Iterator[ClipBatch]:
         """Return the batches from step `start` on; they end with the last step."""
         ranks, size = self.accelerator.num_processes, self.settings.batch_size
-        if size % ranks:
-            raise ConfigError(
-                "", "train.batch_size", f"wanted a multiple of the {ranks} processes, got {size}"
-            )
         sampler = EpochSampler(
             len(self.task.dataset),
             self.settings.seed,
@@ -220,7 +229,8 @@ def make_accelerator(settings: TrainConfig) -> Accelerator:
     """Return Accelerate's front for these settings, whatever an earlier run in this process chose.
 
     Raises:
-        ConfigError: the device cannot train in the precision.
+        ConfigError: the device cannot train in the precision, or the processes cannot share a
+            batch evenly.
     """
     if settings.num_threads is not None:
         torch.set_num_threads(settings.num_threads)
@@ -232,6 +242,10 @@ def make_accelerator(settings: TrainConfig) -> Accelerator:
     )
     if settings.precision == "fp16" and accelerator.device.type == "cpu":
         raise ConfigError("", "train.precision", "fp16 needs a GPU; wanted bf16 or fp32 on a CPU")
+    ranks, size = accelerator.num_processes, settings.batch_size
+    if size % ranks:
+        message = f"wanted a multiple of the {ranks} processes, got {size}"
+        raise ConfigError("", "train.batch_size", message)
     return accelerator
 
 

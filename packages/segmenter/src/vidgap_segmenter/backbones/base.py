@@ -30,8 +30,8 @@ class Backbone(nn.Module):
         """Return the four maps, fine to coarse.
 
         Args:
-            images: (N, 3, H, W), normalised, H and W divisible by 32.
+            images: (B, 3, H, W), normalised, H and W divisible by 32.
 
         Returns:
-            (N, C_l, H/s, W/s) for strides s = 4, 8, 16, 32.
+            (B, C_l, H/s, W/s) for strides s = 4, 8, 16, 32.
         """

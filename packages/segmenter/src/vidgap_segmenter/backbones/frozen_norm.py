@@ -11,7 +11,7 @@ class FrozenBatchNorm2d(nn.Module):
     """Batch normalisation by fixed statistics and a fixed affine map, all of them buffers.
 
     Args:
-        num_features: C of the maps (N, C, H, W).
+        num_features: C of the maps (B, C, H, W).
         eps: added to the variance.
         activation: applied to the result.
     """
@@ -33,7 +33,7 @@ class FrozenBatchNorm2d(nn.Module):
         self.register_buffer("running_var", torch.ones(num_features))
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return (N, C, H, W) of the dtype given."""
+        """Return (B, C, H, W) of the dtype given."""
         normed = F.batch_norm(
             maps, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
         )

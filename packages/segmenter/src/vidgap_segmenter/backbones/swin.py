@@ -67,16 +67,16 @@ class Swin(Backbone):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return the four maps, fine to coarse."""
-        tokens = self.patch_embed(images)  # (N, H, W, C)
+        tokens = self.patch_embed(images)  # (B, H, W, C)
         maps = []
         for layer, norm in zip(self.layers, self.norms, strict=True):
             out, tokens = layer(tokens)
-            maps.append(norm(out).permute(0, 3, 1, 2))  # (N, H, W, C) -> (N, C, H, W)
+            maps.append(norm(out).permute(0, 3, 1, 2))  # (B, H, W, C) -> (B, C, H, W)
         return maps
 
 
 class PatchEmbed(nn.Module):
-    """Embed patches of 4x4 pixels, (N, 3, H, W) -> (N, H/4, W/4, C)."""
+    """Embed patches of 4x4 pixels, (B, 3, H, W) -> (B, H/4, W/4, C)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class Stage(nn.Module):
         self.downsample = PatchMerging(channels) if merge else nn.Identity()
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (N, H, W, C) and (N, H/2, W/2, 2C)."""
+        """Return (B, H, W, C) and (B, H/2, W/2, 2C)."""
         mask = shift_mask(tokens, self.window)
         for block in self.blocks:
             tokens = block(tokens, mask)
@@ -111,7 +111,7 @@ class Stage(nn.Module):
 
 
 class Block(nn.Module):
-    """Window attention and an MLP, pre-norm, on tokens (N, H, W, C)."""
+    """Window attention and an MLP, pre-norm, on tokens (B, H, W, C)."""
 
     def __init__(
         self, channels: int, num_heads: int, window: int, *, shifted: bool, drop_path: float
@@ -126,7 +126,7 @@ class Block(nn.Module):
         self.mlp = Mlp(channels)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """Return (N, H, W, C); `mask` is that of `shift_mask`."""
+        """Return (B, H, W, C); `mask` is that of `shift_mask`."""
         tokens = tokens + self.drop_path(self._attend(self.norm1(tokens), mask))
         return tokens + self.drop_path(self.mlp(self.norm2(tokens)))
 
@@ -160,14 +160,14 @@ class WindowAttention(nn.Module):
         self.proj = nn.Linear(channels, channels)
 
     def forward(self, windows: Tensor, mask: Tensor | None) -> Tensor:
-        """Return (N, W, S, C).
+        """Return (B, W, S, C).
 
         Args:
-            windows: (N, W, S, C), W windows of S tokens an image.
+            windows: (B, W, S, C), W windows of S tokens an image.
             mask: (W, S, S), added to the scores; None where windows are not shifted.
         """
         num_windows, heads = windows.shape[1], self.num_heads
-        # (N, W, S, 3*C) -> three of (N, W*M, S, D): a head of a window is a head of the image
+        # (B, W, S, 3*C) -> three of (B, W*M, S, D): a head of a window is a head of the image
         qkv = self.qkv(windows).unflatten(-1, (3, heads, -1)).transpose(2, 4).flatten(1, 2)
         query, key, value = qkv.unbind(2)
         bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)
@@ -191,7 +191,7 @@ class Mlp(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """Join 2x2 neighbours, (N, H, W, C) -> (N, ceil(H/2), ceil(W/2), 2C)."""
+    """Join 2x2 neighbours, (B, H, W, C) -> (B, ceil(H/2), ceil(W/2), 2C)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -213,7 +213,7 @@ class DropPath(nn.Module):
         self.rate = rate
 
     def forward(self, branch: Tensor) -> Tensor:
-        """Return (N, ...), each image zeroed with probability `rate` or scaled up."""
+        """Return (B, ...), each image zeroed with probability `rate` or scaled up."""
         if not self.training or self.rate == 0:
             return branch
         kept = branch.new_empty(len(branch), *(1,) * (branch.ndim - 1)).bernoulli_(1 - self.rate)
@@ -221,13 +221,13 @@ class DropPath(nn.Module):
 
 
 def to_windows(tokens: Tensor, side: int) -> Tensor:
-    """Cut (N, H, W, C) into windows, (N, windows, side*side, C)."""
-    cut = tokens.unflatten(2, (-1, side)).unflatten(1, (-1, side))  # (N, h, side, w, side, C)
+    """Cut (B, H, W, C) into windows, (B, windows, side*side, C)."""
+    cut = tokens.unflatten(2, (-1, side)).unflatten(1, (-1, side))  # (B, h, side, w, side, C)
     return cut.transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
 
 def from_windows(windows: Tensor, side: int, size: Sequence[int]) -> Tensor:
-    """Put windows back together, (N, windows, side*side, C) -> (N, H, W, C)."""
+    """Put windows back together, (B, windows, side*side, C) -> (B, H, W, C)."""
     height, width = size
     cut = windows.unflatten(1, (height // side, width // side)).unflatten(3, (side, side))
     return cut.transpose(2, 3).flatten(3, 4).flatten(1, 2)
@@ -237,7 +237,7 @@ def shift_mask(tokens: Tensor, side: int) -> Tensor:
     """Return what keeps regions apart that only rolling made neighbours, (windows, S, S).
 
     Args:
-        tokens: (N, H, W, C), for its size before padding, dtype and device.
+        tokens: (B, H, W, C), for its size before padding, dtype and device.
         side: of the windows.
     """
 

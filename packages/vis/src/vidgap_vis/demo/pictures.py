@@ -11,7 +11,6 @@ import numpy as np
 from vidgap_vis.atomic import replacing
 from vidgap_vis.data import VideoInfo, VideoSet
 from vidgap_vis.overlay import Frame, draw_tracks
-from vidgap_vis.predict import draw_result
 from vidgap_vis.segmenter import VideoSegmenter
 from vidgap_vis.video_io import DatasetVideo
 
@@ -23,7 +22,7 @@ def write_contact_sheet(
     path: Path,
     videos: VideoSet,
     segmenter: VideoSegmenter,
-    window: int,
+    latency: int,
     *,
     num_videos: int = 4,
     num_frames: int = 6,
@@ -33,20 +32,19 @@ def write_contact_sheet(
 
     Args:
         path: the file.
-        videos: with truth; those with the most instances are shown.
+        videos: with truth; the first ones are shown, whatever became of them.
         segmenter: what tracks them.
-        window: frames that the model sees at once.
+        latency: frames that the model sees at once.
         num_videos: how many videos are shown.
         num_frames: frames of each, evenly spread.
         scale: factor by which frames are enlarged.
     """
-    crowded = sorted(videos.videos, key=lambda video: -len(video.instances))[:num_videos]
     rows = []
-    for video in crowded:
+    for video in videos.videos[:num_videos]:
         shown = np.linspace(0, len(video) - 1, min(num_frames, len(video))).round().astype(int)
         rows += [
             strip(draw_truth(videos, video, shown.tolist(), scale)),
-            strip(draw_prediction(videos, video, shown.tolist(), segmenter, window, scale)),
+            strip(draw_prediction(videos, video, shown.tolist(), segmenter, latency, scale)),
         ]
     sheet = np.concatenate(
         [np.pad(row, ((0, MARGIN * (1 + i % 2)), (0, 0), (0, 0))) for i, row in enumerate(rows)]
@@ -77,13 +75,22 @@ def draw_prediction(
     video: VideoInfo,
     shown: Sequence[int],
     segmenter: VideoSegmenter,
-    window: int,
+    latency: int,
     scale: int,
 ) -> list[Frame]:
     """Track a video; draw its tracks on some frames."""
-    tracked = segmenter.track(DatasetVideo(videos, video), window, score_threshold=MIN_SCORE)
-    return [draw_result(frame, result, scale) for frame, result in tracked
-            if result.frame_index in shown]  # fmt: skip
+    tracked = segmenter.track(DatasetVideo(videos, video), latency, score_threshold=MIN_SCORE)
+    return [
+        draw_tracks(
+            frame,
+            result.masks,
+            result.track_ids.tolist(),
+            [str(track_id) for track_id in result.track_ids],
+            scale=scale,
+        )
+        for frame, result in tracked
+        if result.frame_index in shown
+    ]
 
 
 def strip(frames: Sequence[Frame]) -> Frame:

@@ -94,11 +94,10 @@ def make_plan(*, quick: bool, seed: int) -> Plan:
         num_train_images=2500,
         num_valid_images=0,
         num_train_clips=120,
-        num_valid_clips=40,
+        num_valid_clips=60,
         num_frames=12,
-        max_speed=0.12,
     )
-    plan = Plan(sample, pretrain_steps=1100, finetune_steps=600, seed=seed)
+    plan = Plan(sample, pretrain_steps=1100, finetune_steps=700, seed=seed)
     if not quick:
         return plan
     small = replace(sample, num_train_images=8, num_train_clips=2, num_valid_clips=3, num_frames=4)

@@ -32,7 +32,7 @@ from vidgap_vis.segmenter import VideoSegmenter
 from vidgap_vis.tracking import IndexTracker, QueryTracker, Tracker
 
 COLUMNS = ("AP", "AP50", "AP75", "AR1", "AR10")
-WINDOW = 4
+LATENCY = 4
 """Frames that a model sees at once: those of a clip in fine-tuning."""
 
 
@@ -53,7 +53,7 @@ class Outcome:
     interval: Interval
 
 
-def run(out: Path, *, quick: bool = False, seed: int = 0) -> int:
+def run(out: Path, *, quick: bool = False, seed: int = 1) -> int:
     """Run the demo and write what it made into `out`.
 
     Args:
@@ -89,9 +89,9 @@ def run(out: Path, *, quick: bool = False, seed: int = 0) -> int:
         outcomes = {row.name: evaluate(row, videos, sample, out) for row in rows}
     with stage("5/5 draw", seconds):
         segmenter = VideoSegmenter.from_pretrained(ours, device="cpu")
-        write_contact_sheet(out / "contact_sheet.png", videos, segmenter, WINDOW)
+        write_contact_sheet(out / "contact_sheet.png", videos, segmenter, LATENCY)
         sources = [sample / "clips_valid.json"]
-        drawing = PredictOptions(window=WINDOW)
+        drawing = PredictOptions(latency=LATENCY)
         predict(
             sources, segmenter, out=out / "overlays", images_root=sample / "frames", options=drawing
         )
@@ -124,7 +124,7 @@ def evaluate(row: Row, videos: VideoSet, sample: Path, out: Path) -> Outcome:
         segmenter,
         json=results,
         images_root=sample / "frames",
-        options=PredictOptions(window=WINDOW),
+        options=PredictOptions(latency=LATENCY),
     )
     table = match_results(videos, read_results(results, videos))
     return Outcome(track_metrics(table).overall, bootstrap_interval(table, "AP50"))

@@ -61,15 +61,15 @@ class Provenance:
 
     @classmethod
     def of(
-        cls, stage: str, config: RunConfig, data: Mapping[str, Path], parent: Path | None
+        cls, stage: str, config: RunConfig, data: Mapping[str, Path], parent: str | None
     ) -> Provenance:
-        """Describe a run; `data` are its annotation files, `parent` its first weights' file."""
+        """Describe a run; `data` are its annotation files, the rest as the attributes."""
         return cls(
             stage=stage,
             config=to_mapping(config),
             seed=config.train.seed,
             data={key: sha256(path) for key, path in data.items()},
-            parent=None if parent is None else sha256(parent),
+            parent=parent,
             versions=versions(),
         )
 
@@ -105,6 +105,8 @@ def check_same_run(folder: Path, provenance: Provenance) -> None:
     for key, digest in before["data"].items():
         if now["data"].get(key) != digest:
             raise InputError(folder, key, "the file has changed since the run began")
+    if now["parent"] != before["parent"]:
+        raise InputError(folder, "--init", "holds other weights than those the run began with")
 
 
 def read_provenance(folder: Path, stage: str) -> dict[str, Any]:

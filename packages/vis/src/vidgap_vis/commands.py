@@ -63,6 +63,7 @@ class Demo(Command):
         """Take a folder, how much, and a seed."""
         parser.add_argument("--out", type=Path, default=Path("demo"), help="folder to write")
         parser.add_argument("--quick", action="store_true", help="fewer steps, to see it run")
+        parser.add_argument("--profile", action="store_true", help="print where a step's time goes")
         parser.add_argument(
             "--seed",
             type=int,
@@ -76,7 +77,9 @@ class Demo(Command):
             raise ConfigError("", "--seed", f"wanted 0 or more, got {options.seed}")
         from vidgap_vis import demo
 
-        return demo.run(out=options.out, quick=options.quick, seed=options.seed)
+        return demo.run(
+            out=options.out, quick=options.quick, seed=options.seed, profile=options.profile
+        )
 
 
 class Pretrain(Command):

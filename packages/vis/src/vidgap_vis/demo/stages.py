@@ -53,13 +53,14 @@ class Outcome:
     interval: Interval
 
 
-def run(out: Path, *, quick: bool = False, seed: int = 1) -> int:
+def run(out: Path, *, quick: bool = False, seed: int = 1, profile: bool = False) -> int:
     """Run the demo and write what it made into `out`.
 
     Args:
         out: a new or empty folder.
         quick: a few steps on a few clips, to see it run.
         seed: of data and training.
+        profile: print where a training step's time goes.
 
     Returns:
         0.
@@ -75,9 +76,9 @@ def run(out: Path, *, quick: bool = False, seed: int = 1) -> int:
         sample = write_sample(out / "sample", plan.sample)
         videos = read_youtube_vis(sample / "clips_valid.json", sample / "frames")
     with stage("2/5 train with the temporal module", seconds):
-        ours = train(plan, sample, out / "temporal", with_temporal=True)
+        ours = train(plan, sample, out / "temporal", with_temporal=True, profile=profile)
     with stage("3/5 train the baseline without it", seconds):
-        baseline = train(plan, sample, out / "baseline", with_temporal=False)
+        baseline = train(plan, sample, out / "baseline", with_temporal=False, profile=profile)
     untrained = save_untrained(plan, videos, out / "untrained")
     rows = [
         Row("video pre-training", ours, QueryTracker),
@@ -99,11 +100,11 @@ def run(out: Path, *, quick: bool = False, seed: int = 1) -> int:
     return 0
 
 
-def train(plan: Plan, sample: Path, out: Path, *, with_temporal: bool) -> Path:
+def train(plan: Plan, sample: Path, out: Path, *, with_temporal: bool, profile: bool) -> Path:
     """Pre-train and fine-tune one model; return its weights folder."""
     temporal = TEMPORAL if with_temporal else None
-    weights = pretrain(plan.pretrain(sample, temporal), out / "pretrain")
-    return finetune(plan.finetune(sample, temporal), weights, out / "finetune")
+    weights = pretrain(plan.pretrain(sample, temporal), out / "pretrain", profile=profile)
+    return finetune(plan.finetune(sample, temporal), weights, out / "finetune", profile=profile)
 
 
 def save_untrained(plan: Plan, videos: VideoSet, out: Path) -> Path:

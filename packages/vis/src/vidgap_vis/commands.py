@@ -156,9 +156,12 @@ class Predict(Command):
 
     def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002
         """Predict; print what was written and how fast."""
+        from vidgap_vis.outputs import check_output
         from vidgap_vis.predict import PredictOptions, predict
         from vidgap_vis.segmenter import VideoSegmenter
 
+        if options.json is not None:
+            check_output("--json", options.json, [options.model])
         check_device(options.device)
         with naming(""):
             settings = PredictOptions(latency=options.latency, score=options.score)
@@ -254,7 +257,8 @@ class EvaluateImages(Command):
             if value is not None and value < 1:
                 raise ConfigError("", f"--{flag}", f"wanted 1 or more, got {value}")
         if options.json is not None:
-            check_output("--json", options.json, [options.gt])
+            inputs = [options.gt, options.images, options.model]
+            check_output("--json", options.json, inputs)
         truth = read_coco(options.gt, options.images)
         model, classes = build.load(options.model)
         check_same_classes(truth, classes)

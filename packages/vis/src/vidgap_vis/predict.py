@@ -100,9 +100,11 @@ def predict(
     if out is None and json is None:
         raise ConfigError("", "--out", "nothing to write; give --out, --json or both")
     if json is not None:
-        check_output("--json", Path(json), inputs)
+        check_output("--json", Path(json), [*inputs, *([images_root] if images_root else [])])
     start = time.perf_counter()
     jobs = plan(inputs, segmenter.classes, out, images_root)
+    if json is not None:
+        check_output("--json", Path(json), [job.overlay for job in jobs if job.overlay is not None])
     lengths = [job.source.num_frames for job in jobs]
     total = None if None in lengths else sum(length or 0 for length in lengths)
     num_frames = 0

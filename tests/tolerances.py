@@ -17,3 +17,30 @@ PARITY_FLOAT64 = 1e-8
 
 PARITY_FLOAT32 = 1e-4
 """The same in float32."""
+
+TWICE_INTERPOLATED = 6.0
+"""Grey levels between a smooth picture warped once and the same warped step by step."""
+
+TURNED_EDGE = 3.0
+"""Grey levels between OpenCV's and torch's warp of a smooth picture, away from edges."""
+
+BLEND, BLEND_SHARE = 1, 0.01
+"""Grey levels from Pillow of color and sharpness, and of how many pixels (0 measured).
+
+Both round down, but may do so of sums that differ in their last bit.
+"""
+
+FROM_CONVOLUTION = 1.0
+"""Grey levels from the real convolution: half from rounding, the rest past 3 sigma (0.71)."""
+
+BLUR_FROM_PILLOW, BLUR_FROM_PILLOW_MEAN = 4, 1.0
+"""On smooth pictures 8 pixels inside, as Pillow has three boxes for a Gaussian (3 and 0.63)."""
+
+FROM_TURN, FROM_TURN_ON_DEVICE = 0.501, 1.001
+"""Grey levels from the real rotation: we round, torchvision rounds to either side (0.5, 0.98)."""
+
+HUE_FROM_PILLOW, HUE_FROM_PILLOW_MEAN = 18, 2.5
+"""Grey levels from Pillow's hue, whose HSV has 8 bits a channel (18 and 1.9)."""
+
+DEVICES = 1
+"""Grey levels between CPU memory and a device, but for the tables, which are equal."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
 from torchvision import tv_tensors
 
-from vidgap_augment import Sample
+from vidgap_augment import ClipTransform, Sample
 
 
 def make_clip(
@@ -52,6 +54,12 @@ def images() -> st.SearchStrategy[Sample]:
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def moved_masks(transform: ClipTransform[Any], masks: Tensor, params: object) -> Tensor:
+    """Return what a transform makes of masks (N, T, H, W) with given parameters, empty ones too."""
+    frames = torch.zeros(masks.shape[1], 3, *masks.shape[2:], dtype=torch.uint8)
+    return transform.with_params((tv_tensors.Video(frames), tv_tensors.Mask(masks)), params)[1]
 
 
 def slow_boxes(masks: Tensor) -> Tensor:

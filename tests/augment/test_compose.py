@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from augment.clips import assert_same, assert_whole, generator, make_clip, make_image
 from torch import Tensor
@@ -9,19 +10,23 @@ from torchvision.transforms import v2
 
 from vidgap_augment import (
     ClipCompose,
+    ClipCrop,
     ClipFixedCrop,
     ClipFlip,
     ClipResize,
-    ClipScaleJitter,
-    ClipTransform,
+    FrameTransform,
+    GeometricTransform,
     PseudoClip,
     Sample,
     drop_empty,
 )
+from vidgap_augment.geometry import ClipShape, Step
+from vidgap_augment.plan import Plan
 
 
 def test_compose_runs_in_order_from_one_generator() -> None:
-    members = [ClipFlip(), ClipScaleJitter((20, 20)), ClipFixedCrop((16, 16))]
+    # Only whole pixels move, so that one pass equals many to the bit (test_one_pass: the rest).
+    members = [ClipFlip(), ClipCrop((6, 9), sliding=True), ClipFixedCrop((8, 8)), ClipFlip()]
     by_hand, g = make_clip(), generator(4)
     for member in members:
         by_hand = member(by_hand, g)
@@ -48,7 +53,7 @@ def test_torchvision_compose_holds_clip_transforms_beside_its_own() -> None:
 
 
 def test_own_transform_needs_only_parameters_and_what_they_do() -> None:
-    class Darken(ClipTransform[int]):
+    class Darken(FrameTransform[int]):
         def make_params(self, sample: Sample, generator: torch.Generator | None = None) -> int:  # noqa: ARG002
             return int(torch.randint(2, 5, (), generator=generator))
 
@@ -60,3 +65,27 @@ def test_own_transform_needs_only_parameters_and_what_they_do() -> None:
     assert_whole(result)
     assert (result["video"] <= 127).all()
     assert torch.equal(result["masks"], drop_empty(clip)["masks"])
+    between = ClipCompose([ClipFlip(1.0), Darken(), ClipFlip(1.0)])(clip, generator())
+    assert_same(between, Darken()(clip, generator_after_flip()))
+
+
+def generator_after_flip() -> torch.Generator:
+    """Return a generator in the state in which a flip leaves a fresh one."""
+    g = generator()
+    ClipFlip(1.0).make_params(make_clip(), g)
+    return g
+
+
+def test_own_geometry_is_one_matrix_a_frame_and_joins_the_one_pass() -> None:
+    class Shear(GeometricTransform[float]):
+        def draw(self, plan: Plan, generator: torch.Generator | None = None) -> float:  # noqa: ARG002
+            return 0.5 + float(torch.rand((), generator=generator))
+
+        def step(self, params: float, shape: ClipShape) -> Step:
+            matrix = np.array([[1.0, params, 0.0], [0.0, 1.0, 0.0]])
+            size = (shape.height, shape.width)
+            return Step(np.tile(matrix, (shape.num_frames, 1, 1)), size, fill=7)
+
+    clip = ClipCompose([Shear(), ClipFlip(1.0)])(make_clip(), generator(3))
+    assert_whole(clip)
+    assert (clip["video"][:, :, -1, -1] == 7).all()  # sheared away, then mirrored

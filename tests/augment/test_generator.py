@@ -28,20 +28,17 @@ from vidgap_augment.rotation import Rotation
 
 CLIP = make_clip(num_instances=2, num_frames=2, height=40, width=50)
 IMAGE = make_image(num_instances=2, height=40, width=50)
+CENTER = (0.41303994245860426, 0.5171291370117939)
 FROZEN: list[tuple[ClipTransform[Any], Sample, object]] = [
     (
         PseudoClip(2),
         IMAGE,
-        Rotation(
-            (10.441059511020725, -8.40451574407991), (0.41303994245860426, 0.5171291370117939)
-        ),
+        Rotation((10.441059511020725, -8.40451574407991), (CENTER, CENTER)),
     ),
     (
         SlowRotation(30.0),
         CLIP,
-        Rotation(
-            (20.88211902204145, -16.80903148815982), (0.41303994245860426, 0.5171291370117939)
-        ),
+        Rotation((20.88211902204145, -16.80903148815982), (CENTER, CENTER)),
     ),
     (ClipFlip(), CLIP, True),
     (ClipResize((10, 20, 30)), CLIP, (10, 13)),

@@ -7,7 +7,15 @@ import math
 
 import pytest
 import torch
-from augment.clips import assert_whole, clips, generator, images, make_clip, make_image
+from augment.clips import (
+    assert_whole,
+    clips,
+    generator,
+    images,
+    make_clip,
+    make_image,
+    moved_masks,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from torchvision import tv_tensors
@@ -64,7 +72,7 @@ def test_no_rotation_gives_the_image_to_the_bit(image: Sample, num_frames: int, 
 
 @given(st.integers(1, 12), st.floats(0, 180), SEEDS)
 def test_angles_are_monotone_and_in_range(num_frames: int, largest: float, seed: int) -> None:
-    angles = SlowRotation(largest).draw(num_frames, generator(seed)).angles_deg
+    angles = SlowRotation(largest).draw_frames(num_frames, generator(seed)).angles_deg
     assert len(angles) == num_frames
     assert list(angles) in (sorted(angles), sorted(angles, reverse=True))
     assert all(-largest <= angle <= largest for angle in angles)
@@ -72,10 +80,10 @@ def test_angles_are_monotone_and_in_range(num_frames: int, largest: float, seed:
 
 def test_both_directions_and_the_whole_range_occur() -> None:
     g = generator()
-    drawn = [SlowRotation().draw(3, g) for _ in range(400)]
+    drawn = [SlowRotation().draw_frames(3, g) for _ in range(400)]
     rising = sum(rotation.angles_deg[0] < rotation.angles_deg[-1] for rotation in drawn)
     angles = torch.tensor([rotation.angles_deg for rotation in drawn])
-    centers = torch.tensor([rotation.center for rotation in drawn])
+    centers = torch.tensor([rotation.centers[0] for rotation in drawn])
     assert 160 < rising < 240
     assert -15 <= angles.min() < -14
     assert 14 < angles.max() <= 15
@@ -106,9 +114,9 @@ def test_masks_turn_with_the_frames(height: int, width: int, copies: int, seed: 
 @given(st.integers(2, 25), st.integers(2, 25), SEEDS)
 def test_a_mask_pixel_is_its_nearest_source_pixel(height: int, width: int, seed: int) -> None:
     mask = make_image(1, height, width, seed % 1000)["masks"].clone()
-    params = SlowRotation(180).draw(1, generator(seed))
-    turned = SlowRotation().transform(tv_tensors.Mask(mask[:, None]), params)[0, 0]
-    angle, (center_x, center_y) = math.radians(params.angles_deg[0]), params.center
+    params = SlowRotation(180).draw_frames(1, generator(seed))
+    turned = moved_masks(SlowRotation(), mask[:, None], params)[0, 0]
+    angle, (center_x, center_y) = math.radians(params.angles_deg[0]), params.centers[0]
     for y, x in itertools.product(range(height), range(width)):
         right, down = x + 0.5 - center_x * width, y + 0.5 - center_y * height
         source_x = right * math.cos(angle) - down * math.sin(angle) + center_x * width
@@ -125,7 +133,7 @@ def test_quarter_turns_about_the_middle_move_whole_pixels(
     angle_deg: int, side: int, num_instances: int
 ) -> None:
     clip = make_clip(num_instances, num_frames=2, height=side, width=side)
-    turned = SlowRotation().transform_sample(clip, Rotation((0.0, angle_deg), (0.5, 0.5)))
+    turned = SlowRotation().with_params(clip, Rotation((0.0, angle_deg), ((0.5, 0.5),) * 2))
     expected = torch.rot90(clip["video"][1], angle_deg // 90, dims=(-2, -1))
     assert torch.equal(turned["video"][0], clip["video"][0])
     assert torch.equal(turned["video"][1], expected)
@@ -141,7 +149,7 @@ def test_frames_agree_with_torchvision(angle_deg: float, center: tuple[float, fl
     clip = make_clip(0, 1, height, width)
     # A smooth picture: both interpolate in float, but OpenCV rounds weights on some versions.
     clip["video"] = F.gaussian_blur(clip["video"], [9, 9], [2.0, 2.0])
-    ours = SlowRotation().transform_sample(clip, Rotation((angle_deg,), center))["video"]
+    ours = SlowRotation().with_params(clip, Rotation((angle_deg,), (center,)))["video"]
     theirs = F.rotate(
         clip["video"],
         angle_deg,
@@ -163,8 +171,8 @@ def test_what_turns_in_from_outside_is_black_and_no_mask() -> None:
         "masks": torch.ones(1, 30, 40, dtype=torch.bool),
         "labels": torch.zeros(1, dtype=torch.int64),
     }
-    rotation = Rotation((45.0,), (0.5, 0.5))
-    clip = PseudoClip(1).transform_sample(sample, rotation)
+    rotation = Rotation((45.0,), ((0.5, 0.5),))
+    clip = PseudoClip(1).with_params(sample, rotation)
     corners = ([0, 0, 29, 29], [0, 39, 0, 39])
     assert (clip["video"][0, :, corners[0], corners[1]] == 0).all()
     assert not clip["masks"][0, 0][corners].any()
@@ -180,7 +188,7 @@ def test_one_pixel_turns_to_where_its_centre_goes() -> None:
     masks[0, 10, 20] = True
     image = torch.zeros(3, 21, 21, dtype=torch.uint8)
     sample = {"image": image, "masks": masks, "labels": torch.tensor([7])}
-    clip = PseudoClip(2).transform_sample(sample, Rotation((0.0, 30.0), (0.5, 0.5)))
+    clip = PseudoClip(2).with_params(sample, Rotation((0.0, 30.0), ((0.5, 0.5),) * 2))
     # 10 right of the middle goes to 10 cos 30° = 8.66 right and 10 sin 30° = 5 up.
     assert clip["boxes"].tolist() == [[20, 10, 21, 11], [19, 5, 20, 6]]
 

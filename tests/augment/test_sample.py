@@ -95,7 +95,7 @@ def test_malformed_clip_is_refused_by_key(key: str, value: Any, message: str) ->
         ClipFlip()(make_clip() | {key: value})
 
 
-@pytest.mark.parametrize("key", ["video", "masks", "labels", "ids"])
+@pytest.mark.parametrize("key", ["masks", "labels", "ids"])
 def test_missing_key_is_named(key: str) -> None:
     clip = make_clip()
     del clip[key]
@@ -108,15 +108,22 @@ def test_clip_without_pixels_is_refused() -> None:
         ClipFlip()(make_clip(num_frames=0))
 
 
-def test_sample_that_is_no_dict_is_refused() -> None:
-    with pytest.raises(ValueError, match="sample must be a dict, got tuple"):
-        ClipFlip()((make_clip()["video"], {}))
+def test_sample_without_a_picture_is_refused() -> None:
+    clip = make_clip()
+    del clip["video"]
+    with pytest.raises(ValueError, match=r"must hold an image or a video, got the keys \['masks'"):
+        ClipFlip()(clip)
+    with pytest.raises(ValueError, match="must hold an image or a video, got int"):
+        ClipFlip()(3)
 
 
 BAD_IMAGES = [
     ("image", torch.zeros(1, 12, 15).byte(), r"\(3, H, W\) uint8, got \(1, 12, 15\) uint8"),
     ("image", torch.zeros(3, 12, 15), r"\['image'\] must be \(3, H, W\) uint8, got .* float32"),
-    ("image", torch.zeros(3, 0, 15).byte(), r"\['masks'\] must be \(N, 0, 15\) bool, got"),
+    ("image", torch.zeros(3, 0, 15).byte(), r"\['image'\] must have pixels, got \(3, 0, 15\)"),
+    ("image", torch.zeros(4, 12, 15).byte(), r"\(3, H, W\) uint8, got \(4, 12, 15\) uint8"),
+    ("image", torch.zeros(3, 12, 15), r"v2.ToDtype\(torch.uint8, scale=True\) turns 0..1"),
+    ("iscrowd", torch.zeros(2), r"\['iscrowd'\] must be \(3,\), got \(2,\) float32"),
     ("masks", torch.zeros(3, 12, 16) > 0, r"\(N, 12, 15\) bool, got \(3, 12, 16\) bool"),
     ("masks", torch.zeros(12, 15) > 0, r"\(N, 12, 15\) bool, got \(12, 15\) bool"),
     ("labels", torch.zeros(4).long(), r"\['labels'\] must be \(3,\) int64, got \(4,\) int64"),
@@ -135,12 +142,14 @@ def test_image_without_pixels_is_refused() -> None:
 
 
 def test_pseudo_clip_of_a_clip_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"must have the key 'image', got the keys \['video'"):
+    with pytest.raises(ValueError, match="sample must hold an image, got a clip of 3 frames"):
         PseudoClip()(make_clip())
 
 
-def test_tensors_elsewhere_than_on_the_cpu_are_refused() -> None:
+def test_masks_elsewhere_than_the_frames_are_refused() -> None:
     clip = make_clip()
     clip["video"] = clip["video"].to("meta")
-    with pytest.raises(ValueError, match="must be on the CPU for OpenCV, got meta"):
+    with pytest.raises(
+        ValueError, match=r"\['masks'\] must be on meta as sample\['video'\], got c"
+    ):
         SlowRotation()(clip)

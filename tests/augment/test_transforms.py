@@ -7,11 +7,18 @@ from typing import Any
 
 import pytest
 import torch
-from augment.clips import assert_same, assert_whole, clips, generator, make_clip, make_image
+from augment.clips import (
+    assert_same,
+    assert_whole,
+    clips,
+    generator,
+    make_clip,
+    make_image,
+    moved_masks,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
-from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from vidgap_augment import (
@@ -157,7 +164,7 @@ def test_masks_are_resized_at_pixel_centres() -> None:
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(2, 9), st.integers(2, 9), SEEDS)
 def test_frames_are_resized_as_in_float(h: int, w: int, height: int, width: int, seed: int) -> None:
     clip = make_clip(0, 2, h, w, seed)
-    resized = ClipResize().transform_sample(clip, (height, width))["video"]
+    resized = ClipResize().with_params(clip, (height, width))["video"]
     expected = functional.interpolate(
         clip["video"].float(), (height, width), mode="bilinear", antialias=True
     )
@@ -170,7 +177,7 @@ def test_a_mask_pixel_is_the_one_at_its_centre(side: int, length: int) -> None:
     """Along a row of alternating pixels, the source of pixel i is at (i + 1/2) * side / length."""
     row = torch.arange(side) % 2 == 1
     clip = make_clip(1, 1, 2, side) | {"masks": row.expand(1, 1, 2, side)}
-    resized = ClipResize().transform(tv_tensors.Mask(clip["masks"]), (2, length))[0, 0, 0]
+    resized = moved_masks(ClipResize(), clip["masks"], (2, length))[0, 0, 0]
     for i, pixel in enumerate(resized.tolist()):
         source, rest = divmod((2 * i + 1) * side, 2 * length)
         assert rest == 0 or pixel == row[source]  # on the edge of two pixels either will do
@@ -190,7 +197,7 @@ def test_fixed_crop_cuts_what_is_long_and_pads_what_is_short(h: int, w: int, see
     clip = make_clip(2, 2, h, w)
     transform = ClipFixedCrop((20, 24))
     windows = transform.make_params(clip, generator(seed))
-    result = transform.transform_sample(clip, windows)
+    result = transform.with_params(clip, windows)
     (top, left), height, width = windows.offsets[0], min(h, 20), min(w, 24)
     source = clip["video"][..., top : top + height, left : left + width]
     assert result["video"].shape == (2, 3, 20, 24)
@@ -234,7 +241,7 @@ def test_sliding_crop_shows_each_frame_at_its_offset() -> None:
     windows = transform.make_params(clip, generator(1))
     assert windows is not None
     assert len(set(windows.offsets)) == 4
-    result = transform.transform_sample(clip, windows)
+    result = transform.with_params(clip, windows)
     height, width = windows.size
     for time, (top, left) in enumerate(windows.offsets):
         expected = clip["video"][0, :, top : top + height, left : left + width]

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+Per: TypeAlias = Literal["video", "image"]
+"""Whether random choices are made once for the clip, or apart for each frame (paper Table 3)."""
 
 
 def check_count(name: str, value: int) -> int:
@@ -41,3 +45,10 @@ def check_number(name: str, value: float, low: float, high: float) -> float:
     if not low <= value <= high:
         raise ValueError(f"{name} must be within [{low}, {high}], got {value!r}")
     return value
+
+
+def check_per(per: Per) -> Per:
+    """Return whether a random choice is made once a clip ("video") or once a frame ("image")."""
+    if per in ("video", "image"):
+        return per
+    raise ValueError(f"per must be 'video' or 'image', got {per!r}")

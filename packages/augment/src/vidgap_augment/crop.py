@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from torch import Tensor
-from torchvision import tv_tensors
 
 from vidgap_augment.arguments import check_counts, check_number, check_size
 from vidgap_augment.draw import chance, integer, uniform, uniforms
-from vidgap_augment.sample import Sample
-from vidgap_augment.transform import ClipTransform, Thing
+from vidgap_augment.geometry import ClipShape, Size, Step, translation
+from vidgap_augment.plan import Plan
+from vidgap_augment.transform import GeometricTransform
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Windows:
     offsets: tuple[tuple[int, int], ...]
 
 
-class ClipCrop(ClipTransform[Windows | None]):
+class ClipCrop(GeometricTransform[Windows | None]):
     """Cut a window of random size out of every frame of a clip.
 
     Each side of the window is drawn from `absolute_range`, both ends included, and is at most the
@@ -57,13 +57,11 @@ class ClipCrop(ClipTransform[Windows | None]):
         self.sliding = sliding
         self.probability = check_number("probability", probability, 0.0, 1.0)
 
-    def make_params(
-        self, sample: Sample, generator: torch.Generator | None = None
-    ) -> Windows | None:
+    def draw(self, plan: Plan, generator: torch.Generator | None = None) -> Windows | None:
         """Draw the windows, or None where the clip is not cut."""
         if not chance(self.probability, generator):
             return None
-        num_frames, _, *frame_size = sample["video"].shape
+        num_frames, *frame_size = plan.shape
         low, high = self.absolute_range
         height, width = (integer(min(low, side), min(high, side), generator) for side in frame_size)
         room = (frame_size[0] - height, frame_size[1] - width)
@@ -74,12 +72,15 @@ class ClipCrop(ClipTransform[Windows | None]):
         fractions = sorted(uniforms(num_frames, 0.0, 1.0, generator))
         return Windows((height, width), tuple(_between(start, end, f) for f in fractions))
 
-    def transform(self, thing: Thing, params: Windows | None) -> Tensor:
+    def step(self, params: Windows | None, shape: ClipShape) -> Step:
         """Cut every frame at its window."""
-        return thing if params is None else cut(thing, params)
+        if params is None:
+            whole = Windows((shape.height, shape.width), ((0, 0),) * shape.num_frames)
+            return cutting(whole, whole.size)
+        return cutting(params, params.size)
 
 
-class ClipFixedCrop(ClipTransform[Windows]):
+class ClipFixedCrop(GeometricTransform[Windows]):
     """Cut and pad a clip to exactly `size`: the cropping half of large-scale jitter.
 
     A side that is too long is cut at a random offset, the same in all frames; a side that is too
@@ -99,33 +100,22 @@ class ClipFixedCrop(ClipTransform[Windows]):
         self.size = check_size("size", size)
         self.pad_value = int(check_number("pad_value", pad_value, 0, 255))
 
-    def make_params(self, sample: Sample, generator: torch.Generator | None = None) -> Windows:
+    def draw(self, plan: Plan, generator: torch.Generator | None = None) -> Windows:
         """Draw the window, no larger than the frame."""
-        num_frames, _, height, width = sample["video"].shape
+        num_frames, height, width = plan.shape
         window = (min(height, self.size[0]), min(width, self.size[1]))
         top = round(uniform(0.0, 1.0, generator) * (height - window[0]))
         left = round(uniform(0.0, 1.0, generator) * (width - window[1]))
         return Windows(window, ((top, left),) * num_frames)
 
-    def transform(self, thing: Thing, params: Windows) -> Tensor:
+    def step(self, params: Windows, shape: ClipShape) -> Step:  # noqa: ARG002
         """Cut every frame at the window, then pad it."""
-        value = 0 if isinstance(thing, tv_tensors.Mask) else self.pad_value
-        height, width = params.size
-        result = thing.new_full((*thing.shape[:-2], *self.size), value)
-        result[..., :height, :width] = cut(thing, params)
-        return result
+        return cutting(params, self.size, self.pad_value)
 
 
-def cut(thing: Thing, windows: Windows) -> Tensor:
-    """Cut frames (T, 3, H, W) or masks (N, T, H, W) at a window a frame; in new memory."""
-    time = 1 if isinstance(thing, tv_tensors.Mask) else 0
-    height, width = windows.size
-    frames = thing.as_subclass(Tensor).unbind(time)
-    cuts = [
-        frame[..., top : top + height, left : left + width]
-        for frame, (top, left) in zip(frames, windows.offsets, strict=True)
-    ]
-    return torch.stack(cuts, dim=time)
+def cutting(windows: Windows, size: Size, fill: int = 0) -> Step:
+    """Return the step that puts the corner of each frame's window at that of a canvas of `size`."""
+    return Step(np.stack([translation(-left, -top) for top, left in windows.offsets]), size, fill)
 
 
 def _corner(room: tuple[int, int], generator: torch.Generator | None) -> tuple[int, int]:

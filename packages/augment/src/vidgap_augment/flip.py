@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from vidgap_augment.arguments import check_number
 from vidgap_augment.draw import chance
-from vidgap_augment.sample import Sample
-from vidgap_augment.transform import ClipTransform, Thing
+from vidgap_augment.geometry import ClipShape, Step, mirroring
+from vidgap_augment.plan import Plan
+from vidgap_augment.transform import GeometricTransform
 
 
-class ClipFlip(ClipTransform[bool]):
+class ClipFlip(GeometricTransform[bool]):
     """Mirror all frames of a clip left to right, or none.
 
     Args:
@@ -25,14 +26,15 @@ class ClipFlip(ClipTransform[bool]):
         super().__init__()
         self.probability = check_number("probability", probability, 0.0, 1.0)
 
-    def make_params(
+    def draw(
         self,
-        sample: Sample,  # noqa: ARG002
+        plan: Plan,  # noqa: ARG002
         generator: torch.Generator | None = None,
     ) -> bool:
         """Draw whether the clip is flipped."""
         return chance(self.probability, generator)
 
-    def transform(self, thing: Thing, params: bool) -> Tensor:
+    def step(self, params: bool, shape: ClipShape) -> Step:
         """Flip the columns where `params` is True."""
-        return thing.flip(-1) if params else thing
+        matrix = mirroring(shape.width) if params else np.eye(2, 3)
+        return Step(np.tile(matrix, (shape.num_frames, 1, 1)), (shape.height, shape.width))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
-from vidgap_augment.arguments import check_count
+from vidgap_augment.arguments import Per, check_count
+from vidgap_augment.plan import Plan
 from vidgap_augment.rotation import Rotation, SlowRotation
-from vidgap_augment.sample import Sample, check_image
-from vidgap_augment.transform import ClipTransform, Thing
+from vidgap_augment.transform import ClipTransform
 
 
 class PseudoClip(ClipTransform[Rotation]):
@@ -21,7 +20,7 @@ class PseudoClip(ClipTransform[Rotation]):
 
     Args:
         num_frames: T, at least 1 (3 in pre-training, 10 in fine-tuning).
-        max_rotation_deg, center_range: as in `SlowRotation`; 0 degrees gives T equal frames.
+        max_rotation_deg, center_range, per: as in `SlowRotation`; 0 degrees gives T equal frames.
 
     Raises:
         ValueError: an argument is out of range.
@@ -32,44 +31,26 @@ class PseudoClip(ClipTransform[Rotation]):
         num_frames: int = 3,
         max_rotation_deg: float = 15.0,
         center_range: Sequence[float] = (0.4, 0.6),
+        per: Per = "video",
     ) -> None:
         super().__init__()
         self.num_frames = check_count("num_frames", num_frames)
-        self.rotation = SlowRotation(max_rotation_deg, center_range)
+        self.rotation = SlowRotation(max_rotation_deg, center_range, per)
 
-    def check_inputs(self, sample: Sample) -> None:
-        """Raise ValueError unless `sample` is an image sample."""
-        check_image(sample)
-
-    def make_params(
+    def draw(
         self,
-        sample: Sample,  # noqa: ARG002
+        plan: Plan,  # noqa: ARG002
         generator: torch.Generator | None = None,
     ) -> Rotation:
         """Draw the angles of the T frames and the centre."""
-        return self.rotation.draw(self.num_frames, generator)
+        return self.rotation.draw_frames(self.num_frames, generator)
 
-    def transform(self, thing: Thing, params: Rotation) -> Tensor:
-        """Rotate every copy by its angle."""
-        return self.rotation.transform(thing, params)
+    def add(self, plan: Plan, params: Rotation) -> Plan:
+        """Replicate the image, then rotate the copies.
 
-    def transform_sample(self, sample: Sample, params: Rotation) -> Sample:
-        """Replicate the image, then rotate the copies."""
-        return super().transform_sample(replicate(sample, self.num_frames), params)
-
-
-def replicate(sample: Sample, num_frames: int) -> Sample:
-    """Return a clip sample of T equal frames, without boxes; frames and masks are views.
-
-    Args:
-        sample: an image sample; `image` becomes `video`, `masks` (N, H, W) become (N, T, H, W).
-        num_frames: T.
-    """
-    kept = {key: value for key, value in sample.items() if key != "image"}
-    image, masks = sample["image"], sample["masks"]
-    return {
-        **kept,
-        "video": image.unsqueeze(0).expand(num_frames, -1, -1, -1),
-        "masks": masks.unsqueeze(1).expand(-1, num_frames, -1, -1),
-        "ids": torch.arange(len(masks)),
-    }
+        Raises:
+            ValueError: the sample is a clip already.
+        """
+        if not plan.is_image:
+            raise ValueError(f"sample must hold an image, got a clip of {plan.num_frames} frames")
+        return self.rotation.add(plan.replicated(self.num_frames), params)

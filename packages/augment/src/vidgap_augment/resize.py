@@ -4,27 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import torch
-from torch import Tensor
-from torchvision import tv_tensors
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as F
 
 from vidgap_augment.arguments import check_count, check_counts, check_range, check_size
 from vidgap_augment.draw import integer, uniform
-from vidgap_augment.sample import Sample
-from vidgap_augment.transform import ClipTransform, Thing
-from vidgap_augment.warp import as_array
-
-Size = tuple[int, int]
+from vidgap_augment.geometry import ClipShape, Size, Step, scaling
+from vidgap_augment.plan import Plan
+from vidgap_augment.transform import GeometricTransform
 
 VIS_SHORT_EDGES = (320, 352, 392, 416, 448, 480, 512, 544, 576, 608, 640)
 """Short edges in training on YouTube-VIS and OVIS, with a longest edge of 768 (CTVIS)."""
 
 
-class ClipResize(ClipTransform[Size]):
+class ClipResize(GeometricTransform[Size]):
     """Resize a clip so that its shortest edge is one of a set, keeping the aspect ratio.
 
     Frames are bilinear, antialiased when they shrink; masks take the nearest pixel.
@@ -42,19 +35,19 @@ class ClipResize(ClipTransform[Size]):
         self.short_edges = check_counts("short_edges", short_edges)
         self.max_size = check_count("max_size", max_size)
 
-    def make_params(self, sample: Sample, generator: torch.Generator | None = None) -> Size:
+    def draw(self, plan: Plan, generator: torch.Generator | None = None) -> Size:
         """Draw the short edge; return the new (H, W)."""
-        height, width = sample["video"].shape[-2:]
+        _, height, width = plan.shape
         short_edge = self.short_edges[integer(0, len(self.short_edges) - 1, generator)]
         scale = min(short_edge / min(height, width), self.max_size / max(height, width))
         return scaled_size((height, width), scale)
 
-    def transform(self, thing: Thing, params: Size) -> Tensor:
+    def step(self, params: Size, shape: ClipShape) -> Step:
         """Resize every frame to `params`, (H, W)."""
-        return resize(thing, params)
+        return resizing(shape, params)
 
 
-class ClipScaleJitter(ClipTransform[Size]):
+class ClipScaleJitter(GeometricTransform[Size]):
     """Fit a clip into a box of random scale: the resizing half of large-scale jitter.
 
     `ClipFixedCrop` of the same size is the other half. Together they are Mask2Former's COCO
@@ -75,15 +68,15 @@ class ClipScaleJitter(ClipTransform[Size]):
         self.size = check_size("size", size)
         self.scale_range = check_range("scale_range", scale_range, 1e-3, 1e3)
 
-    def make_params(self, sample: Sample, generator: torch.Generator | None = None) -> Size:
+    def draw(self, plan: Plan, generator: torch.Generator | None = None) -> Size:
         """Draw the scale; return the new (H, W), the largest in the box with the same aspect."""
-        height, width = sample["video"].shape[-2:]
+        _, height, width = plan.shape
         fit = min(self.size[0] / height, self.size[1] / width)
         return scaled_size((height, width), uniform(*self.scale_range, generator) * fit)
 
-    def transform(self, thing: Thing, params: Size) -> Tensor:
+    def step(self, params: Size, shape: ClipShape) -> Step:
         """Resize every frame to `params`, (H, W)."""
-        return resize(thing, params)
+        return resizing(shape, params)
 
 
 def scaled_size(size: Size, scale: float) -> Size:
@@ -96,24 +89,7 @@ def scaled_size(size: Size, scale: float) -> Size:
     return height, width
 
 
-def resize(thing: Thing, size: Size) -> Tensor:
-    """Resize frames (…, H, W) uint8 bilinearly with antialiasing, masks to the nearest pixel."""
-    if isinstance(thing, tv_tensors.Mask):
-        return _resize_masks(thing, size)
-    return F.resize(thing, list(size), InterpolationMode.BILINEAR, antialias=True)
-
-
-def _resize_masks(masks: Tensor, size: Size) -> Tensor:
-    """Resize (N, T, H, W) bool masks.
-
-    OpenCV's exact nearest reads at pixel centres, as the bilinear frames do; torchvision's mask
-    kernel reads at corners (half a pixel off at scale 2) and goes through float32.
-    """
-    height, width = size
-    source = as_array(masks)
-    result = np.empty((*source.shape[:2], height, width), np.uint8)
-    for index in np.ndindex(source.shape[:2]):
-        result[index] = cv2.resize(
-            source[index], (width, height), interpolation=cv2.INTER_NEAREST_EXACT
-        )
-    return torch.from_numpy(result).view(torch.bool)
+def resizing(shape: ClipShape, size: Size) -> Step:
+    """Return the step that brings a clip to (H, W) `size`."""
+    matrix = scaling(size[1] / shape.width, size[0] / shape.height)
+    return Step(np.tile(matrix, (shape.num_frames, 1, 1)), size)

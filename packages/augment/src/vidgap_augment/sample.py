@@ -1,137 +1,256 @@
-"""Samples, as torchvision's transforms v2 take them: what they hold, their boxes, their checks.
+"""Samples, as torchvision's transforms v2 take them: what they hold, their checks, their instances.
 
-A clip sample is a dict of
-    video: tv_tensors.Video, (T, 3, H, W) uint8, RGB
-    masks: tv_tensors.Mask, (N, T, H, W) bool; absent in a frame where it has no pixel
-    labels: (N,) int64, class indices
-    ids: (N,) int64, one identity an instance, for the whole clip
-    boxes: tv_tensors.BoundingBoxes, (N*T, 4) XYXY, row n*T + t; made from the masks, never read
+| thing | found as | of an image | of a clip |
+|---|---|---|---|
+| frames | `tv_tensors.Image`, `Video`; key `image`, `video` | (3, H, W) uint8 | (T, 3, H, W) |
+| masks | `tv_tensors.Mask` or key `masks` | (N, H, W) bool | (N, T, H, W) bool |
+| boxes | `tv_tensors.BoundingBoxes` or key `boxes` | (N, 4) | (N*T, 4), row n*T + t |
+| labels | key `labels`: class indices | (N,) int64 | (N,) int64 |
+| ids | key `ids`: one identity an instance | | (N,) int64 |
+| crowds | key `iscrowd`: what is no single instance | (N,) | (N,) |
 
-An image sample holds image (3, H, W) uint8, masks (N, H, W) bool and labels (N,). Plain tensors of
-these shapes are taken too; what is given is always tv_tensors. Other keys pass through untouched.
+The structure is usually one dict; a tuple, or anything nested, will do too. An instance is present
+in a frame where its mask has a pixel. Boxes are made from the masks and never read, except where
+there are no masks: then they are moved along. All other leaves pass through untouched.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 from torchvision import tv_tensors
+from torchvision.transforms.v2 import functional as F
 
-Sample: TypeAlias = dict[str, Any]
+from vidgap_augment.boxes import boxes_from_masks, corner_boxes
+from vidgap_augment.geometry import Placement
+from vidgap_augment.plan import Plan, SourceMasks
+from vidgap_augment.render import Rendered, render, rows
+from vidgap_augment.structure import Path, Thing, find_things, leaf, place, replaced
+
+Sample: TypeAlias = Any
+"""A structure that holds an image or a clip; see `vidgap_augment.sample`."""
+
+NEW_KEYS: dict[Thing, str] = {"boxes": "boxes", "ids": "ids"}
+"""What a clip sample is given where it did not have it."""
 
 
-def boxes_from_masks(masks: Tensor) -> tv_tensors.BoundingBoxes:
-    """Box each instance in each frame.
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A sample whose things were found and checked.
 
-    Args:
-        masks: (N, T, H, W) bool.
+    Attributes:
+        inputs: the structure.
+        paths: where each thing is.
+        plan: the image or clip in it, as it is.
+    """
 
-    Returns:
-        (N*T, 4) float32, XYXY in pixels, row n*T + t. The box reaches from the left edge of the
-        first column to the right edge of the last, so one pixel at (x, y) has the box
-        (x, y, x + 1, y + 1). Zeros where the mask has no pixel. `canvas_size` is (H, W).
+    inputs: Any
+    paths: Mapping[Thing, Path]
+    plan: Plan
+
+    def close(self, plan: Plan) -> Any:
+        """Return the structure with the clip of a plan, which this one has become.
+
+        Instances without a pixel in any frame are left out where the sample has labels: then all
+        that is known of an instance goes with it.
+        """
+        return self.put_back(plan, render(plan, keep_absent=plan.labels is None))
+
+    def put_back(self, plan: Plan, rendered: Rendered) -> Any:
+        """Return the structure with a rendered plan in the places of what was found."""
+        found = things_of(plan, rendered)
+        new = {self.paths[thing]: value for thing, value in found.items() if thing in self.paths}
+        added = {
+            key: found[thing]
+            for thing, key in NEW_KEYS.items()
+            if thing in found and thing not in self.paths and not plan.is_image
+        }
+        return replaced(self.inputs, new, self._home(), added)
+
+    def _home(self) -> Path | None:
+        """Return where new keys go: the dict of the labels, else of the masks, if it is one."""
+        for path in (self.paths.get("labels"), self.paths.get("masks")):
+            if path and isinstance(path[-1], str):
+                return path[:-1]
+        return None
+
+
+def open_sample(inputs: Any) -> Opened:
+    """Find the image or the clip in a structure.
 
     Raises:
-        ValueError: `masks` has another rank or dtype, or no pixels.
+        ValueError: there is none, or two, or it is malformed. The message says where it is, what
+            is wanted and what came.
     """
-    if masks.ndim != 4 or masks.dtype != torch.bool or 0 in masks.shape[2:]:
-        raise ValueError(f"masks must be (N, T, H, W) bool with pixels, got {_describe(masks)}")
-    # The largest byte of a row, not `any`: 13 times faster on bool in torch 2.14.
-    pixels = masks.as_subclass(Tensor).view(torch.uint8).flatten(0, 1)  # (N*T, H, W)
-    left, right = _extent(pixels.amax(-2))
-    top, bottom = _extent(pixels.amax(-1))
-    boxes = torch.stack([left, top, right, bottom], dim=-1).float()
-    return tv_tensors.BoundingBoxes(
-        boxes, format=tv_tensors.BoundingBoxFormat.XYXY, canvas_size=tuple(masks.shape[-2:])
+    paths = find_things(inputs)
+    check_complete(inputs, paths)
+    path = paths["frames"]
+    is_image = isinstance(leaf(inputs, path), tv_tensors.Image) or path[-1:] == ("image",)
+    frames = check_frames(place(path), leaf(inputs, path), is_image)
+    size = (frames.shape[-2], frames.shape[-1])
+    masks, boxes = None, None
+    count: int | str = "N"
+    if "masks" in paths:
+        masks = read_masks(inputs, paths, frames, is_image)
+        count = len(masks)
+    elif "boxes" in paths:
+        boxes = read_boxes(place(paths["boxes"]), leaf(inputs, paths["boxes"]), len(frames))
+        count = len(boxes)
+
+    def column(thing: Thing, dtype: torch.dtype | None) -> Tensor | None:
+        nonlocal count
+        if thing not in paths:
+            return None
+        where = paths[thing]
+        tensor = check_tensor(place(where), leaf(inputs, where), (count,), dtype)
+        count = len(tensor)
+        return tensor
+
+    plan = Plan(
+        frames,
+        Placement.start(len(frames), size),
+        None if masks is None else SourceMasks(masks),
+        boxes,
+        column("labels", torch.int64),
+        column("ids", torch.int64),
+        column("crowds", None),
+        is_image=is_image,
     )
+    return Opened(inputs, paths, plan)
+
+
+def things_of(plan: Plan, rendered: Rendered) -> dict[Thing, Any]:
+    """Return what a sample of a rendered plan holds."""
+    found: dict[Thing, Any] = {}
+    if plan.is_image:
+        found["frames"] = tv_tensors.Image(rendered.frames[0])
+    else:
+        found["frames"] = tv_tensors.Video(rendered.frames)
+    if rendered.masks is not None:
+        masks = rendered.masks[:, 0] if plan.is_image else rendered.masks
+        found["masks"] = tv_tensors.Mask(masks)
+    if rendered.boxes is not None:
+        found["boxes"] = corner_boxes(rendered.boxes.flatten(0, 1), plan.placement.size)
+    columns: dict[Thing, Tensor | None] = {
+        "labels": rows(plan.labels, rendered.kept),
+        "ids": rows(plan.ids, rendered.kept),
+        "crowds": rows(plan.crowds, rendered.kept),
+    }
+    found |= {thing: column for thing, column in columns.items() if column is not None}
+    return found
 
 
 def drop_empty(sample: Sample) -> Sample:
     """Remove the instances without a pixel in any frame, and set the boxes to the masks'.
 
     Args:
-        sample: a clip sample; it is not changed. Boxes in it are not read.
+        sample: a clip sample with masks and labels; it is not changed. Its boxes are not read.
 
     Returns:
-        A clip sample with the remaining `masks`, `labels`, `ids` and their `boxes`. The ids keep
-        their values: they are not counted anew.
+        The sample with the remaining instances. The ids keep their values: they are not counted
+        anew.
 
     Raises:
-        ValueError: the sample is not a clip sample; the message names the key.
+        ValueError: the sample is not a clip sample; the message says where.
     """
-    check_clip(sample)
-    video, masks, labels, ids = (sample[key] for key in ("video", "masks", "labels", "ids"))
-    boxes = boxes_from_masks(masks)
-    # (N*T, 4) -> (N, T): a box with a pixel ends to the right of 0.
-    keep = (boxes[:, 2] > 0).reshape(masks.shape[:2]).any(dim=1)
-    if not keep.all():
-        masks, labels, ids = masks[keep], labels[keep], ids[keep]
-        boxes = tv_tensors.wrap(boxes[keep.repeat_interleave(masks.shape[1])], like=boxes)
-    return {
-        **sample,
-        "video": tv_tensors.Video(video),
-        "masks": tv_tensors.Mask(masks),
-        "labels": labels,
-        "ids": ids,
-        "boxes": boxes,
-    }
+    opened = open_sample(sample)
+    if opened.plan.masks is None:
+        raise ValueError("sample must have masks")
+    masks = opened.plan.masks.masks
+    boxes = boxes_from_masks(masks).reshape(*masks.shape[:2], 4)
+    seen = (boxes[..., 2] > 0).any(dim=1)
+    kept = seen.nonzero()[:, 0].cpu()
+    if not seen.all():
+        masks, boxes = masks[seen], boxes[seen]
+    rendered = Rendered(opened.plan.frames, masks, boxes.as_subclass(Tensor), kept)
+    return opened.put_back(opened.plan, rendered)
 
 
-def check_clip(sample: Sample) -> None:
-    """Raise ValueError unless `sample` is a clip sample (boxes are not looked at)."""
-    video = _tensor(sample, "video", ("T", 3, "H", "W"), torch.uint8)
-    masks = _tensor(sample, "masks", ("N", video.shape[0], *video.shape[-2:]), torch.bool)
-    _tensor(sample, "labels", (masks.shape[0],), torch.int64)
-    _tensor(sample, "ids", (masks.shape[0],), torch.int64)
-    _check_not_empty("video", video)
+def check_complete(inputs: Any, paths: Mapping[Thing, Path]) -> None:
+    """Raise ValueError where a sample lacks what it must have.
+
+    Frames always. In a dict, masks (or boxes) and labels come together, and a clip has ids too; a
+    bare tuple of frames and masks needs neither.
+    """
+    if "frames" not in paths:
+        held = f"the keys {list(inputs)}" if isinstance(inputs, Mapping) else type(inputs).__name__
+        raise ValueError(f"sample must hold an image or a video, got {held}")
+    keyed = [path for thing, path in paths.items() if thing != "frames" and _in_dict(path)]
+    if not keyed:
+        return
+    wanted: list[tuple[Thing, str]] = [("labels", "labels")]
+    if "boxes" not in paths or "masks" in paths:
+        wanted.insert(0, ("masks", "masks"))
+    if paths["frames"][-1:] == ("video",):
+        wanted.append(("ids", "ids"))
+    for thing, key in wanted:
+        if thing not in paths:
+            keys = list(leaf(inputs, keyed[0][:-1]))
+            raise ValueError(f"sample must have the key '{key}', got the keys {keys}")
 
 
-def check_image(sample: Sample) -> None:
-    """Raise ValueError unless `sample` is an image sample."""
-    image = _tensor(sample, "image", (3, "H", "W"), torch.uint8)
-    masks = _tensor(sample, "masks", ("N", *image.shape[-2:]), torch.bool)
-    _tensor(sample, "labels", (masks.shape[0],), torch.int64)
-    _check_not_empty("image", image)
+def check_frames(name: str, frames: Any, is_image: bool) -> Tensor:
+    """Return frames as (S, 3, H, W); ValueError where they are not RGB in whole grey levels."""
+    shape: tuple[int | str, ...] = (3, "H", "W") if is_image else ("T", 3, "H", "W")
+    tensor = check_tensor(name, frames, shape, torch.uint8)
+    if tensor.numel() == 0:
+        raise ValueError(f"{name} must have pixels, got {tuple(tensor.shape)} uint8")
+    return tensor.unsqueeze(0) if is_image else tensor
 
 
-def _tensor(sample: Sample, key: str, shape: tuple[int | str, ...], dtype: torch.dtype) -> Tensor:
-    """Return `sample[key]`; ValueError unless it has `dtype` and `shape` (a name: any number)."""
-    if not isinstance(sample, dict):
-        raise ValueError(f"sample must be a dict, got {type(sample).__name__}")
-    if key not in sample:
-        raise ValueError(f"sample must have the key '{key}', got the keys {list(sample)}")
-    tensor = sample[key]
-    wanted = f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)}) {_name(dtype)}"
+def read_masks(inputs: Any, paths: Mapping[Thing, Path], frames: Tensor, is_image: bool) -> Tensor:
+    """Return masks as (N, S, H, W); ValueError where they do not fit the frames."""
+    name = place(paths["masks"])
+    middle = () if is_image else (len(frames),)
+    shape = ("N", *middle, *frames.shape[-2:])
+    masks = check_tensor(name, leaf(inputs, paths["masks"]), shape, torch.bool)
+    if masks.device != frames.device:
+        where = place(paths["frames"])
+        raise ValueError(f"{name} must be on {frames.device} as {where}, got {masks.device}")
+    return masks.unsqueeze(1) if is_image else masks
+
+
+def read_boxes(name: str, boxes: Any, num_frames: int) -> Tensor:
+    """Return boxes as (N, S, 4) XYXY; ValueError where they are none of so many frames."""
+    tensor = check_tensor(name, boxes, ("N*T", 4), None)
+    if len(tensor) % num_frames:
+        raise ValueError(
+            f"{name} must have a row for each of the {num_frames} frames of each instance, "
+            f"got {len(tensor)} rows"
+        )
+    if isinstance(boxes, tv_tensors.BoundingBoxes):
+        xyxy = F.convert_bounding_box_format(boxes, new_format=tv_tensors.BoundingBoxFormat.XYXY)
+        tensor = xyxy.as_subclass(Tensor)
+    return tensor.reshape(-1, num_frames, 4)
+
+
+def check_tensor(
+    name: str, tensor: Any, shape: tuple[int | str, ...], dtype: torch.dtype | None
+) -> Tensor:
+    """Return a plain tensor; ValueError unless it has `dtype` and `shape` (a name: any number)."""
+    wanted = f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
+    if dtype is not None:
+        wanted += f" {_name(dtype)}"
     if not isinstance(tensor, Tensor):
-        raise ValueError(f"sample['{key}'] must be a tensor {wanted}, got {type(tensor).__name__}")
+        raise ValueError(f"{name} must be a tensor {wanted}, got {type(tensor).__name__}")
     fits = tensor.ndim == len(shape) and all(
         isinstance(want, str) or want == got for want, got in zip(shape, tensor.shape, strict=True)
     )
-    if not fits or tensor.dtype != dtype:
-        raise ValueError(f"sample['{key}'] must be {wanted}, got {_describe(tensor)}")
-    return tensor
+    if not fits or dtype not in (None, tensor.dtype):
+        got = f"{tuple(tensor.shape)} {_name(tensor.dtype)}"
+        hint = ""
+        if dtype == torch.uint8 and tensor.is_floating_point():
+            hint = "; v2.ToDtype(torch.uint8, scale=True) turns 0..1 into grey levels"
+        raise ValueError(f"{name} must be {wanted}, got {got}{hint}")
+    return tensor.as_subclass(Tensor)
 
 
-def _check_not_empty(key: str, tensor: Tensor) -> None:
-    if tensor.numel() == 0:
-        raise ValueError(f"sample['{key}'] must have pixels, got {_describe(tensor)}")
-
-
-def _extent(occupied: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the first occupied index and the one past the last, each (M,); 0, 0 where none is.
-
-    `occupied` is (M, L) uint8 of zeros and ones. `argmax` gives the first of equal values.
-    """
-    some = occupied.amax(-1) > 0
-    first = occupied.argmax(-1)
-    end = occupied.shape[-1] - occupied.flip(-1).argmax(-1)
-    return first * some, end * some
-
-
-def _describe(tensor: Tensor) -> str:
-    return f"{tuple(tensor.shape)} {_name(tensor.dtype)}"
+def _in_dict(path: Path) -> bool:
+    return bool(path) and isinstance(path[-1], str)
 
 
 def _name(dtype: torch.dtype) -> str:

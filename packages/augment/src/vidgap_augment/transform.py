@@ -1,10 +1,11 @@
-"""What every clip transform is: parameters drawn once a clip, then applied to each thing in it."""
+"""What every clip transform is: random numbers drawn once a clip, pixels made once at the end."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Generic, TypeAlias, TypeVar
+from dataclasses import replace
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,55 +13,63 @@ from torchvision import tv_tensors
 
 from vidgap_augment.arguments import check_number
 from vidgap_augment.draw import chance
-from vidgap_augment.sample import Sample, check_clip, drop_empty
+from vidgap_augment.geometry import ClipShape, Placement, Step
+from vidgap_augment.plan import Plan, SourceMasks
+from vidgap_augment.render import materialised
+from vidgap_augment.sample import Sample, open_sample
 
 ParamsT = TypeVar("ParamsT")
 
 Thing: TypeAlias = "tv_tensors.Video | tv_tensors.Mask"
-"""What `transform` gets: the frames (T, 3, H, W) uint8, or the masks (N, T, H, W) bool."""
+"""What `FrameTransform.transform` gets: frames (T, 3, H, W) uint8, or masks (N, T, H, W) bool."""
 
 
 class ClipTransform(nn.Module, ABC, Generic[ParamsT]):
-    """Base of the transforms of clip samples, in the manner of torchvision's `v2.Transform`.
+    """Base of the transforms of image and clip samples, in the manner of torchvision's `v2`.
 
-    A call `transform(sample, generator=None)` draws parameters once (`make_params`), applies them
-    to the frames and to the masks (`transform`), removes the instances without a pixel left and
-    makes the boxes anew from the masks. The given sample is not written to. No generator and no
-    counter is kept, so the same generator state gives the same clip in any process.
+    A call `transform(sample, generator=None)` draws what is random once, applies it to all frames
+    and masks, removes the instances without a pixel left and makes the boxes from the masks. The
+    given sample is not written to. No generator and no counter is kept, so the same generator
+    state gives the same clip in any process.
 
-    A transform that changes which instances there are overrides `transform_sample`.
+    A transform adds to a plan (`add`); pixels are made when the call ends, or that of the
+    `ClipCompose` around it. To write your own, derive `GeometricTransform` or `FrameTransform`.
     """
 
     def forward(self, sample: Sample, generator: torch.Generator | None = None) -> Sample:
-        """Transform a clip sample (see `vidgap_augment.sample`).
+        """Transform a sample (see `vidgap_augment.sample`).
 
         Args:
             sample: its tensors may be views; they are not written to.
             generator: on the CPU; None is torch's default generator.
 
         Raises:
-            ValueError: the sample is malformed; the message names the key, wanted and got.
+            ValueError: the sample is malformed; the message says where, what was wanted and what
+                came.
         """
-        self.check_inputs(sample)
-        return self.transform_sample(sample, self.make_params(sample, generator))
+        opened = open_sample(sample)
+        return opened.close(self.extend(opened.plan, generator))
 
-    @abstractmethod
     def make_params(self, sample: Sample, generator: torch.Generator | None = None) -> ParamsT:
-        """Draw the parameters of one clip. They compare equal when drawn from the same state."""
+        """Draw what `forward` would draw for this sample. Equal states give equal parameters."""
+        return self.draw(open_sample(sample).plan, generator)
+
+    def with_params(self, sample: Sample, params: ParamsT) -> Sample:
+        """Transform a sample by given parameters."""
+        opened = open_sample(sample)
+        return opened.close(self.add(opened.plan, params))
+
+    def extend(self, plan: Plan, generator: torch.Generator | None) -> Plan:
+        """Draw parameters and add them to a plan."""
+        return self.add(plan, self.draw(plan, generator))
 
     @abstractmethod
-    def transform(self, thing: Thing, params: ParamsT) -> Tensor:
-        """Apply the parameters to all frames of `thing`, with time and leading axes kept."""
+    def draw(self, plan: Plan, generator: torch.Generator | None = None) -> ParamsT:
+        """Draw the parameters of the clip that is planned."""
 
-    def check_inputs(self, sample: Sample) -> None:
-        """Raise ValueError unless this transform can take the sample."""
-        check_clip(sample)
-
-    def transform_sample(self, sample: Sample, params: ParamsT) -> Sample:
-        """Apply the parameters to the frames and the masks; update instances and boxes."""
-        video = self.transform(tv_tensors.Video(sample["video"]), params)
-        masks = self.transform(tv_tensors.Mask(sample["masks"]), params)
-        return drop_empty({**sample, "video": video, "masks": masks})
+    @abstractmethod
+    def add(self, plan: Plan, params: ParamsT) -> Plan:
+        """Return the plan with this transform added."""
 
     def extra_repr(self) -> str:
         """Name the settings when the transform is printed."""
@@ -69,8 +78,69 @@ class ClipTransform(nn.Module, ABC, Generic[ParamsT]):
         return ", ".join(f"{name}={value}" for name, value in settings.items())
 
 
+class GeometricTransform(ClipTransform[ParamsT]):
+    """Base of the transforms that move pixels by one affine matrix a frame."""
+
+    @abstractmethod
+    def step(self, params: ParamsT, shape: ClipShape) -> Step:
+        """Return where the parameters move the pixels of a clip of this shape."""
+
+    def add(self, plan: Plan, params: ParamsT) -> Plan:
+        """Return the plan with one more step."""
+        return plan.then(self.step(params, plan.shape))
+
+
+class FrameTransform(ClipTransform[ParamsT]):
+    """Base of transforms of a user's own that take pixels and give pixels.
+
+    What was planned before is made first. Derive `make_params` and `transform`.
+    """
+
+    @abstractmethod
+    def make_params(self, sample: Sample, generator: torch.Generator | None = None) -> ParamsT:
+        """Draw the parameters of one clip.
+
+        `sample` is a dict with `video` and whatever of `masks`, `labels` and `ids` there is.
+        """
+
+    @abstractmethod
+    def transform(self, thing: Thing, params: ParamsT) -> Tensor:
+        """Apply the parameters to all frames of `thing`, with time and leading axes kept.
+
+        It is called with the frames, then with the masks.
+        """
+
+    def extend(self, plan: Plan, generator: torch.Generator | None) -> Plan:
+        """Make what was planned, then draw and transform."""
+        return super().extend(materialised(plan), generator)
+
+    def draw(self, plan: Plan, generator: torch.Generator | None = None) -> ParamsT:
+        """Draw the parameters of the clip that is planned."""
+        made = materialised(plan)
+        sample: dict[str, Any] = {"video": tv_tensors.Video(made.frames)}
+        if made.masks is not None:
+            sample["masks"] = tv_tensors.Mask(made.masks.masks)
+        columns = {"labels": made.labels, "ids": made.ids}
+        sample |= {key: column for key, column in columns.items() if column is not None}
+        return self.make_params(sample, generator)
+
+    def add(self, plan: Plan, params: ParamsT) -> Plan:
+        """Return the plan of the transformed pixels."""
+        made = materialised(plan)
+        frames = self.transform(tv_tensors.Video(made.frames), params).as_subclass(Tensor)
+        masks = made.masks
+        if masks is not None:
+            moved = self.transform(tv_tensors.Mask(masks.masks), params)
+            masks = SourceMasks(moved.as_subclass(Tensor))
+        start = Placement.start(made.num_frames, (frames.shape[-2], frames.shape[-1]))
+        return replace(made, frames=frames, masks=masks, placement=start)
+
+
 class ClipCompose(nn.Module):
-    """Run clip transforms in order, all from one generator.
+    """Run clip transforms in order, all from one generator, and make the pixels once.
+
+    All geometry between is one warp a frame. Where a `FrameTransform` stands between, or the
+    pixels after a paste are needed, they are made there too.
 
     Args:
         transforms: `ClipTransform`s or `ClipCompose`s. Transforms of torchvision take no generator
@@ -97,11 +167,18 @@ class ClipCompose(nn.Module):
 
     def forward(self, sample: Sample, generator: torch.Generator | None = None) -> Sample:
         """Transform a sample; see `ClipTransform.forward`."""
+        opened = open_sample(sample)
+        plan = self.extend(opened.plan, generator)
+        return sample if plan is opened.plan else opened.close(plan)
+
+    def extend(self, plan: Plan, generator: torch.Generator | None) -> Plan:
+        """Add every member to a plan, or none."""
         if self.probability < 1.0 and not chance(self.probability, generator):
-            return sample
+            return plan
         for member in self.transforms:
-            sample = member(sample, generator)
-        return sample
+            assert isinstance(member, (ClipTransform, ClipCompose))
+            plan = member.extend(plan, generator)
+        return plan
 
     def extra_repr(self) -> str:
         """Name the probability when the list is printed."""

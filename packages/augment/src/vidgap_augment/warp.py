@@ -1,14 +1,13 @@
-"""Affine maps of the frames and masks of a clip, one matrix a frame, with OpenCV.
+"""One frame or mask through one matrix, with OpenCV and torchvision on CPU memory.
 
-Points are (x, y) with the centre of the first pixel at (0.5, 0.5), so (W/2, H/2) is the middle.
-A matrix (2, 3) takes a point of the source to its place in the result. What comes from outside the
-source is black, or no mask.
+Frames are bilinear, and antialiased where they shrink; masks take the nearest source pixel. A
+placement that moves whole pixels copies them, one that only scales resizes; the rest is one
+`cv2.warpAffine`. What a placement shows of outside its source is for `clear_outside`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import cv2
@@ -16,74 +15,292 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as F
 
-Matrix: TypeAlias = npt.NDArray[np.float64]
+from vidgap_augment.geometry import (
+    Canvas,
+    Matrix,
+    Size,
+    compose,
+    inverse,
+    is_upright,
+    mean_scale,
+    mirroring,
+    move_points,
+    scaling,
+    translation,
+)
 
-MASKS_PER_CALL = 4
-"""The most channels for which OpenCV documents a constant border."""
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+"""A frame (H, W, 3), a mask (H, W), or masks packed into 1 to 4 channels (H, W, C)."""
 
+Points: TypeAlias = npt.NDArray[np.float64]
 
-def rotation_matrix(angle_deg: float, center: tuple[float, float]) -> Matrix:
-    """Return the (2, 3) matrix that turns counter-clockwise, as seen, about `center` (x, y)."""
-    cos, sin = math.cos(math.radians(angle_deg)), math.sin(math.radians(angle_deg))
-    turn = np.array([[cos, sin], [-sin, cos]])  # y points down
-    shift = np.asarray(center) - turn @ center
-    return np.column_stack([turn, shift])
+Box: TypeAlias = tuple[int, int, int, int]
+"""(left, top, right, bottom) in whole pixels; right and bottom are one past the last."""
 
+EXACT = 1e-6
+"""A coordinate this near to a whole number is one: what steps add up to in float64."""
 
-def warp_frames(frames: Tensor, matrices: Sequence[Matrix]) -> Tensor:
-    """Move each frame by its matrix, bilinearly.
-
-    Args:
-        frames: (T, 3, H, W) uint8 on the CPU.
-        matrices: T matrices (2, 3).
-
-    Returns:
-        (T, 3, H, W) uint8, contiguous, in memory of its own.
-    """
-    source = as_array(frames)
-    size = source.shape[:1:-1]  # (W, H)
-    result = np.empty(source.shape, np.uint8)
-    for time, matrix in enumerate(_pixel_matrices(matrices)):
-        pixels = np.ascontiguousarray(source[time].transpose(1, 2, 0))  # (3, H, W) -> (H, W, 3)
-        moved = cv2.warpAffine(pixels, matrix, size, flags=cv2.INTER_LINEAR)
-        result[time] = moved.transpose(2, 0, 1)
-    return torch.from_numpy(result)
-
-
-def warp_masks(masks: Tensor, matrices: Sequence[Matrix]) -> Tensor:
-    """Move the masks of each frame by its matrix; a pixel takes its nearest source pixel.
-
-    Args:
-        masks: (N, T, H, W) bool on the CPU.
-        matrices: T matrices (2, 3).
-
-    Returns:
-        (N, T, H, W) bool, contiguous, in memory of its own.
-    """
-    source = as_array(masks)
-    size = source.shape[:1:-1]  # (W, H)
-    result = np.empty(source.shape, np.uint8)
-    for time, matrix in enumerate(_pixel_matrices(matrices)):
-        for first in range(0, len(source), MASKS_PER_CALL):
-            some = slice(first, first + MASKS_PER_CALL)
-            packed = cv2.merge(list(source[some, time]))  # up to 4 of (H, W) -> (H, W, 4)
-            moved = cv2.warpAffine(packed, matrix, size, flags=cv2.INTER_NEAREST)
-            result[some, time] = cv2.split(moved)
-    return torch.from_numpy(result).view(torch.bool)
+HALF = translation(0.5, 0.5)
+MINUS_HALF = translation(-0.5, -0.5)
 
 
 def as_array(tensor: Tensor) -> npt.NDArray[Any]:
-    """Return the bytes of a uint8 or bool tensor as an array; ValueError if not on the CPU."""
-    if tensor.device.type != "cpu":
-        raise ValueError(f"tensors must be on the CPU for OpenCV, got {tensor.device}")
+    """Return the bytes of a uint8 or bool tensor on the CPU as an array that shares them."""
     return tensor.as_subclass(Tensor).view(torch.uint8).numpy()
 
 
-def _pixel_matrices(matrices: Sequence[Matrix]) -> list[Matrix]:
-    """Turn the matrices to OpenCV's points, where the centre of the first pixel is (0, 0)."""
-    half = np.array([0.5, 0.5])
-    return [
-        np.column_stack([turn, shift + turn @ half - half])
-        for turn, shift in ((matrix[:, :2], matrix[:, 2]) for matrix in matrices)
-    ]
+def interleaved(frame: Tensor) -> Pixels:
+    """Return a frame (3, H, W) as (H, W, 3) in one block; without a copy where it lies so."""
+    pixels = as_array(frame)
+    turned = pixels.transpose(1, 2, 0)
+    if turned.flags.c_contiguous:
+        return turned
+    return cv2.merge(list(pixels))
+
+
+class FrameWarper:
+    """Warps source frames; keeps those it shrank, as all frames of a still need the same.
+
+    Args:
+        frames: (S, 3, H, W) uint8 on the CPU; one still, or one a frame.
+    """
+
+    def __init__(self, frames: Tensor) -> None:
+        self._frames = frames
+        self._pixels: dict[int, Pixels] = {}
+        self._shrunk: dict[tuple[int, Size], Pixels] = {}
+
+    def source(self, time: int) -> tuple[int, Pixels]:
+        """Return the index and the pixels (H, W, 3) of what frame `time` is made from."""
+        index = min(time, len(self._frames) - 1)
+        if index not in self._pixels:
+            self._pixels[index] = interleaved(self._frames[index])
+        return index, self._pixels[index]
+
+    def warp(self, time: int, matrix: Matrix, size: Size, border: int) -> Pixels:
+        """Return frame `time` moved by `matrix`, (H, W, 3) of `size`, in memory of its own.
+
+        Args:
+            time: frame.
+            matrix: (2, 3), source -> result.
+            size: (H, W) of the result.
+            border: grey level that a turned source blends into; upright ones repeat their edge.
+        """
+        index, pixels = self.source(time)
+        if not is_upright(matrix):
+            scale = min(mean_scale(matrix), 1.0)
+            pixels, matrix = self._shrink(index, pixels, matrix, (scale, scale))
+            return warp_linear(pixels, matrix, size, border)
+        if matrix[0, 0] < 0:
+            mirrored = compose(mirroring(size[1]), matrix)
+            return np.ascontiguousarray(self.warp(time, mirrored, size, border)[:, ::-1])
+        if matrix[1, 1] < 0:
+            upside = compose(np.array([[1.0, 0, 0], [0, -1, size[0]]]), matrix)
+            return np.ascontiguousarray(self.warp(time, upside, size, border)[::-1])
+        return self._warp_upright(index, pixels, matrix, size)
+
+    def _warp_upright(self, index: int, pixels: Pixels, matrix: Matrix, size: Size) -> Pixels:
+        """Scale and shift: as a resize of the whole or of a window, where it is one."""
+        window = whole_window(matrix, size, pixels.shape)
+        if window is not None:  # a crop, then a resize to just this size
+            left, top, right, bottom = window
+            part = pixels[top:bottom, left:right]
+            return part.copy() if part.shape[:2] == size else resize(part, size)
+        height, width = pixels.shape[0] * matrix[1, 1], pixels.shape[1] * matrix[0, 0]
+        whole = (round(height), round(width))
+        is_whole = max(abs(height - whole[0]), abs(width - whole[1])) < EXACT
+        small = whole[0] * whole[1] <= 2 * size[0] * size[1] or max(matrix[0, 0], matrix[1, 1]) <= 1
+        if is_whole and is_integer(matrix[:, 2]) and small and min(whole) >= 2:
+            resized = self._resized(index, pixels, whole)
+            return shifted(resized, round(matrix[0, 2]), round(matrix[1, 2]), size)
+        factors = (min(matrix[1, 1], 1.0), min(matrix[0, 0], 1.0))
+        pixels, matrix = self._shrink(index, pixels, matrix, factors)
+        return warp_linear(pixels, matrix, size, None)
+
+    def _shrink(
+        self, index: int, pixels: Pixels, matrix: Matrix, factors: tuple[float, float]
+    ) -> tuple[Pixels, Matrix]:
+        """Shrink a source by (y, x) factors up to 1; return it and the matrix for what is left."""
+        height, width = pixels.shape[:2]
+        target = (max(2, round(height * factors[0])), max(2, round(width * factors[1])))
+        if target[0] >= height and target[1] >= width:
+            return pixels, matrix
+        target = (min(target[0], height), min(target[1], width))
+        back = scaling(width / target[1], height / target[0])
+        return self._resized(index, pixels, target), compose(matrix, back)
+
+    def _resized(self, index: int, pixels: Pixels, size: Size) -> Pixels:
+        key = (index, size)
+        if key not in self._shrunk:
+            self._shrunk[key] = resize(pixels, size)
+        return self._shrunk[key]
+
+
+def warp_linear(pixels: Pixels, matrix: Matrix, size: Size, border: int | None) -> Pixels:
+    """Warp bilinearly; outside lies the grey level `border`, or None: the repeated edge."""
+    mode = cv2.BORDER_REPLICATE if border is None else cv2.BORDER_CONSTANT
+    return cv2.warpAffine(
+        pixels, to_opencv(matrix), size[::-1], flags=cv2.INTER_LINEAR, borderMode=mode,
+        borderValue=(border or 0,) * 4,
+    )  # fmt: skip
+
+
+def warp_part(pixels: Pixels, origin: tuple[int, int], matrix: Matrix, target: Box) -> Pixels:
+    """Warp a part of a picture to the nearest source pixel; what lies outside of it is 0.
+
+    Args:
+        pixels: (h, w) or (h, w, C), the part of the source whose first pixel is at `origin`.
+        origin: (x, y).
+        matrix: (2, 3), source -> result.
+        target: the part of the result to make.
+    """
+    left, top, right, bottom = target
+    local = compose(translation(-left, -top), compose(matrix, translation(*origin)))
+    size = (right - left, bottom - top)
+    return cv2.warpAffine(pixels, to_opencv(local), size, flags=cv2.INTER_NEAREST)
+
+
+def resize(pixels: Pixels, size: Size) -> Pixels:
+    """Resize (H, W, 3) bilinearly, antialiased where it shrinks, to (H, W) `size`.
+
+    Neither side of the result may be 1 where that side shrinks: torch 2.14 gives wrong pixels for
+    antialiased results one column wide.
+    """
+    planes = torch.from_numpy(pixels).permute(2, 0, 1)
+    resized = F.resize(planes, list(size), InterpolationMode.BILINEAR, antialias=True)
+    return interleaved(resized)
+
+
+def shifted(pixels: Pixels, right: int, down: int, size: Size) -> Pixels:
+    """Copy (H, W, 3) to a canvas of `size`, `right` and `down` by whole pixels; 0 elsewhere."""
+    result = np.zeros((*size, *pixels.shape[2:]), np.uint8)
+    height, width = pixels.shape[:2]
+    top, left = max(down, 0), max(right, 0)
+    bottom, end = min(down + height, size[0]), min(right + width, size[1])
+    if top < bottom and left < end:
+        result[top:bottom, left:end] = pixels[
+            top - down : bottom - down, left - right : end - right
+        ]
+    return result
+
+
+def whole_window(matrix: Matrix, size: Size, shape: tuple[int, ...]) -> Box | None:
+    """Return the window of whole source pixels that just fills a result of `size`, if one does."""
+    corners = move_points(inverse(matrix), [(0.0, 0.0), (size[1], size[0])])
+    if not is_integer(corners):
+        return None
+    (left, top), (right, bottom) = corners.round().astype(int).tolist()
+    inside = left >= 0 and top >= 0 and right <= shape[1] and bottom <= shape[0]
+    return (left, top, right, bottom) if inside else None
+
+
+def is_integer(values: Points) -> bool:
+    """Return whether all values are whole numbers, up to what rounding adds."""
+    return bool(np.all(np.abs(values - np.round(values)) < EXACT))
+
+
+def to_opencv(matrix: Matrix) -> Matrix:
+    """Turn a matrix to OpenCV's points, where the centre of the first pixel is (0, 0)."""
+    return compose(MINUS_HALF, compose(matrix, HALF))
+
+
+def bounding_box(mask: Pixels) -> Box:
+    """Return the box of the non-zero pixels of (H, W) uint8; all zeros where there is none."""
+    left, top, width, height = cv2.boundingRect(mask)
+    return (left, top, left + width, top + height) if width else (0, 0, 0, 0)
+
+
+def moved_box(box: Box, matrix: Matrix, size: Size) -> Box:
+    """Return what a box can reach of a canvas of `size`; empty: (0, 0, 0, 0)."""
+    left, top, right, bottom = box
+    points = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    moved = move_points(matrix, points)
+    # OpenCV rounds coordinates to 1/1024 before it takes the nearest: one pixel more each way.
+    start = np.floor(moved.min(axis=0)).astype(int) - 1
+    end = np.ceil(moved.max(axis=0)).astype(int) + 1
+    x0, y0 = max(int(start[0]), 0), max(int(start[1]), 0)
+    x1, y1 = min(int(end[0]), size[1]), min(int(end[1]), size[0])
+    return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 and right > left else (0, 0, 0, 0)
+
+
+def clear_outside(
+    pixels: Pixels, canvas: Canvas, time: int, fill: int, origin: tuple[int, int] = (0, 0)
+) -> None:
+    """Set to `fill`, in place, what lies outside a canvas.
+
+    Upright canvases are cut to the pixel. A turned one is cut by OpenCV's polygons, which may take
+    a pixel more or less along the edge, the same for frames and masks.
+
+    Args:
+        pixels: (h, w) or (h, w, C), the part of the final canvas that starts at `origin`.
+        canvas: what is kept is inside.
+        time: frame.
+        fill: 0..255, in all channels.
+        origin: (x, y) of the first pixel.
+    """
+    corners = canvas.corners(time) - np.asarray(origin, dtype=np.float64)
+    height, width = pixels.shape[:2]
+    if is_upright(canvas.matrices[time]):
+        left, top, right, bottom = upright_window(corners, (height, width))
+        pixels[:top] = fill
+        pixels[bottom:] = fill
+        pixels[top:bottom, :left] = fill
+        pixels[top:bottom, right:] = fill
+        return
+    rectangle = np.array([(0, 0), (width, 0), (width, height), (0, height)], dtype=np.float64)
+    inward = 1.0 if _area(corners) > 0 else -1.0
+    for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        along = end - start
+        length = math.hypot(*along)
+        normal = inward * np.array([-along[1], along[0]]) / max(length, 1e-12)
+        # The polygon's outline is drawn too, half a pixel wide: start that far outside.
+        piece = _cut(rectangle, start - 0.5 * normal, -normal)
+        if len(piece) >= 3:
+            points = np.round((piece - 0.5) * 256).astype(np.int32)
+            cv2.fillConvexPoly(pixels, points, (fill,) * 4, shift=8)
+
+
+def upright_window(corners: Points, size: Size) -> Box:
+    """Return the pixels whose centres lie within upright corners (4, 2), on a part of `size`."""
+    start, end = corners.min(axis=0), corners.max(axis=0)
+    # A pixel i is inside where its centre i + 0.5 is.
+    first = np.ceil(start - 0.5 - EXACT).astype(int)
+    last = np.ceil(end - 0.5 - EXACT).astype(int)
+    left, top = np.clip(first, 0, size[::-1]).tolist()
+    right, bottom = np.clip(last, (left, top), size[::-1]).tolist()
+    return left, top, right, bottom
+
+
+def covers(canvas: Canvas, time: int, size: Size) -> bool:
+    """Return whether a canvas covers all of a final canvas of `size` in frame `time`."""
+    height, width = size
+    corners = [(0.0, 0.0), (width, 0.0), (width, height), (0.0, height)]
+    back = move_points(inverse(canvas.matrices[time]), corners)
+    low = np.all(back > -EXACT)
+    return bool(low and np.all(back < np.array(canvas.size[::-1]) + EXACT))
+
+
+def _area(points: Points) -> float:
+    x, y = points[:, 0], points[:, 1]
+    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))
+
+
+def _cut(
+    polygon: Points,
+    point: Points,
+    normal: Points,
+) -> Points:
+    """Return the part of a convex polygon (M, 2) on the side of a line that `normal` points to."""
+    heights = (polygon - point) @ normal
+    kept: list[Points] = []
+    for index, height in enumerate(heights):
+        following = (index + 1) % len(polygon)
+        if height >= 0:
+            kept.append(polygon[index])
+        if (height >= 0) != (heights[following] >= 0):
+            share = height / (height - heights[following])
+            kept.append(polygon[index] + share * (polygon[following] - polygon[index]))
+    return np.array(kept).reshape(-1, 2)

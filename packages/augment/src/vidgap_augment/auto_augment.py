@@ -1,0 +1,174 @@
+"""Video auto augmentation: the same random operations on all frames (paper §3.1.1, Table 1)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias, get_args
+
+import torch
+from torch import Tensor
+
+from vidgap_augment import photometric
+from vidgap_augment.arguments import Per, check_count, check_per
+from vidgap_augment.draw import integer, uniform
+from vidgap_augment.plan import Plan
+from vidgap_augment.render import materialised
+from vidgap_augment.rotation import Rotation, SlowRotation
+from vidgap_augment.transform import ClipTransform
+
+OpName: TypeAlias = Literal[
+    "identity", "autocontrast", "equalize", "gaussian_blur",
+    "contrast", "sharpness", "color", "brightness",
+    "hue", "posterize", "solarize", "rotation",
+]  # fmt: skip
+
+POOL: tuple[OpName, ...] = get_args(OpName)
+"""The operations of the paper's Table 1."""
+
+
+def _enhancement(unit: float) -> float:
+    return 0.95 - 0.9 * unit
+
+
+STRENGTHS: dict[OpName, Callable[[float], float]] = {
+    "gaussian_blur": lambda unit: 0.1 + 1.9 * unit,  # radius in pixels
+    "contrast": _enhancement,  # factors that only reduce: 0.05 to 0.95
+    "sharpness": _enhancement,
+    "color": _enhancement,
+    "brightness": _enhancement,
+    "hue": lambda unit: unit - 0.5,  # part of the circle
+    "posterize": lambda unit: 8 - max(1, math.ceil(4 * unit)),  # bits: 4 to 7
+    "solarize": lambda unit: 256 - max(1, math.ceil(255 * unit)),  # threshold: 1 to 255
+}
+"""From a number in [0, 1) to AugSeg's strength; the other operations have none."""
+
+OPERATIONS: dict[OpName, Callable[[Tensor, float], Tensor]] = {
+    "autocontrast": lambda frames, _: photometric.autocontrast(frames),
+    "equalize": lambda frames, _: photometric.equalize(frames),
+    "gaussian_blur": photometric.gaussian_blur,
+    "contrast": photometric.contrast,
+    "sharpness": photometric.sharpness,
+    "color": photometric.color,
+    "brightness": photometric.brightness,
+    "hue": photometric.hue,
+    "posterize": lambda frames, bits: photometric.posterize(frames, int(bits)),
+    "solarize": lambda frames, threshold: photometric.solarize(frames, int(threshold)),
+}
+"""What changes pixels in place; identity and rotation do not."""
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operation and its strength (0 where it has none)."""
+
+    name: OpName
+    strength: float = 0.0
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What happens to a clip.
+
+    Attributes:
+        ops: in order, one list for the whole clip, or one for each of the T frames.
+        rotation: of the frames, where it was drawn.
+    """
+
+    ops: tuple[tuple[Op, ...], ...]
+    rotation: Rotation | None
+
+
+class VideoAutoAugment(ClipTransform[Augmentation]):
+    """Change the colours of a clip by a few operations drawn once, the same on every frame.
+
+    The number of operations is drawn from `min_ops`..`max_ops`, then each from the pool, with
+    replacement, with a strength of its own (AugSeg, Zhao et al., 2022; docs/paper.md#vaa). Each is
+    defined by Pillow, or as `vidgap_augment.photometric` says.
+
+    What an operation measures (autocontrast, equalize, contrast) it measures on the source: the
+    still image, without the black that rotation brings in, or all frames of a real clip together.
+    So frames stay photometrically identical. After a paste in the same `ClipCompose` the frames
+    are made first and the paste is changed too.
+
+    Args:
+        max_ops: most operations, the paper's k.
+        min_ops: fewest.
+        pool: names of the operations to draw from.
+        max_rotation_deg: of the pool's rotation, slow over the frames. 0 where the clip turns
+            already, as a `PseudoClip` does: then drawing it changes nothing.
+        per: "image" draws operations and strengths for each frame apart: the arm that the paper
+            compares with (Table 3).
+
+    Raises:
+        ValueError: an argument is out of range, or a name is in no pool.
+    """
+
+    def __init__(
+        self,
+        max_ops: int = 3,
+        min_ops: int = 1,
+        pool: Sequence[OpName] = POOL,
+        max_rotation_deg: float = 15.0,
+        per: Per = "video",
+    ) -> None:
+        super().__init__()
+        self.max_ops = check_count("max_ops", max_ops)
+        if not isinstance(min_ops, int) or not 0 <= min_ops <= max_ops:
+            raise ValueError(f"min_ops must be an integer in 0..{max_ops}, got {min_ops!r}")
+        self.min_ops = min_ops
+        if not pool or not set(pool) <= set(POOL):
+            raise ValueError(f"pool must be one or more of {POOL}, got {tuple(pool)!r}")
+        self.pool = tuple(pool)
+        self.per = check_per(per)
+        self.rotation = SlowRotation(max_rotation_deg, per=per)
+
+    def draw(self, plan: Plan, generator: torch.Generator | None = None) -> Augmentation:
+        """Draw what happens to a clip of T frames."""
+        num_frames = plan.num_frames
+        num_lists = num_frames if self.per == "image" else 1
+        ops = tuple(self._draw_ops(generator) for _ in range(num_lists))
+        turned = [any(op.name == "rotation" for op in some) for some in ops]
+        if not any(turned) or self.rotation.max_rotation_deg == 0:
+            return Augmentation(ops, None)
+        rotation = self.rotation.draw_frames(num_frames, generator)
+        if self.per == "image":
+            angles = zip(rotation.angles_deg, turned, strict=True)
+            rotation = replace(rotation, angles_deg=tuple(a if on else 0.0 for a, on in angles))
+        return Augmentation(ops, rotation)
+
+    def _draw_ops(self, generator: torch.Generator | None) -> tuple[Op, ...]:
+        ops = []
+        for _ in range(integer(self.min_ops, self.max_ops, generator)):
+            name = self.pool[integer(0, len(self.pool) - 1, generator)]
+            unit = uniform(0.0, 1.0, generator)
+            ops.append(Op(name, STRENGTHS[name](unit)) if name in STRENGTHS else Op(name))
+        return tuple(ops)
+
+    def add(self, plan: Plan, params: Augmentation) -> Plan:
+        """Change the pixels of the source, and rotate where rotation was drawn."""
+        if plan.pastes:
+            plan = materialised(plan)
+        if self.per == "video":
+            frames = run(plan.frames, params.ops[0])
+        else:
+            last = len(plan.frames) - 1
+            frames = torch.cat(
+                [
+                    run(plan.frames[min(time, last)][None], ops)
+                    for time, ops in enumerate(params.ops)
+                ]
+            )
+        plan = replace(plan, frames=frames)
+        if params.rotation is None:
+            return plan
+        return plan.then(self.rotation.step(params.rotation, plan.shape))
+
+
+def run(frames: Tensor, ops: Sequence[Op]) -> Tensor:
+    """Apply operations, in order, to frames (S, 3, H, W) uint8 together; rotation is left out."""
+    for op in ops:
+        if op.name in OPERATIONS:
+            frames = OPERATIONS[op.name](frames, op.strength)
+    return frames

@@ -1,0 +1,148 @@
+"""Where the pixels of a clip go: affine steps, and their composition into one warp a frame.
+
+Points are (x, y) with the centre of the first pixel at (0.5, 0.5), so (W/2, H/2) is the middle.
+A matrix (2, 3) takes a point before a step to its place after it. A step moves the whole canvas:
+what comes from outside the canvas before it has the step's grey level, and no mask.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Size: TypeAlias = tuple[int, int]
+"""(height, width) in pixels."""
+
+Matrix: TypeAlias = npt.NDArray[np.float64]
+"""(2, 3), or (T, 2, 3): one a frame."""
+
+
+class ClipShape(NamedTuple):
+    """Frames, rows and columns of a clip."""
+
+    num_frames: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What a geometric transform does to a clip.
+
+    Attributes:
+        matrices: (T, 2, 3), a point of the canvas before -> its place on the canvas after.
+        size: (H, W) of the canvas after.
+        fill: grey level, 0..255, of frames where they show what was outside the canvas before.
+    """
+
+    matrices: Matrix
+    size: Size
+    fill: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """A canvas that the pixels passed on their way; outside of it there is only `fill`.
+
+    Attributes:
+        size: its (H, W).
+        matrices: (T, 2, 3), a point of it -> its place on the final canvas.
+        fill: grey level of the final canvas where it shows what lies outside.
+    """
+
+    size: Size
+    matrices: Matrix
+    fill: int
+
+    def corners(self, time: int) -> npt.NDArray[np.float64]:
+        """Return the four corners on the final canvas in frame `time`, (4, 2), in order."""
+        height, width = self.size
+        points = [(0.0, 0.0), (width, 0.0), (width, height), (0.0, height)]
+        return move_points(self.matrices[time], points)
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """Steps that were taken one after the other, as one matrix a frame.
+
+    Attributes:
+        size: (H, W) of the final canvas.
+        matrices: (T, 2, 3), a point of the source -> its place on the final canvas.
+        canvases: the source and each canvas between, in the order they were passed.
+    """
+
+    size: Size
+    matrices: Matrix
+    canvases: tuple[Canvas, ...] = ()
+
+    @classmethod
+    def start(cls, num_frames: int, size: Size) -> Placement:
+        """Return the placement of a source of `size` where it is."""
+        return cls(size, np.tile(np.eye(2, 3), (num_frames, 1, 1)))
+
+    def then(self, step: Step) -> Placement:
+        """Return this placement followed by a step."""
+        passed = [
+            replace(canvas, matrices=compose(step.matrices, canvas.matrices))
+            for canvas in self.canvases
+        ]
+        here = Canvas(self.size, step.matrices, step.fill)
+        return Placement(step.size, compose(step.matrices, self.matrices), (*passed, here))
+
+
+def compose(after: Matrix, before: Matrix) -> Matrix:
+    """Return the map that does `before`, then `after`; (2, 3) or (T, 2, 3) each."""
+    linear = after[..., :2] @ before[..., :2]
+    shift = after[..., :2] @ before[..., 2:] + after[..., 2:]
+    return np.concatenate([linear, shift], axis=-1)
+
+
+def move_points(
+    matrix: Matrix, points: Sequence[tuple[float, float]] | npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return where the points (M, 2) go, (M, 2)."""
+    return np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
+
+
+def rotation_matrix(angle_deg: float, center: tuple[float, float]) -> Matrix:
+    """Return the (2, 3) matrix that turns counter-clockwise, as seen, about `center` (x, y)."""
+    cos, sin = math.cos(math.radians(angle_deg)), math.sin(math.radians(angle_deg))
+    turn = np.array([[cos, sin], [-sin, cos]])  # y points down
+    shift = np.asarray(center) - turn @ center
+    return np.column_stack([turn, shift])
+
+
+def scaling(x: float, y: float) -> Matrix:
+    """Return the (2, 3) matrix that multiplies x and y."""
+    return np.array([[x, 0.0, 0.0], [0.0, y, 0.0]])
+
+
+def translation(x: float, y: float) -> Matrix:
+    """Return the (2, 3) matrix that adds to x and y."""
+    return np.array([[1.0, 0.0, x], [0.0, 1.0, y]])
+
+
+def mirroring(width: float) -> Matrix:
+    """Return the (2, 3) matrix that mirrors a canvas of `width` left to right."""
+    return np.array([[-1.0, 0.0, width], [0.0, 1.0, 0.0]])
+
+
+def mean_scale(matrix: Matrix) -> float:
+    """Return the factor by which lengths grow on average: the root of that of areas."""
+    return math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
+
+
+def is_upright(matrix: Matrix) -> bool:
+    """Return whether rows stay rows: no rotation, no shear."""
+    return abs(matrix[0, 1]) < 1e-9 and abs(matrix[1, 0]) < 1e-9
+
+
+def inverse(matrix: Matrix) -> Matrix:
+    """Return the (2, 3) matrix of the way back."""
+    linear = np.linalg.inv(matrix[:, :2])
+    return np.column_stack([linear, -linear @ matrix[:, 2]])

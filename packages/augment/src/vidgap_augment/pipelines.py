@@ -1,0 +1,150 @@
+"""The clips that the paper trains on, one object each, built from the parts of this package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vidgap_augment.arguments import Per
+from vidgap_augment.auto_augment import VideoAutoAugment
+from vidgap_augment.copy_paste import VideoCopyPaste
+from vidgap_augment.crop import ClipCrop, ClipFixedCrop
+from vidgap_augment.flip import ClipFlip
+from vidgap_augment.pseudo_clip import PseudoClip
+from vidgap_augment.resize import VIS_SHORT_EDGES, ClipResize, ClipScaleJitter
+from vidgap_augment.rotation import SlowRotation
+from vidgap_augment.transform import ClipCompose, ClipTransform
+
+
+def pretrain_clips(
+    num_frames: int = 3,
+    size: Sequence[int] | None = (1024, 1024),
+    *,
+    scale_range: Sequence[float] = (0.1, 2.0),
+    flip_probability: float = 0.5,
+    max_rotation_deg: float = 15.0,
+    rotation: Per = "video",
+    auto_augment: Per | None = "video",
+    copy_paste: Per | None = "video",
+    paste_probability: float = 0.5,
+) -> ClipCompose:
+    """Return the transform of an image sample for pre-training (paper §3.1, §4; Table 4).
+
+    Large-scale jitter as Mask2Former's, once for the clip; the paste comes before it.
+
+    Args:
+        num_frames: T.
+        size: (height, width) of the clip; None keeps the image's own, without jitter.
+        scale_range: of the jitter.
+        flip_probability: of mirroring the clip.
+        max_rotation_deg: of the slow rotation; 0: none.
+        rotation: "image" turns each frame apart (Table 3).
+        auto_augment: `VideoAutoAugment`, for the clip or each frame apart; None: without.
+        copy_paste: `VideoCopyPaste`, for the clip or each frame apart; None: without.
+        paste_probability: of a paste in a clip.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+    steps: list[ClipTransform] = [
+        PseudoClip(num_frames, max_rotation_deg, per=rotation),
+        *_auto_augment(auto_augment, max_rotation_deg),
+        *_copy_paste(copy_paste, paste_probability),
+        ClipFlip(flip_probability),
+    ]
+    if size is not None:
+        steps += [ClipScaleJitter(size, scale_range), ClipFixedCrop(size)]
+    return ClipCompose(steps)
+
+
+def finetune_pseudo_clips(
+    num_frames: int = 10,
+    *,
+    crop_probability: float = 0.5,
+    crop_short_edges: Sequence[int] = (400, 500, 600),
+    crop_max_size: int = 1333,
+    crop_range: Sequence[int] = (384, 600),
+    short_edges: Sequence[int] = VIS_SHORT_EDGES,
+    max_size: int = 768,
+    flip_probability: float = 0.5,
+    max_rotation_deg: float = 15.0,
+    rotation: Per = "video",
+    auto_augment: Per | None = "video",
+    copy_paste: Per | None = "video",
+    paste_probability: float = 0.5,
+) -> ClipCompose:
+    """Return the transform of an image sample beside real clips (CTVIS; paper §4, Table 7).
+
+    CTVIS's sliding crop, resize, flip and slow rotation; then the paste onto the turned frames.
+
+    Args:
+        num_frames: T.
+        crop_probability: of the sliding crop.
+        crop_short_edges, crop_max_size: the size before the sliding crop.
+        crop_range: smallest and largest side of the crop.
+        short_edges, max_size: the size of the clip; no short edges: its own.
+        flip_probability: of mirroring the clip.
+        max_rotation_deg, rotation, auto_augment, copy_paste, paste_probability: as in
+            `pretrain_clips`.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+    sliding_crop = ClipCompose(
+        [
+            ClipResize(crop_short_edges, crop_max_size),
+            ClipCrop(crop_range, sliding=True, probability=1.0),
+        ],
+        probability=crop_probability,
+    )
+    return ClipCompose(
+        [
+            PseudoClip(num_frames, max_rotation_deg=0.0),
+            *_auto_augment(auto_augment, max_rotation_deg),
+            sliding_crop,
+            *_resize(short_edges, max_size),
+            ClipFlip(flip_probability),
+            SlowRotation(max_rotation_deg, per=rotation),
+            *_copy_paste(copy_paste, paste_probability),
+        ]
+    )
+
+
+def finetune_real_clips(
+    *,
+    crop_probability: float = 0.5,
+    crop_range: Sequence[int] = (384, 600),
+    short_edges: Sequence[int] = VIS_SHORT_EDGES,
+    max_size: int = 768,
+    flip_probability: float = 0.5,
+) -> ClipCompose:
+    """Return the transform of a clip of a real video (CTVIS): crop, resize, flip, each once.
+
+    Args:
+        crop_probability: of the crop, the same window in all frames.
+        crop_range, short_edges, max_size, flip_probability: as in `finetune_pseudo_clips`.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+    return ClipCompose(
+        [
+            ClipCrop(crop_range, probability=crop_probability),
+            *_resize(short_edges, max_size),
+            ClipFlip(flip_probability),
+        ]
+    )
+
+
+def _auto_augment(per: Per | None, max_rotation_deg: float) -> list[ClipTransform]:
+    """Return the photometric stage; the pool's rotation turns only clips that do not turn yet."""
+    if per is None:
+        return []
+    return [VideoAutoAugment(max_rotation_deg=0.0 if max_rotation_deg > 0 else 15.0, per=per)]
+
+
+def _copy_paste(per: Per | None, probability: float) -> list[ClipTransform]:
+    return [] if per is None else [VideoCopyPaste(probability, per=per)]
+
+
+def _resize(short_edges: Sequence[int], max_size: int) -> list[ClipTransform]:
+    return [ClipResize(short_edges, max_size)] if short_edges else []

@@ -1,0 +1,128 @@
+"""A clip that is still to be made: its source, and where each pixel of it shall go.
+
+Transforms of a `ClipCompose` add to a plan instead of making pictures, so that a frame is warped
+once, from its source, however many geometric transforms there are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from vidgap_augment.boxes import boxes_from_masks
+from vidgap_augment.geometry import ClipShape, Placement, Step
+from vidgap_augment.warp import Box, as_array, bounding_box
+
+
+@dataclass(frozen=True, eq=False)
+class SourceMasks:
+    """The masks of a source, and where in it they are.
+
+    Attributes:
+        masks: (N, S, H, W) bool; S is 1 for a still, else T.
+    """
+
+    masks: Tensor
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    @property
+    def is_still(self) -> bool:
+        """Whether all frames show the same masks."""
+        return self.masks.shape[1] == 1
+
+    @cached_property
+    def boxes(self) -> list[list[Box]]:
+        """The box of each instance in each source frame, N lists of S; zeros where it is absent."""
+        if self.masks.device.type == "cpu":
+            return [[bounding_box(mask) for mask in masks] for masks in as_array(self.masks)]
+        boxes = boxes_from_masks(self.masks).long().reshape(*self.masks.shape[:2], 4).tolist()
+        return [[(left, top, right, bottom) for left, top, right, bottom in row] for row in boxes]
+
+    @cached_property
+    def areas(self) -> list[list[int]]:
+        """The pixels of each instance in each source frame, N lists of S."""
+        return [
+            [
+                int(mask[top:bottom, left:right].count_nonzero())
+                for mask, (left, top, right, bottom) in zip(masks, boxes, strict=True)
+            ]
+            for masks, boxes in zip(self.masks, self.boxes, strict=True)
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class Paste:
+    """An instance of the source that is shown a second time, in front of all before it.
+
+    Attributes:
+        instance: its row in the source.
+        shown: in which of the T frames.
+        placement: where it goes.
+    """
+
+    instance: int
+    shown: tuple[bool, ...]
+    placement: Placement
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a clip is made from and how.
+
+    Attributes:
+        frames: the source, (S, 3, H, W) uint8; S is 1 for a still that all frames show, else T.
+        placement: where the source goes in each of the T frames.
+        masks: of the N instances of the source; None where the sample has no masks.
+        boxes: (N, S, 4) float XYXY, only where there are boxes but no masks.
+        labels: (N + P,), the instances, then the pastes; None where the sample has none.
+        ids: (N + P,), one identity an instance; None where the sample has none.
+        crowds: (N + P,), whether each is a crowd; None where the sample does not say.
+        pastes: P instances shown a second time, the last in front.
+        is_image: whether the sample holds an image, not a clip.
+    """
+
+    frames: Tensor
+    placement: Placement
+    masks: SourceMasks | None = None
+    boxes: Tensor | None = None
+    labels: Tensor | None = None
+    ids: Tensor | None = None
+    crowds: Tensor | None = None
+    pastes: tuple[Paste, ...] = field(default=())
+    is_image: bool = False
+
+    @property
+    def num_frames(self) -> int:
+        """T."""
+        return len(self.placement.matrices)
+
+    @property
+    def shape(self) -> ClipShape:
+        """T, H, W of the clip as planned so far."""
+        return ClipShape(self.num_frames, *self.placement.size)
+
+    @property
+    def is_made(self) -> bool:
+        """Whether the source is the clip: nothing is left to be done."""
+        stills = len(self.frames) < self.num_frames or (
+            self.masks is not None and self.masks.masks.shape[1] < self.num_frames
+        )
+        return not (stills or self.placement.canvases or self.pastes)
+
+    def then(self, step: Step) -> Plan:
+        """Return the plan with one more geometric step."""
+        pastes = tuple(
+            replace(paste, placement=paste.placement.then(step)) for paste in self.pastes
+        )
+        return replace(self, placement=self.placement.then(step), pastes=pastes)
+
+    def replicated(self, num_frames: int) -> Plan:
+        """Return the plan of a clip of `num_frames` frames of an image; instance n has the id n."""
+        ids = None if self.labels is None else torch.arange(len(self.labels))
+        start = Placement.start(num_frames, self.placement.size)
+        return replace(self, placement=start, ids=ids, is_image=False)

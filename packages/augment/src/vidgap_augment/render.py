@@ -1,0 +1,268 @@
+"""Make the clip of a plan: every frame warped once from its source, all masks of it in one warp.
+
+This is the way on CPU memory; tensors elsewhere go through `render_torch`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from vidgap_augment.boxes import move_boxes
+from vidgap_augment.geometry import (
+    Placement,
+    compose,
+    is_upright,
+    mean_scale,
+    scaling,
+    translation,
+)
+from vidgap_augment.packed_masks import (
+    EMPTY,
+    MASKS_A_WARP,
+    PackedMasks,
+    clear_canvases,
+    tight_box,
+)
+from vidgap_augment.plan import Paste, Plan, SourceMasks
+from vidgap_augment.warp import (
+    Box,
+    FrameWarper,
+    Pixels,
+    as_array,
+    clear_outside,
+    covers,
+    moved_box,
+    resize,
+    warp_linear,
+    warp_part,
+)
+
+PATCH_MARGIN = 2
+"""Source pixels around a pasted instance that its interpolated rim may read."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rendered:
+    """A clip as pixels.
+
+    Attributes:
+        frames: (T, 3, H, W) uint8.
+        masks: (K, T, H, W) bool of the instances that are left; None where the plan has no masks.
+        boxes: (K, T, 4) float32 XYXY; zeros where absent. None where there are no masks.
+        kept: (K,) int64 on the CPU, their rows among the N instances and P pastes of the plan.
+    """
+
+    frames: Tensor
+    masks: Tensor | None
+    boxes: Tensor | None
+    kept: Tensor
+
+
+def render(plan: Plan, *, keep_absent: bool = False) -> Rendered:
+    """Make the pixels of a plan, in memory of their own.
+
+    Args:
+        plan: what to make.
+        keep_absent: keep the instances that have no pixel in any frame.
+    """
+    if plan.frames.device.type != "cpu":
+        from vidgap_augment.render_torch import render_on_device
+
+        return render_on_device(plan, keep_absent=keep_absent)
+    warper = FrameWarper(plan.frames)
+    stack = None if plan.masks is None else MaskStack(plan, plan.masks, keep_absent)
+    frames = np.empty((plan.num_frames, 3, *plan.placement.size), np.uint8)
+    for time in range(plan.num_frames):
+        pixels = render_frame(warper, plan.placement, time)
+        for number, paste in enumerate(plan.pastes):
+            assert plan.masks is not None, "a paste without masks"
+            assert stack is not None
+            patch = cut_patch(warper, plan.masks, paste, time) if paste.shown[time] else None
+            if patch is not None:
+                paste_pixels(pixels, patch)
+                stack.paste(number, time, patch)
+        cv2.split(pixels, list(frames[time]))
+    if stack is None:
+        return render_boxes(plan, torch.from_numpy(frames), keep_absent)
+    return stack.finish(torch.from_numpy(frames))
+
+
+def render_boxes(plan: Plan, frames: Tensor, keep_absent: bool) -> Rendered:
+    """Return a clip that has no masks: its frames, and the boxes moved along, if any."""
+    if plan.boxes is None:
+        return Rendered(frames, None, None, torch.zeros(0, dtype=torch.int64))
+    boxes = move_boxes(plan.boxes, plan.placement)
+    kept = torch.arange(len(boxes))
+    if not keep_absent:
+        kept = (boxes[..., 2] > 0).any(dim=1).nonzero()[:, 0].cpu()
+    return Rendered(frames, None, boxes[kept.to(boxes.device)], kept)
+
+
+def materialised(plan: Plan) -> Plan:
+    """Return a plan whose source is what a plan makes, with nothing left to be done."""
+    if plan.is_made:
+        return plan
+    rendered = render(plan, keep_absent=plan.labels is None)
+    return Plan(
+        rendered.frames,
+        Placement.start(plan.num_frames, plan.placement.size),
+        None if rendered.masks is None else SourceMasks(rendered.masks),
+        rendered.boxes if plan.masks is None else None,
+        rows(plan.labels, rendered.kept),
+        rows(plan.ids, rendered.kept),
+        rows(plan.crowds, rendered.kept),
+        is_image=plan.is_image,
+    )
+
+
+def rows(column: Tensor | None, kept: Tensor) -> Tensor | None:
+    """Return the kept rows of (N,) values on any device."""
+    return None if column is None else column[kept.to(column.device)]
+
+
+def render_frame(warper: FrameWarper, placement: Placement, time: int) -> Pixels:
+    """Return frame `time` without pastes, (H, W, 3)."""
+    matrix, canvases = placement.matrices[time], placement.canvases
+    pixels = warper.warp(time, matrix, placement.size, canvases[0].fill if canvases else 0)
+    # A turned source has blended into its border; one that is upright repeats its edge instead.
+    for canvas in canvases if is_upright(matrix) else canvases[1:]:
+        if not covers(canvas, time, placement.size):
+            clear_outside(pixels, canvas, time, canvas.fill)
+    return pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """A pasted instance in one frame.
+
+    Attributes:
+        box: the part of the frame that it lies in.
+        mask: (h, w) of 0 and 1.
+        pixels: (h, w, 3), of which those under the mask are pasted.
+    """
+
+    box: Box
+    mask: Pixels
+    pixels: Pixels
+
+
+def cut_patch(warper: FrameWarper, masks: SourceMasks, paste: Paste, time: int) -> Patch | None:
+    """Cut a pasted instance out of its source and move it; None where nothing of it is seen.
+
+    The picture and the mask are moved apart (paper, eq. 1), and the picture with what surrounds
+    the instance, so that its rim does not darken.
+    """
+    moment = 0 if masks.is_still else time
+    box = masks.boxes[paste.instance][moment]
+    matrix, size = paste.placement.matrices[time], paste.placement.size
+    target = moved_box(box, matrix, size)
+    if target == EMPTY:
+        return None
+    x0, y0, x1, y1 = box
+    mask = as_array(masks.masks[paste.instance, moment])[y0:y1, x0:x1]
+    moved = warp_part(np.ascontiguousarray(mask), (x0, y0), matrix, target)
+    clear_canvases(moved, paste.placement, time, target)
+    _, source = warper.source(time)
+    x0, y0 = max(x0 - PATCH_MARGIN, 0), max(y0 - PATCH_MARGIN, 0)
+    picture = np.ascontiguousarray(source[y0 : y1 + PATCH_MARGIN, x0 : x1 + PATCH_MARGIN])
+    local = compose(translation(-target[0], -target[1]), compose(matrix, translation(x0, y0)))
+    height, width = picture.shape[:2]
+    scale = mean_scale(matrix)
+    shrunk = (max(2, round(height * scale)), max(2, round(width * scale)))
+    if shrunk[0] < height and shrunk[1] < width:
+        local = compose(local, scaling(width / shrunk[1], height / shrunk[0]))
+        picture = resize(picture, shrunk)
+    return Patch(target, moved, warp_linear(picture, local, moved.shape[:2], None))
+
+
+def paste_pixels(pixels: Pixels, patch: Patch) -> None:
+    """Set the pixels of a frame (H, W, 3) that a pasted instance covers, in place."""
+    left, top, right, bottom = patch.box
+    inside = patch.mask.view(np.bool_)[..., None]
+    np.copyto(pixels[top:bottom, left:right], patch.pixels, where=inside)
+
+
+class MaskStack:
+    """The masks of a clip while they are made: all sources at once, then pastes from the back.
+
+    Sources without a pixel in any frame are left out as they come, which spares a copy of the rest.
+
+    Args:
+        plan: whose masks are made.
+        sources: the masks of the plan.
+        keep_absent: keep the sources that have no pixel.
+    """
+
+    def __init__(self, plan: Plan, sources: SourceMasks, keep_absent: bool) -> None:
+        self._keep_absent = keep_absent
+        shape = (len(sources) + len(plan.pastes), plan.num_frames)
+        self._masks = np.zeros((*shape, *plan.placement.size), np.uint8)
+        self._boxes = np.zeros((*shape, 4), np.int64)
+        self._kept: list[int] = []
+        for first in range(0, len(sources), MASKS_A_WARP):
+            rows = range(first, min(first + MASKS_A_WARP, len(sources)))
+            self._add_sources(sources, plan.placement, rows)
+        self._first_paste = len(self._kept)
+        self._kept += range(len(sources), shape[0])
+
+    def _add_sources(self, sources: SourceMasks, placement: Placement, rows: range) -> None:
+        warped = [
+            packed and packed.warp(placement, time)
+            for time, packed in enumerate(self._pack(sources, rows, len(placement.matrices)))
+        ]
+        for index, row in enumerate(rows):
+            target = len(self._kept)
+            for time, packed in enumerate(warped):
+                box = sources.boxes[row][0 if sources.is_still else time]
+                within = moved_box(box, placement.matrices[time], placement.size)
+                if packed is not None:
+                    result = self._masks[target, time]
+                    self._boxes[target, time] = packed.unpack(index, within, result)
+            if self._keep_absent or self._boxes[target].any():
+                self._kept.append(row)
+
+    @staticmethod
+    def _pack(sources: SourceMasks, rows: range, num_frames: int) -> list[PackedMasks | None]:
+        """Pack some masks of each source frame; T entries, the same T times for a still."""
+        pixels = as_array(sources.masks[rows.start : rows.stop])
+        packed = [
+            PackedMasks.pack(list(pixels[:, time]), [sources.boxes[row][time] for row in rows])
+            for time in range(pixels.shape[1])
+        ]
+        return packed * num_frames if sources.is_still else packed
+
+    def paste(self, number: int, time: int, patch: Patch) -> None:
+        """Take what a patch covers from the masks behind it, and add its own (paper, eq. 2)."""
+        row = self._first_paste + number
+        for behind in range(row):
+            self._subtract(behind, time, patch)
+        left, top, right, bottom = patch.box
+        self._masks[row, time, top:bottom, left:right] = patch.mask
+        self._boxes[row, time] = tight_box(self._masks[row, time], patch.box)
+
+    def _subtract(self, row: int, time: int, patch: Patch) -> None:
+        left, top, right, bottom = patch.box
+        old = self._boxes[row, time].tolist()
+        x0, y0 = max(old[0], left), max(old[1], top)
+        x1, y1 = min(old[2], right), min(old[3], bottom)
+        if x0 < x1 and y0 < y1:
+            mask = self._masks[row, time]
+            cover = patch.mask[y0 - top : y1 - top, x0 - left : x1 - left]
+            mask[y0:y1, x0:x1] &= cover ^ 1
+            self._boxes[row, time] = tight_box(mask, tuple(old))
+
+    def finish(self, frames: Tensor) -> Rendered:
+        """Return the clip, without the instances that nothing is left of."""
+        num_rows = len(self._kept)
+        masks = torch.from_numpy(self._masks[:num_rows]).view(torch.bool)
+        boxes = torch.from_numpy(self._boxes[:num_rows]).float()
+        kept = torch.tensor(self._kept, dtype=torch.int64)
+        seen = (boxes[..., 2] > 0).any(dim=1)
+        if not self._keep_absent and not seen.all():
+            masks, boxes, kept = masks[seen], boxes[seen], kept[seen]
+        return Rendered(frames, masks, boxes, kept)

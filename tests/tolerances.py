@@ -44,3 +44,6 @@ HUE_FROM_PILLOW, HUE_FROM_PILLOW_MEAN = 18, 2.5
 
 DEVICES = 1
 """Grey levels between CPU memory and a device, but for the tables, which are equal."""
+
+JPEG_NOISE = 6.0
+"""Grey levels, in the mean, between a frame and its JPEG of quality 95: random pixels are worst."""

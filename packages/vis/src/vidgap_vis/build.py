@@ -14,14 +14,9 @@ from torch import Tensor
 
 from vidgap_augment import (
     ClipCompose,
-    ClipCrop,
-    ClipFixedCrop,
-    ClipFlip,
-    ClipResize,
-    ClipScaleJitter,
-    ClipTransform,
-    PseudoClip,
-    SlowRotation,
+    finetune_pseudo_clips,
+    finetune_real_clips,
+    pretrain_clips,
 )
 from vidgap_segmenter import Criterion, Mask2Former, load_backbone_weights, parameter_groups
 from vidgap_segmenter.weights import (
@@ -56,37 +51,48 @@ SETTINGS_OF_A_RUN = ("num_classes", "train_backbone", "init")
 
 
 def image_clips(clip: PseudoClipConfig) -> ClipCompose:
-    """Return the transform of an image sample for pre-training: large-scale jitter, once a clip."""
-    steps: list[ClipTransform] = [
-        PseudoClip(clip.num_frames, clip.max_rotation_deg),
-        ClipFlip(clip.flip_probability),
-    ]
-    if clip.size is not None:
-        steps += [ClipScaleJitter(clip.size, clip.scale_range), ClipFixedCrop(clip.size)]
-    return ClipCompose(steps)
+    """Return the transform of an image sample for pre-training."""
+    return pretrain_clips(
+        clip.num_frames,
+        clip.size,
+        scale_range=clip.scale_range,
+        flip_probability=clip.flip_probability,
+        max_rotation_deg=clip.max_rotation_deg,
+        rotation=clip.rotation,
+        auto_augment=clip.auto_augment,
+        copy_paste=clip.copy_paste,
+        paste_probability=clip.paste_probability,
+    )
 
 
 def video_clips(clip: VideoClipConfig) -> ClipCompose:
-    """Return the transform of a clip sample for fine-tuning (CTVIS: crop, resize, flip)."""
-    return ClipCompose([ClipCrop(clip.crop_range, probability=clip.crop_probability), *_fit(clip)])
+    """Return the transform of a clip sample for fine-tuning."""
+    return finetune_real_clips(
+        crop_probability=clip.crop_probability,
+        crop_range=clip.crop_range,
+        short_edges=clip.short_edges,
+        max_size=clip.max_size,
+        flip_probability=clip.flip_probability,
+    )
 
 
 def joint_image_clips(clip: VideoClipConfig) -> ClipCompose:
-    """Return the transform of an image sample beside videos (CTVIS: sliding crop, rotation)."""
-    sliding_crop = ClipCompose(
-        [
-            ClipResize(clip.pseudo_crop_short_edges, clip.pseudo_crop_max_size),
-            ClipCrop(clip.crop_range, sliding=True, probability=1.0),
-        ],
-        probability=clip.crop_probability,
+    """Return the transform of an image sample for fine-tuning beside videos."""
+    return finetune_pseudo_clips(
+        clip.num_frames,
+        crop_probability=clip.crop_probability,
+        crop_short_edges=clip.pseudo_crop_short_edges,
+        crop_max_size=clip.pseudo_crop_max_size,
+        crop_range=clip.crop_range,
+        short_edges=clip.short_edges,
+        max_size=clip.max_size,
+        flip_probability=clip.flip_probability,
+        max_rotation_deg=clip.max_rotation_deg,
+        rotation=clip.rotation,
+        auto_augment=clip.auto_augment,
+        copy_paste=clip.copy_paste,
+        paste_probability=clip.paste_probability,
     )
-    replicate = PseudoClip(clip.num_frames, max_rotation_deg=0.0)
-    return ClipCompose([replicate, sliding_crop, *_fit(clip), SlowRotation(clip.max_rotation_deg)])
-
-
-def _fit(clip: VideoClipConfig) -> list[ClipTransform]:
-    resize = [ClipResize(clip.short_edges, clip.max_size)] if clip.short_edges else []
-    return [*resize, ClipFlip(clip.flip_probability)]
 
 
 def segmenter(model: ModelConfig, temporal: TemporalConfig | None, num_classes: int) -> Mask2Former:

@@ -291,6 +291,42 @@ class DataSample(Command):
         return 0
 
 
+class DataPseudo(Command):
+    """`vidgap data pseudo`."""
+
+    summary = "write pseudo-clips of still images: YouTube-VIS JSON, frames and a preview"
+
+    def add_arguments(self, parser: Parser) -> None:
+        """Take the images, a folder, and how clips are made."""
+        from vidgap_vis.config import PseudoExportConfig
+
+        parser.add_argument("annotations", metavar="ANNOTATIONS", type=Path, help="COCO JSON")
+        parser.add_argument("--images", type=Path, required=True, help="folder of its images")
+        parser.add_argument("--out", type=Path, required=True, help="folder to make")
+        parser.add_section(PseudoExportConfig)
+
+    def run(self, parser: Parser, options: Namespace) -> int:
+        """Write the clips."""
+        from vidgap_vis import build
+        from vidgap_vis.atomic import check_folder_is_free
+        from vidgap_vis.config import PseudoExportConfig
+        from vidgap_vis.data import read_coco
+        from vidgap_vis.pseudo_data import PREVIEW, write_pseudo_clips
+
+        config = parser.configuration(options, PseudoExportConfig)
+        check_folder_is_free(options.out)
+        folder = write_pseudo_clips(
+            options.out,
+            read_coco(options.annotations, options.images),
+            build.image_clips(config.clip),
+            clips_per_image=config.clips_per_image,
+            max_images=config.max_images,
+            seed=config.seed,
+        )
+        print(folder / PREVIEW)
+        return 0
+
+
 COMMANDS: dict[str, type[Command]] = {
     "doctor": Doctor,
     "demo": Demo,
@@ -300,6 +336,7 @@ COMMANDS: dict[str, type[Command]] = {
     "evaluate": Evaluate,
     "evaluate images": EvaluateImages,
     "data sample": DataSample,
+    "data pseudo": DataPseudo,
 }
 """Every command by its name."""
 

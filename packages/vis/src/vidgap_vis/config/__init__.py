@@ -11,6 +11,7 @@ from vidgap_vis.config.data import (
     ImageDataConfig,
     PseudoClipConfig,
     PseudoDataConfig,
+    PseudoExportConfig,
     VideoClipConfig,
     VideoDataConfig,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "PretrainConfig",
     "PseudoClipConfig",
     "PseudoDataConfig",
+    "PseudoExportConfig",
     "RunConfig",
     "TemporalConfig",
     "TrainConfig",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from vidgap_vis.config.checks import require, require_fraction, require_positive, require_range
+
+Per: TypeAlias = Literal["video", "image"]
+"""Whether random choices are made once for a clip or for each frame of it."""
 
 
 @dataclass(frozen=True)
@@ -60,41 +64,91 @@ class VideoDataConfig:
 
 
 @dataclass(frozen=True)
-class PseudoClipConfig:
-    """How a still image becomes a clip: replicated, flipped, slowly rotated, scaled, cropped.
+class PseudoAugmentation:
+    """What makes a clip of a still image differ from copies of it (paper Tables 2, 3 and 4).
 
     Attributes:
+        max_rotation_deg: the copies' angles are drawn from +- this and sorted; real clips are not
+            rotated.
+        rotation: "video": slowly; "image": each copy for itself.
+        auto_augment: "video": the same photometric operations on all copies; "image": on each its
+            own; null: none.
+        copy_paste: "video": an instance pasted once more, moving smoothly; "image": into each copy
+            another; null: none.
+        paste_probability: of a paste in a clip.
+    """
+
+    max_rotation_deg: float = 15.0
+    rotation: Per = "video"
+    auto_augment: Per | None = "video"
+    copy_paste: Per | None = "video"
+    paste_probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        angle = self.max_rotation_deg
+        require("clip.max_rotation_deg", 0 <= angle <= 180, "an angle in 0..180", angle)
+        require_fraction("clip", paste_probability=self.paste_probability)
+
+
+@dataclass(frozen=True)
+class PseudoClipConfig(PseudoAugmentation):
+    """How a still image becomes a clip: replicated, augmented, flipped, scaled, cropped.
+
+    Attributes:
+        max_rotation_deg, rotation, auto_augment, copy_paste, paste_probability: as in
+            `PseudoAugmentation`.
         num_frames: copies of the image (T).
-        max_rotation_deg: the copies' angles are drawn from +- this and sorted.
         flip_probability: of mirroring the whole clip.
         size: (H, W) of the box that is scaled and then cropped to; null: the image's own size.
         scale_range: (low, high) of the factor on `size`, drawn once per clip.
     """
 
     num_frames: int = 3
-    max_rotation_deg: float = 15.0
     flip_probability: float = 0.5
     size: tuple[int, int] | None = (1024, 1024)
     scale_range: tuple[float, float] = (0.1, 2.0)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_positive("clip", num_frames=self.num_frames)
         require_fraction("clip", flip_probability=self.flip_probability)
-        angle = self.max_rotation_deg
-        require("clip.max_rotation_deg", 0 <= angle <= 180, "an angle in 0..180", angle)
         if self.size is not None:
             require("clip.size", min(self.size) > 0, "[H, W] above 0, or null", self.size)
         require_range("clip.scale_range", self.scale_range)
 
 
 @dataclass(frozen=True)
-class VideoClipConfig:
+class PseudoExportConfig:
+    """Pseudo-clips that are written to files.
+
+    Attributes:
+        clip: how a still image becomes a clip; by default it keeps its own size.
+        clips_per_image: how many are made of each image.
+        max_images: of the images with an instance, only the first so many; null: all.
+        seed: 0 or more; the same seed gives the same clips.
+    """
+
+    clip: PseudoClipConfig = field(default_factory=lambda: PseudoClipConfig(size=None))
+    clips_per_image: int = 1
+    max_images: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require("clips_per_image", self.clips_per_image > 0, "1 or more", self.clips_per_image)
+        if self.max_images is not None:
+            require("max_images", self.max_images > 0, "1 or more, or null", self.max_images)
+        require("seed", self.seed >= 0, "0 or more", self.seed)
+
+
+@dataclass(frozen=True)
+class VideoClipConfig(PseudoAugmentation):
     """How clips are cut from videos (CTVIS's recipe), and pseudo-clips beside them.
 
     Attributes:
+        max_rotation_deg, rotation, auto_augment, copy_paste, paste_probability: as in
+            `PseudoAugmentation`, of the pseudo-clips.
         num_frames: frames of a clip (T).
         frame_range: they are drawn within this many frames of a reference frame.
-        max_rotation_deg: of pseudo-clips only; real clips are not rotated.
         flip_probability: of mirroring the whole clip.
         crop_probability: of cropping the whole clip before it is resized.
         crop_range: (low, high) of the crop's sides in pixels.
@@ -106,7 +160,6 @@ class VideoClipConfig:
 
     num_frames: int = 10
     frame_range: int = 20
-    max_rotation_deg: float = 15.0
     flip_probability: float = 0.5
     crop_probability: float = 0.5
     crop_range: tuple[int, int] = (384, 600)
@@ -116,6 +169,7 @@ class VideoClipConfig:
     max_size: int = 768
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_positive(
             "clip",
             num_frames=self.num_frames,
@@ -123,8 +177,6 @@ class VideoClipConfig:
             pseudo_crop_max_size=self.pseudo_crop_max_size,
         )
         require("clip.frame_range", self.frame_range >= 0, "0 or more frames", self.frame_range)
-        angle = self.max_rotation_deg
-        require("clip.max_rotation_deg", 0 <= angle <= 180, "an angle in 0..180", angle)
         require_fraction(
             "clip", flip_probability=self.flip_probability, crop_probability=self.crop_probability
         )

@@ -17,7 +17,7 @@ from torchvision import tv_tensors
 
 from vidgap_augment import Sample, drop_empty
 from vidgap_vis.classes import ClassList
-from vidgap_vis.data.coco import ImageSet
+from vidgap_vis.data.coco import ImageInfo, ImageSet
 from vidgap_vis.data.youtube_vis import VideoSet
 from vidgap_vis.errors import InputError
 
@@ -85,6 +85,10 @@ class PseudoClipDataset(ClipDataset):
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self._chosen)
+
+    def image(self, index: int) -> ImageInfo:
+        """Return what the clips of an index are made from."""
+        return self.image_set.images[self._chosen[index]]
 
     def __getitem__(self, key: ClipKey) -> Sample:
         """Return the pseudo-clip of (epoch, index)."""

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from vidgap_vis.atomic import replacing
 from vidgap_vis.data import VideoInfo, VideoSet
 from vidgap_vis.overlay import Frame, draw_tracks
 from vidgap_vis.segmenter import VideoSegmenter
+from vidgap_vis.sheet import strip, write_sheet
 from vidgap_vis.video_io import DatasetVideo
 
-MARGIN = 4
 MIN_SCORE = 0.3
 
 
@@ -42,16 +40,13 @@ def write_contact_sheet(
     rows = []
     for video in videos.videos[:num_videos]:
         shown = np.linspace(0, len(video) - 1, min(num_frames, len(video))).round().astype(int)
-        rows += [
-            strip(draw_truth(videos, video, shown.tolist(), scale)),
-            strip(draw_prediction(videos, video, shown.tolist(), segmenter, latency, scale)),
-        ]
-    sheet = np.concatenate(
-        [np.pad(row, ((0, MARGIN * (1 + i % 2)), (0, 0), (0, 0))) for i, row in enumerate(rows)]
-    )
-    with replacing(path) as temporary:
-        encoded = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1]
-        temporary.write_bytes(encoded.tobytes())
+        rows.append(
+            [
+                strip(draw_truth(videos, video, shown.tolist(), scale)),
+                strip(draw_prediction(videos, video, shown.tolist(), segmenter, latency, scale)),
+            ]
+        )
+    write_sheet(path, rows)
 
 
 def draw_truth(videos: VideoSet, video: VideoInfo, shown: Sequence[int], scale: int) -> list[Frame]:
@@ -91,9 +86,3 @@ def draw_prediction(
         for frame, result in tracked
         if result.frame_index in shown
     ]
-
-
-def strip(frames: Sequence[Frame]) -> Frame:
-    """Set frames side by side."""
-    padded = [np.pad(frame, ((0, 0), (0, MARGIN), (0, 0))) for frame in frames]
-    return np.concatenate(padded, axis=1)

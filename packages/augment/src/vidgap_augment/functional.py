@@ -1,0 +1,191 @@
+"""The core on plain tensors and arrays: no samples, no random numbers.
+
+Frames are uint8 RGB: a tensor (T, 3, H, W), on any device, or an array (T, H, W, 3). Masks are
+bool, (N, T, H, W), of the same kind as the frames. What is given is not written to; what is
+returned is of the same kind, in memory of its own.
+
+A matrix (2, 3) takes a point (x, y) of the source to its place in the result, with the centre of
+the first pixel at (0.5, 0.5); `matrices` is a NumPy array (T, 2, 3), one a frame. Those of
+`vidgap_augment.geometry` make them: `rotation_matrix`, `scaling`, `translation`, `compose`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from vidgap_augment.boxes import boxes_from_masks
+from vidgap_augment.geometry import Matrix, Placement, Size, Step, rotation_matrix
+from vidgap_augment.photometric import (
+    autocontrast,
+    brightness,
+    color,
+    contrast,
+    equalize,
+    gaussian_blur,
+    hue,
+    posterize,
+    sharpness,
+    solarize,
+)
+from vidgap_augment.plan import Paste, Plan, SourceMasks
+from vidgap_augment.render import cut_patch, paste_pixels, render
+from vidgap_augment.render_torch import move_masks, sample_frame
+from vidgap_augment.sample import check_tensor
+from vidgap_augment.warp import FrameWarper
+
+__all__ = [
+    "autocontrast",
+    "boxes_from_masks",
+    "brightness",
+    "color",
+    "contrast",
+    "equalize",
+    "gaussian_blur",
+    "hue",
+    "paste",
+    "posterize",
+    "rotation_matrix",
+    "sharpness",
+    "solarize",
+    "warp_clip",
+]
+
+Array = TypeVar("Array", Tensor, npt.NDArray[Any])
+
+
+def warp_clip(
+    frames: Array, masks: Array, matrices: Matrix, size: Size | None = None, fill: int = 0
+) -> tuple[Array, Array]:
+    """Move frames and masks by one affine matrix a frame, each warped once.
+
+    Frames are bilinear, antialiased where they shrink; masks take the nearest pixel.
+
+    Args:
+        frames: T frames, or one still that all T frames show.
+        masks: (N, T, H, W), or (N, 1, H, W) of a still.
+        matrices: (T, 2, 3).
+        size: (height, width) of the result; None: the frames' own.
+        fill: grey level, 0..255, of what comes from outside.
+
+    Returns:
+        T frames and N masks; masks that are empty stay in their rows.
+
+    Raises:
+        ValueError: shapes or dtypes do not fit; the message names the argument.
+    """
+    pixels, source = _read(frames, masks)
+    matrices = _check_matrices(matrices, (len(pixels), source.shape[1]))
+    here = (pixels.shape[-2], pixels.shape[-1])
+    plan = Plan(pixels, Placement.start(len(matrices), here), SourceMasks(source))
+    rendered = render(plan.then(Step(matrices, size or here, fill)), keep_absent=True)
+    assert rendered.masks is not None
+    return _like(frames, rendered.frames, rendered.masks)
+
+
+def paste(
+    frames: Array, masks: Array, picture: Array, mask: Array, matrices: Matrix
+) -> tuple[Array, Array]:
+    """Paste an instance into every frame, each time at another place (paper, eqs. 1 and 2).
+
+    V_t (1 - A_t(m)) + A_t(i), and all other masks lose what is covered. Picture and mask are moved
+    apart, so the rim is not darkened.
+
+    Args:
+        frames: T frames, V.
+        masks: (N, T, H, W).
+        picture: what the instance is cut from: T frames, or one still; of any size.
+        mask: of the instance, (T, H, W), or (1, H, W) of a still.
+        matrices: (T, 2, 3), from the picture to the frames, A_t.
+
+    Returns:
+        The frames, and N + 1 masks: the last is that of the instance.
+
+    Raises:
+        ValueError: shapes or dtypes do not fit; the message names the argument.
+    """
+    others: Tensor  # mypy loses it in a function of two kinds
+    pixels, others = _read(frames, masks)
+    source, own = _read(picture, mask[None], ("picture", "mask"))
+    if others.shape[1] != len(pixels):
+        raise ValueError(f"masks must be of {len(pixels)} frames as frames, got {others.shape[1]}")
+    matrices = _check_matrices(matrices, (len(source), own.shape[1]), len(pixels))
+    height, width = source.shape[-2:]
+    placement = Placement.start(len(matrices), (height, width))
+    placement = placement.then(Step(matrices, (pixels.shape[-2], pixels.shape[-1])))
+    result, covered = pixels.clone(), others.new_zeros((1, *others.shape[1:]))
+    work = _paste_on_cpu if pixels.device.type == "cpu" else _paste_on_device
+    work(result, covered[0], source, SourceMasks(own), placement)
+    return _like(frames, result, torch.cat([others & ~covered, covered]))
+
+
+def _paste_on_cpu(
+    frames: Tensor, covered: Tensor, source: Tensor, own: SourceMasks, placement: Placement
+) -> None:
+    """Paste in place, and mark (T, H, W) what is covered."""
+    warper = FrameWarper(source)
+    one = Paste(0, (True,) * len(frames), placement)
+    for time in range(len(frames)):
+        patch = cut_patch(warper, own, one, time)
+        if patch is not None:
+            left, top, right, bottom = patch.box
+            pixels = frames[time].permute(1, 2, 0).contiguous().numpy()
+            paste_pixels(pixels, patch)
+            frames[time] = torch.from_numpy(pixels).permute(2, 0, 1)
+            covered[time, top:bottom, left:right] = torch.from_numpy(patch.mask).view(torch.bool)
+
+
+def _paste_on_device(
+    frames: Tensor, covered: Tensor, source: Tensor, own: SourceMasks, placement: Placement
+) -> None:
+    """Paste in place, and mark (T, H, W) what is covered."""
+    for time, matrix in enumerate(placement.matrices):
+        mask = own.masks[:, 0 if own.is_still else time]
+        covered[time] = move_masks(mask, placement, time)[0]
+        picture = source[min(time, len(source) - 1)]
+        moved = sample_frame(picture, matrix, placement.size, None)
+        frames[time] = torch.where(covered[time], moved, frames[time])
+
+
+def _read(
+    frames: Any, masks: Any, names: tuple[str, str] = ("frames", "masks")
+) -> tuple[Tensor, Tensor]:
+    """Return frames (S, 3, H, W) and masks (N, S, H, W) as tensors that share their memory."""
+    if isinstance(frames, np.ndarray):
+        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
+            got = f"{frames.shape} {frames.dtype}"
+            raise ValueError(f"{names[0]} must be (T, H, W, 3) uint8, got {got}")
+        frames = torch.from_numpy(frames).permute(0, 3, 1, 2)  # (T, H, W, 3) -> (T, 3, H, W)
+    if isinstance(masks, np.ndarray):
+        masks = torch.from_numpy(masks)
+    pixels = check_tensor(names[0], frames, ("T", 3, "H", "W"), torch.uint8)
+    if pixels.numel() == 0:
+        raise ValueError(f"{names[0]} must have pixels, got {tuple(pixels.shape)}")
+    shape = ("N", "T", *pixels.shape[-2:])
+    return pixels, check_tensor(names[1], masks, shape, torch.bool)
+
+
+def _check_matrices(
+    matrices: Matrix, lengths: tuple[int, int], num_frames: int | None = None
+) -> Matrix:
+    """Return matrices (T, 2, 3); ValueError unless T is as said and each length is 1 or T."""
+    array = np.asarray(matrices, dtype=np.float64)
+    if array.ndim != 3 or array.shape[1:] != (2, 3) or not np.isfinite(array).all():
+        raise ValueError(f"matrices must be finite, (T, 2, 3), got {array.shape}")
+    wanted = max(lengths) if num_frames is None else num_frames
+    if not set(lengths) <= {1, len(array)} or num_frames not in (None, len(array)):
+        raise ValueError(f"matrices must be one for each of {wanted} frames, got {len(array)}")
+    if (np.abs(np.linalg.det(array[..., :2])) < 1e-12).any():
+        raise ValueError("matrices must be invertible, got one that is not")
+    return array
+
+
+def _like(given: Any, frames: Tensor, masks: Tensor) -> Any:
+    """Return frames and masks of the kind that was given."""
+    if isinstance(given, np.ndarray):
+        return np.ascontiguousarray(frames.permute(0, 2, 3, 1).numpy()), masks.numpy()
+    return frames, masks

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -58,16 +56,12 @@ def move_boxes(boxes: Tensor, placement: Placement) -> Tensor:
     corners = boxes.detach().cpu().double().numpy()
     corners = np.broadcast_to(corners, (len(boxes), num_frames, 4))
     # Canvas by canvas, as what leaves one does not come back on the next.
-    matrices = [canvas.matrices for canvas in placement.canvases]
-    steps = [
-        np.stack([compose(inverse(b), a) for a, b in zip(before, after, strict=True)])
-        for before, after in pairwise(matrices)
-    ] + matrices[-1:]
-    sizes = [canvas.size for canvas in placement.canvases[1:]] + [placement.size]
-    for step, size in zip(steps, sizes, strict=True):
-        corners = _cut(_around(corners, step), size)
-    if not placement.canvases:
-        corners = _cut(corners, placement.size)
+    before = placement.matrices
+    for canvas in placement.canvases:
+        back = np.stack([inverse(matrix) for matrix in canvas.matrices])
+        corners = _cut(_around(corners, compose(back, before)), canvas.size)
+        before = canvas.matrices
+    corners = _cut(_around(corners, before), placement.size)
     absent = (corners[..., 0] >= corners[..., 2]) | (corners[..., 1] >= corners[..., 3])
     result = np.where(absent[..., None], 0.0, corners)
     return torch.from_numpy(result).float().to(boxes.device)

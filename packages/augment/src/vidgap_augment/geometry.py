@@ -10,10 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+EXACT = 1e-6
+"""A coordinate this near to a whole number is one: what steps add up to in float64."""
 
 Size: TypeAlias = tuple[int, int]
 """(height, width) in pixels."""
@@ -59,6 +63,24 @@ class Canvas:
     matrices: Matrix
     fill: int
 
+    def fills(self, size: Size) -> bool:
+        """Return whether it is just the final canvas, of `size`, in every frame."""
+        height, width = self.size
+        ends = self.matrices[..., :2] @ [width, height] + self.matrices[..., 2]
+        starts = self.matrices[..., 2]
+        low, high = np.minimum(starts, ends), np.maximum(starts, ends)
+        upright = np.abs(self.matrices[:, [0, 1], [1, 0]]).max() < 1e-9
+        off = max(np.abs(low).max(), np.abs(high - np.array(size[::-1])).max())
+        return bool(upright and off < EXACT)
+
+    def covers(self, time: int, size: Size) -> bool:
+        """Return whether it covers all of the final canvas, of `size`, in frame `time`."""
+        height, width = size
+        corners = [(0.0, 0.0), (width, 0.0), (width, height), (0.0, height)]
+        back = move_points(inverse(self.matrices[time]), corners)
+        limits = np.array(self.size[::-1]) + EXACT
+        return bool(np.all(back > -EXACT) and np.all(back < limits))
+
     def corners(self, time: int) -> npt.NDArray[np.float64]:
         """Return the four corners on the final canvas in frame `time`, (4, 2), in order."""
         height, width = self.size
@@ -73,7 +95,8 @@ class Placement:
     Attributes:
         size: (H, W) of the final canvas.
         matrices: (T, 2, 3), a point of the source -> its place on the final canvas.
-        canvases: the source and each canvas between, in the order they were passed.
+        canvases: the source and each canvas between, in the order they were passed. Of canvases
+            that are the same rectangle the last one stands for all.
     """
 
     size: Size
@@ -85,11 +108,20 @@ class Placement:
         """Return the placement of a source of `size` where it is."""
         return cls(size, np.tile(np.eye(2, 3), (num_frames, 1, 1)))
 
+    @cached_property
+    def cuts(self) -> list[list[Canvas]]:
+        """The canvases outside of which each frame shows something, T lists."""
+        return [
+            [canvas for canvas in self.canvases if not canvas.covers(time, self.size)]
+            for time in range(len(self.matrices))
+        ]
+
     def then(self, step: Step) -> Placement:
         """Return this placement followed by a step."""
         passed = [
             replace(canvas, matrices=compose(step.matrices, canvas.matrices))
             for canvas in self.canvases
+            if not canvas.fills(self.size)
         ]
         here = Canvas(self.size, step.matrices, step.fill)
         return Placement(step.size, compose(step.matrices, self.matrices), (*passed, here))

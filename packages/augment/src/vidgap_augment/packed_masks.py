@@ -18,7 +18,6 @@ from vidgap_augment.warp import (
     Pixels,
     bounding_box,
     clear_outside,
-    covers,
     moved_box,
     warp_part,
 )
@@ -101,6 +100,6 @@ def clear_canvases(moved: Pixels, placement: Placement, time: int, target: Box) 
 
     The first canvas is the source, outside of which a nearest-pixel warp finds nothing.
     """
-    for canvas in placement.canvases[1:]:
-        if not covers(canvas, time, placement.size):
+    for canvas in placement.cuts[time]:
+        if canvas is not placement.canvases[0]:
             clear_outside(moved, canvas, time, 0, target[:2])

@@ -35,9 +35,9 @@ from vidgap_augment.warp import (
     Pixels,
     as_array,
     clear_outside,
-    covers,
     moved_box,
     resize,
+    upright_window,
     warp_linear,
     warp_part,
 )
@@ -127,12 +127,31 @@ def rows(column: Tensor | None, kept: Tensor) -> Tensor | None:
 
 def render_frame(warper: FrameWarper, placement: Placement, time: int) -> Pixels:
     """Return frame `time` without pastes, (H, W, 3)."""
-    matrix, canvases = placement.matrices[time], placement.canvases
-    pixels = warper.warp(time, matrix, placement.size, canvases[0].fill if canvases else 0)
-    # A turned source has blended into its border; one that is upright repeats its edge instead.
-    for canvas in canvases if is_upright(matrix) else canvases[1:]:
-        if not covers(canvas, time, placement.size):
+    matrix = placement.matrices[time]
+    if is_upright(matrix):
+        return render_upright(warper, placement, time)
+    first = placement.canvases[0]
+    pixels = warper.warp(time, matrix, placement.size, first.fill)
+    for canvas in placement.cuts[time]:
+        if canvas is not first:  # the source has blended into its border
             clear_outside(pixels, canvas, time, canvas.fill)
+    return pixels
+
+
+def render_upright(warper: FrameWarper, placement: Placement, time: int) -> Pixels:
+    """Return a frame that is not turned: what is seen of the source is made, the rest filled."""
+    matrix, size = placement.matrices[time], placement.size
+    cuts = placement.cuts[time]
+    if not cuts:
+        return warper.warp(time, matrix, size, 0)
+    windows = np.array([upright_window(canvas.corners(time), size) for canvas in cuts])
+    (left, top), (right, bottom) = windows[:, :2].max(axis=0), windows[:, 2:].min(axis=0)
+    pixels = np.empty((*size, 3), np.uint8)
+    for canvas in cuts:
+        clear_outside(pixels, canvas, time, canvas.fill)
+    if left < right and top < bottom:
+        local = compose(translation(-left, -top), matrix)
+        pixels[top:bottom, left:right] = warper.warp(time, local, (bottom - top, right - left), 0)
     return pixels
 
 

@@ -19,6 +19,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from vidgap_augment.geometry import (
+    EXACT,
     Canvas,
     Matrix,
     Size,
@@ -39,9 +40,6 @@ Points: TypeAlias = npt.NDArray[np.float64]
 
 Box: TypeAlias = tuple[int, int, int, int]
 """(left, top, right, bottom) in whole pixels; right and bottom are one past the last."""
-
-EXACT = 1e-6
-"""A coordinate this near to a whole number is one: what steps add up to in float64."""
 
 HALF = translation(0.5, 0.5)
 MINUS_HALF = translation(-0.5, -0.5)
@@ -93,13 +91,13 @@ class FrameWarper:
         if not is_upright(matrix):
             scale = min(mean_scale(matrix), 1.0)
             pixels, matrix = self._shrink(index, pixels, matrix, (scale, scale))
-            return warp_linear(pixels, matrix, size, border)
+            return warp_turned(pixels, matrix, size, border)
         if matrix[0, 0] < 0:
             mirrored = compose(mirroring(size[1]), matrix)
-            return np.ascontiguousarray(self.warp(time, mirrored, size, border)[:, ::-1])
+            return cv2.flip(self.warp(time, mirrored, size, border), 1)
         if matrix[1, 1] < 0:
             upside = compose(np.array([[1.0, 0, 0], [0, -1, size[0]]]), matrix)
-            return np.ascontiguousarray(self.warp(time, upside, size, border)[::-1])
+            return cv2.flip(self.warp(time, upside, size, border), 0)
         return self._warp_upright(index, pixels, matrix, size)
 
     def _warp_upright(self, index: int, pixels: Pixels, matrix: Matrix, size: Size) -> Pixels:
@@ -137,6 +135,21 @@ class FrameWarper:
         if key not in self._shrunk:
             self._shrunk[key] = resize(pixels, size)
         return self._shrunk[key]
+
+
+def warp_turned(pixels: Pixels, matrix: Matrix, size: Size, border: int) -> Pixels:
+    """Warp bilinearly what the source reaches of the result; the rest is of the grey level."""
+    height, width = pixels.shape[:2]
+    # A pixel more on each side: there the source blends into the border.
+    left, top, right, bottom = moved_box((-1, -1, width + 1, height + 1), matrix, size)
+    if (left, top, right, bottom) == (0, 0, size[1], size[0]):
+        return warp_linear(pixels, matrix, size, border)
+    result = np.full((*size, 3), border, np.uint8)
+    if right:
+        local = compose(translation(-left, -top), matrix)
+        part = warp_linear(pixels, local, (bottom - top, right - left), border)
+        result[top:bottom, left:right] = part
+    return result
 
 
 def warp_linear(pixels: Pixels, matrix: Matrix, size: Size, border: int | None) -> Pixels:
@@ -209,6 +222,14 @@ def to_opencv(matrix: Matrix) -> Matrix:
 
 def bounding_box(mask: Pixels) -> Box:
     """Return the box of the non-zero pixels of (H, W) uint8; all zeros where there is none."""
+    if mask.flags.c_contiguous and mask.shape[1] % 8 == 0 and mask.size:
+        # Eight pixels at a time find the rows, twice as fast as OpenCV finds all four sides.
+        rows = np.flatnonzero(mask.view(np.uint64).max(axis=1))
+        if len(rows) == 0:
+            return (0, 0, 0, 0)
+        top, bottom = int(rows[0]), int(rows[-1]) + 1
+        left, _, width, _ = cv2.boundingRect(mask[top:bottom])
+        return (left, top, left + width, bottom)
     left, top, width, height = cv2.boundingRect(mask)
     return (left, top, left + width, top + height) if width else (0, 0, 0, 0)
 
@@ -272,15 +293,6 @@ def upright_window(corners: Points, size: Size) -> Box:
     left, top = np.clip(first, 0, size[::-1]).tolist()
     right, bottom = np.clip(last, (left, top), size[::-1]).tolist()
     return left, top, right, bottom
-
-
-def covers(canvas: Canvas, time: int, size: Size) -> bool:
-    """Return whether a canvas covers all of a final canvas of `size` in frame `time`."""
-    height, width = size
-    corners = [(0.0, 0.0), (width, 0.0), (width, height), (0.0, height)]
-    back = move_points(inverse(canvas.matrices[time]), corners)
-    low = np.all(back > -EXACT)
-    return bool(low and np.all(back < np.array(canvas.size[::-1]) + EXACT))
 
 
 def _area(points: Points) -> float:

@@ -249,3 +249,17 @@ def test_the_optimiser_keeps_base_rates_by_group() -> None:
 def test_the_criterion_takes_every_setting() -> None:
     criterion = build.criterion(LossConfig(num_points=7, mask_weight=3.0), 2)
     assert (criterion.num_points, criterion.weights.mask, criterion.num_classes) == (7, 3.0, 2)
+
+
+def test_the_arms_of_the_ablations_reach_the_transforms() -> None:
+    config = PseudoClipConfig(size=None, auto_augment="image", copy_paste=None, rotation="image")
+    assert {type(member).__name__ for member in build.image_clips(config).transforms} == {
+        "PseudoClip",
+        "VideoAutoAugment",
+        "ClipFlip",
+    }
+    joint = build.joint_image_clips(replace(CLIPS, copy_paste="image", paste_probability=1.0))
+    clip = joint(image_sample(), torch.Generator().manual_seed(0))
+    assert clip["ids"].tolist()[:2] == [0, 1]
+    assert "per=image" in repr(joint)
+    assert "VideoCopyPaste(probability=1.0" in repr(joint)

@@ -89,7 +89,7 @@ def test_no_command_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_unknown_commands_are_named(fails: Fails) -> None:
     assert fails(2, "pretrian") == "pretrian: unknown command (did you mean pretrain?)"
-    assert fails(2, "data") == "data: wanted one of: data sample"
+    assert fails(2, "data") == "data: wanted one of: data sample, data pseudo"
 
 
 FLAGS = {

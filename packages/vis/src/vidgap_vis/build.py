@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from vidgap_vis.classes import ClassInfo, ClassList
 from vidgap_vis.config import (
     LossConfig,
     ModelConfig,
+    PseudoAugmentation,
     PseudoClipConfig,
     TemporalConfig,
     TrainConfig,
@@ -57,11 +58,7 @@ def image_clips(clip: PseudoClipConfig) -> ClipCompose:
         clip.size,
         scale_range=clip.scale_range,
         flip_probability=clip.flip_probability,
-        max_rotation_deg=clip.max_rotation_deg,
-        rotation=clip.rotation,
-        auto_augment=clip.auto_augment,
-        copy_paste=clip.copy_paste,
-        paste_probability=clip.paste_probability,
+        **_arms(clip),
     )
 
 
@@ -87,12 +84,13 @@ def joint_image_clips(clip: VideoClipConfig) -> ClipCompose:
         short_edges=clip.short_edges,
         max_size=clip.max_size,
         flip_probability=clip.flip_probability,
-        max_rotation_deg=clip.max_rotation_deg,
-        rotation=clip.rotation,
-        auto_augment=clip.auto_augment,
-        copy_paste=clip.copy_paste,
-        paste_probability=clip.paste_probability,
+        **_arms(clip),
     )
+
+
+def _arms(clip: PseudoAugmentation) -> dict[str, Any]:
+    """Return what both makers of pseudo-clips take by the same names."""
+    return {field.name: getattr(clip, field.name) for field in fields(PseudoAugmentation)}
 
 
 def segmenter(model: ModelConfig, temporal: TemporalConfig | None, num_classes: int) -> Mask2Former:

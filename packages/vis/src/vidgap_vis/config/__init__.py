@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from vidgap_vis.config.data import (
     ImageDataConfig,
+    PseudoAugmentation,
     PseudoClipConfig,
     PseudoDataConfig,
     PseudoExportConfig,
@@ -24,6 +25,7 @@ __all__ = [
     "LossConfig",
     "ModelConfig",
     "PretrainConfig",
+    "PseudoAugmentation",
     "PseudoClipConfig",
     "PseudoDataConfig",
     "PseudoExportConfig",

@@ -18,11 +18,15 @@ PARITY_FLOAT64 = 1e-8
 PARITY_FLOAT32 = 1e-4
 """The same in float32."""
 
-TWICE_INTERPOLATED = 6.0
-"""Grey levels between a smooth picture warped once and the same warped step by step."""
+TWICE_INTERPOLATED = 5.0
+"""Grey levels between a smooth picture warped once and the same warped step by step (3)."""
 
-TURNED_EDGE = 3.0
-"""Grey levels between OpenCV's and torch's warp of a smooth picture, away from edges."""
+TURNED_EDGE = 2.0
+"""Grey levels between OpenCV's and torch's warp of a smooth picture, away from edges (1)."""
+
+SHRUNK_EDGE = 30
+"""The same on the rim of a black paste on white that shrinks: a patch and a whole frame shrink to
+other whole sizes (25; 44 where the antialiasing had too few pixels around the patch)."""
 
 BLEND, BLEND_SHARE = 1, 0.01
 """Grey levels from Pillow of color and sharpness, and of how many pixels (0 measured).

@@ -12,6 +12,7 @@ import torch
 from augment.clips import assert_whole, clips, generator, images, make_clip, make_image
 from hypothesis import given
 from hypothesis import strategies as st
+from tolerances import SHRUNK_EDGE, TURNED_EDGE
 from torch import Tensor
 
 from vidgap_augment import (
@@ -25,6 +26,8 @@ from vidgap_augment import (
 )
 from vidgap_augment.copy_paste import Copy, Pose, pose_matrix
 from vidgap_augment.geometry import mean_scale, move_points
+from vidgap_augment.render import render
+from vidgap_augment.render_torch import render_on_device
 from vidgap_augment.sample import open_sample
 
 SEEDS = st.integers(0, 2**63)
@@ -138,8 +141,6 @@ def test_the_pivot_is_cut_from_the_still_not_from_turned_frames() -> None:
     middle = ((left + right) / 2, (top + bottom) / 2)
     transform = VideoCopyPaste()
     plan = transform.add(plan, (Copy(0, middle, False, (pose, pose)),))
-    from vidgap_augment.render import render
-
     made = render(plan)
     assert made.masks is not None
     y, x = (int(pose.y - middle[1] + top), int(pose.x - middle[0] + left))
@@ -256,6 +257,35 @@ def test_what_is_out_of_sight_is_no_pivot() -> None:
     plan = crop.add(plan, right_corner)
     transform = VideoCopyPaste(**ALWAYS)
     assert {transform.draw(plan, generator(seed))[0].instance for seed in range(20)} == {1}
+
+
+def test_a_pivot_is_in_sight_by_its_pixels_not_by_its_box() -> None:
+    """The lower right half of a square: the upper left corner of its box shows nothing of it."""
+    image = discs()
+    image["masks"] = torch.stack([torch.tril(torch.ones(100, 100)).flip(1) > 0, image["masks"][0]])
+    crop, pad = ClipFixedCrop((40, 40)), ClipFixedCrop((100, 100))
+    plan = PseudoClip(2, 0.0).extend(open_sample(image).plan, generator())
+    windows = replace(crop.draw(plan), offsets=((0, 0),) * 2)
+    plan = pad.extend(crop.add(plan, windows), generator())
+    transform = VideoCopyPaste(**ALWAYS)
+    assert {transform.draw(plan, generator(seed))[0].instance for seed in range(30)} == {1}
+
+
+@pytest.mark.parametrize("scale", [0.1, 0.2, 0.5, 2.0])
+def test_a_paste_is_the_same_by_torch_alone_at_any_scale(scale: float) -> None:
+    """Black on white: what is averaged into the rim shows."""
+    image = discs()
+    image["image"] = torch.where(image["masks"][0], 0, 255).to(torch.uint8).expand(3, -1, -1)
+    plan = PseudoClip(2, 0.0).extend(open_sample(image).plan, generator())
+    copy = Copy(0, (30.5, 30.5), False, (Pose(60.3, 40.7, scale, 10.0),) * 2)
+    plan = VideoCopyPaste().add(plan, (copy,))
+    ours, theirs = render(plan), render_on_device(plan)
+    assert ours.masks is not None
+    assert theirs.masks is not None
+    both = ours.masks[-1] & theirs.masks[-1]
+    assert both.sum() >= 0.9 * ours.masks[-1].sum()
+    difference = (ours.frames.int() - theirs.frames.int()).abs().amax(1)
+    assert difference[both].max() <= (SHRUNK_EDGE if scale < 1 else TURNED_EDGE)
 
 
 def test_per_image_pastes_have_no_identity_over_frames() -> None:

@@ -121,3 +121,32 @@ def test_bad_paste_is_refused_by_name() -> None:
         V.paste(FRAMES, MASKS[:, :1], FRAMES, MASKS[0], EYES)
     with pytest.raises(ValueError, match=r"matrices must be one for each of 3 frames, got 2"):
         V.paste(FRAMES, MASKS, FRAMES[:1], MASKS[0, :1], EYES[:2])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"fill": 300}, r"fill must be within \[0, 255\], got 300"),
+        ({"size": (0, 5)}, r"size must be 2 integers of at least 1, got \(0, 5\)"),
+        ({"size": 7}, r"size must be 2 integers of at least 1, got 7"),
+    ],
+)
+def test_bad_size_and_fill_are_refused_by_name(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        V.warp_clip(FRAMES, MASKS, EYES, **arguments)
+    with pytest.raises(ValueError, match=r"mask must be a tensor or an array, got NoneType"):
+        V.paste(FRAMES, MASKS, FRAMES, None, EYES)  # type: ignore[type-var]
+
+
+def test_arrays_of_any_memory_are_taken() -> None:
+    """OpenCV's BGR is turned by a negative stride; arrays of files may be read-only."""
+    frames, masks = plain()
+    pixels, bits = frames.permute(0, 2, 3, 1).numpy(), masks.numpy()
+    expected = V.warp_clip(np.ascontiguousarray(pixels[..., ::-1]), bits, MATRICES)
+    frozen = bits.copy()
+    frozen.flags.writeable = False
+    for given in ((pixels[..., ::-1], bits), (np.ascontiguousarray(pixels[..., ::-1]), frozen)):
+        found = V.warp_clip(*given, MATRICES)
+        assert np.array_equal(found[0], expected[0])
+        assert np.array_equal(found[1], expected[1])
+    V.paste(pixels[..., ::-1], frozen, pixels[..., ::-1], frozen[0], MATRICES)

@@ -91,15 +91,14 @@ def test_one_pass_gives_what_one_after_the_other_gives(chain: str, length: int, 
     assert once["video"].shape == many["video"].shape
     # What is black or grey because it lies outside has a hard edge; look away from it.
     shown = ClipCompose(members)(ones_like(clip), generator(seed))["masks"]
-    inside = far_from_edges(shown[:1], 3)[0] if len(shown) else torch.zeros(0, dtype=torch.bool)
+    inside = far_from_edges(shown[0], 3) & shown[0]
     difference = (once["video"].float() - many["video"].float()).abs()
-    if inside.any():
-        assert difference.movedim(1, 0)[:, inside].max() <= TWICE_INTERPOLATED
+    assert inside.float().mean() > 0.05
+    assert difference.movedim(1, 0)[:, inside].max() <= TWICE_INTERPOLATED
     for index, instance in enumerate(many["ids"].tolist()):
-        if instance not in once["ids"].tolist():
-            continue
-        mask = once["masks"][once["ids"].tolist().index(instance)]
         other = many["masks"][index]
+        places = (once["ids"] == instance).nonzero()[:, 0]
+        mask = once["masks"][places].any(dim=0) if len(places) else torch.zeros_like(other)
         clear = far_from_edges(other, 4) & far_from_edges(mask, 4)
         assert not ((mask != other) & clear).any()
 

@@ -165,6 +165,26 @@ def test_frames_agree_with_torchvision(angle_deg: float, center: tuple[float, fl
     assert (ours.int() - theirs.int()).abs()[..., inside].max() <= 1
 
 
+@pytest.mark.parametrize("angle_deg", [-15.0, 3.3, 15.0])
+def test_frames_agree_with_pillow_away_from_the_border(angle_deg: float) -> None:
+    clip = make_clip(0, 1, 60, 81)
+    clip["video"] = F.gaussian_blur(clip["video"], [9, 9], [2.0, 2.0])
+    ours = SlowRotation().with_params(clip, Rotation((angle_deg,), ((0.45, 0.58),)))["video"][0]
+
+    def pillow(frame: torch.Tensor) -> torch.Tensor:
+        center = [0.45 * 81, 0.58 * 60]
+        turned = F.rotate(
+            F.to_pil_image(frame), angle_deg, InterpolationMode.BILINEAR, center=center
+        )
+        return F.pil_to_tensor(turned)
+
+    shown = pillow(torch.full((3, 60, 81), 255, dtype=torch.uint8))[:1].float()
+    wide = torch.nn.functional.pad(255 - shown, (2,) * 4, value=255)
+    inside = torch.nn.functional.max_pool2d(wide, 5, 1)[0] == 0
+    assert inside.float().mean() > 0.5
+    assert (ours.int() - pillow(clip["video"][0]).int()).abs()[:, inside].max() <= 1
+
+
 def test_what_turns_in_from_outside_is_black_and_no_mask() -> None:
     sample = {
         "image": torch.full((3, 30, 40), 255, dtype=torch.uint8),

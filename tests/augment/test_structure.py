@@ -141,11 +141,18 @@ def test_boxes_without_masks_move_as_the_boxes_of_full_rectangles() -> None:
     for n, rows in enumerate(boxes.tolist()):
         for t, (left, top, right, bottom) in enumerate(rows):
             masks[n, t, top:bottom, left:right] = True
+    several = [
+        ClipFixedCrop((30, 50)),
+        ClipResize((60,), 200),
+        ClipFixedCrop((80, 70)),
+        ClipFlip(1.0),
+    ]
     for transform in (
         ClipFlip(1.0),
         ClipFixedCrop((30, 50)),
         ClipResize((80,), 200),
         SlowRotation(),
+        ClipCompose(several),
     ):
         moved = transform(sample, generator(3))
         by_masks = transform(sample | {"masks": masks}, generator(3))

@@ -5,7 +5,9 @@ from vidgap_augment.boxes import boxes_from_masks
 from vidgap_augment.copy_paste import VideoCopyPaste
 from vidgap_augment.crop import ClipCrop, ClipFixedCrop
 from vidgap_augment.flip import ClipFlip
+from vidgap_augment.geometry import ClipShape, Step
 from vidgap_augment.pipelines import finetune_pseudo_clips, finetune_real_clips, pretrain_clips
+from vidgap_augment.plan import Plan
 from vidgap_augment.pseudo_clip import PseudoClip
 from vidgap_augment.resize import ClipResize, ClipScaleJitter
 from vidgap_augment.rotation import SlowRotation
@@ -20,13 +22,16 @@ __all__ = [
     "ClipFlip",
     "ClipResize",
     "ClipScaleJitter",
+    "ClipShape",
     "ClipTransform",
     "FrameTransform",
     "GeometricTransform",
+    "Plan",
     "PseudoClip",
     "Sample",
     "SanitizeInstances",
     "SlowRotation",
+    "Step",
     "VideoAutoAugment",
     "VideoCopyPaste",
     "boxes_from_masks",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from numbers import Integral, Real
+from typing import Any, Literal, TypeAlias
 
 Per: TypeAlias = Literal["video", "image"]
 """Whether random choices are made once for the clip, or apart for each frame (paper Table 3)."""
@@ -11,18 +12,19 @@ Per: TypeAlias = Literal["video", "image"]
 
 def check_count(name: str, value: int) -> int:
     """Return `value`, an integer of at least 1."""
-    if not isinstance(value, int) or value < 1:
+    if not _is_integer(value) or value < 1:
         raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
-    return value
+    return int(value)
 
 
 def check_counts(name: str, values: Sequence[int], length: int | None = None) -> tuple[int, ...]:
     """Return integers of at least 1: `length` of them, or one or more."""
     wanted = "one or more" if length is None else length
-    fits = len(values) > 0 if length is None else len(values) == length
-    if not fits or not all(isinstance(value, int) and value >= 1 for value in values):
+    some = _listed(values)
+    fits = len(some) > 0 if length is None else len(some) == length
+    if not fits or not all(_is_integer(value) and value >= 1 for value in some):
         raise ValueError(f"{name} must be {wanted} integers of at least 1, got {values!r}")
-    return tuple(values)
+    return tuple(int(value) for value in some)
 
 
 def check_size(name: str, size: Sequence[int]) -> tuple[int, int]:
@@ -33,16 +35,17 @@ def check_size(name: str, size: Sequence[int]) -> tuple[int, int]:
 
 def check_range(name: str, values: Sequence[float], low: float, high: float) -> tuple[float, float]:
     """Return (smallest, largest), both in [low, high]."""
-    if len(values) != 2 or not low <= values[0] <= values[1] <= high:
+    some = _listed(values)
+    if len(some) != 2 or not all(map(_is_number, some)) or not low <= some[0] <= some[1] <= high:
         raise ValueError(
             f"{name} must be (smallest, largest) within [{low}, {high}], got {values!r}"
         )
-    return values[0], values[1]
+    return some[0], some[1]
 
 
 def check_number(name: str, value: float, low: float, high: float) -> float:
     """Return `value`, in [low, high]."""
-    if not low <= value <= high:
+    if not _is_number(value) or not low <= value <= high:
         raise ValueError(f"{name} must be within [{low}, {high}], got {value!r}")
     return value
 
@@ -52,3 +55,18 @@ def check_per(per: Per) -> Per:
     if per in ("video", "image"):
         return per
     raise ValueError(f"per must be 'video' or 'image', got {per!r}")
+
+
+def _listed(values: Any) -> tuple[Any, ...]:
+    """Return the members of a list of any kind; none of what is no list."""
+    if isinstance(values, str) or not hasattr(values, "__len__"):
+        return ()
+    return tuple(values)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

@@ -66,6 +66,10 @@ class Op:
     name: OpName
     strength: float = 0.0
 
+    def __post_init__(self) -> None:
+        if self.name not in POOL:
+            raise ValueError(f"name must be one of {POOL}, got {self.name!r}")
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -90,7 +94,8 @@ class VideoAutoAugment(ClipTransform[Augmentation]):
     What an operation measures (autocontrast, equalize, contrast) it measures on the source: the
     still image, without the black that rotation brings in, or all frames of a real clip together.
     So frames stay photometrically identical. After a paste in the same `ClipCompose` the frames
-    are made first and the paste is changed too.
+    are made first, black that has turned in is measured too, and the paste is changed with them:
+    put it before.
 
     Args:
         max_ops: most operations, the paper's k.
@@ -115,12 +120,15 @@ class VideoAutoAugment(ClipTransform[Augmentation]):
     ) -> None:
         super().__init__()
         self.max_ops = check_count("max_ops", max_ops)
-        if not isinstance(min_ops, int) or not 0 <= min_ops <= max_ops:
-            raise ValueError(f"min_ops must be an integer in 0..{max_ops}, got {min_ops!r}")
-        self.min_ops = min_ops
-        if not pool or not set(pool) <= set(POOL):
-            raise ValueError(f"pool must be one or more of {POOL}, got {tuple(pool)!r}")
-        self.pool = tuple(pool)
+        if min_ops != 0:
+            check_count("min_ops", min_ops)
+        if min_ops > max_ops:
+            raise ValueError(f"min_ops must be at most max_ops, {max_ops}, got {min_ops}")
+        self.min_ops = int(min_ops)
+        names = () if isinstance(pool, str) else tuple(pool)
+        if not names or not set(names) <= set(POOL):
+            raise ValueError(f"pool must be one or more of {POOL}, got {pool!r}")
+        self.pool = names
         self.per = check_per(per)
         self.rotation = SlowRotation(max_rotation_deg, per=per)
 
@@ -151,12 +159,12 @@ class VideoAutoAugment(ClipTransform[Augmentation]):
         if plan.pastes:
             plan = materialised(plan)
         if self.per == "video":
-            frames = run(plan.frames, params.ops[0])
+            frames = apply_ops(plan.frames, params.ops[0])
         else:
             last = len(plan.frames) - 1
             frames = torch.cat(
                 [
-                    run(plan.frames[min(time, last)][None], ops)
+                    apply_ops(plan.frames[min(time, last)][None], ops)
                     for time, ops in enumerate(params.ops)
                 ]
             )
@@ -166,7 +174,7 @@ class VideoAutoAugment(ClipTransform[Augmentation]):
         return plan.then(self.rotation.step(params.rotation, plan.shape))
 
 
-def run(frames: Tensor, ops: Sequence[Op]) -> Tensor:
+def apply_ops(frames: Tensor, ops: Sequence[Op]) -> Tensor:
     """Apply operations, in order, to frames (S, 3, H, W) uint8 together; rotation is left out."""
     for op in ops:
         if op.name in OPERATIONS:

@@ -12,17 +12,19 @@ from torch import Tensor
 from vidgap_augment.arguments import Per, check_number, check_per, check_range
 from vidgap_augment.draw import chance, integer, uniform, uniforms
 from vidgap_augment.geometry import (
+    EMPTY,
     Matrix,
     Placement,
     Step,
     compose,
+    inverse,
     mean_scale,
     mirroring,
+    move_points,
     rotation_matrix,
     scaling,
     translation,
 )
-from vidgap_augment.packed_masks import EMPTY
 from vidgap_augment.plan import Paste, Plan, SourceMasks
 from vidgap_augment.transform import ClipTransform
 from vidgap_augment.warp import Points, moved_box
@@ -67,12 +69,12 @@ class Copy:
 class VideoCopyPaste(ClipTransform[tuple[Copy, ...]]):
     """Paste an instance of a clip into it once more, as a new instance with an identity of its own.
 
-    The pivot is drawn uniformly from the instances that can be seen, are no crowd and have
-    `min_area` pixels. It is cut from the clip's source: the still image that a `PseudoClip` in the
-    same `ClipCompose` turned, or else each frame. It is mirrored or not, then moves on a smooth
-    path: from a pose to another, each parameter in time steps that are jittered, so that it never
-    goes back. Where it is pasted, all others lose their pixels (eq. 2); it has the pivot's label.
-    Ranges that the paper does not give: docs/paper.md#vcp.
+    The pivot is drawn uniformly from the instances that are in sight (of a hundred pixels of them,
+    one), are no crowd and have `min_area` pixels. It is cut from the clip's source: the still image
+    that a `PseudoClip` in the same `ClipCompose` turned, or else each frame. It is mirrored or not,
+    then moves on a smooth path: from a pose to another, each parameter in time steps that are
+    jittered, so that it never goes back. Where it is pasted, all others lose their pixels (eq. 2);
+    it has the pivot's label. Ranges that the paper does not give: docs/paper.md#vcp.
 
     Args:
         probability: that a clip gets a paste.
@@ -84,8 +86,8 @@ class VideoCopyPaste(ClipTransform[tuple[Copy, ...]]):
         min_inside: part of the instance that is inside the frame at the start, at least.
         min_area: pixels of a pivot in its source, at least.
         jitter: how far a frame's time may be off, in frames, 0..0.5; drawn for each parameter.
-        per: "image" pastes another instance at another pose into each frame, each with an identity
-            that lasts one frame: the arm that the paper compares with (Table 3).
+        per: "image" draws pivot and pose for each frame anew, each paste with an identity that
+            lasts one frame: the arm that the paper compares with (Table 3).
 
     Raises:
         ValueError: an argument is out of range; or, when called, the sample has no masks.
@@ -119,7 +121,7 @@ class VideoCopyPaste(ClipTransform[tuple[Copy, ...]]):
     def add(self, plan: Plan, params: tuple[Copy, ...]) -> Plan:
         """Return the plan with the pastes, the last in front."""
         for copy in params:
-            plan = paste(plan, copy)
+            plan = with_copy(plan, copy)
         return plan
 
     def draw(self, plan: Plan, generator: torch.Generator | None = None) -> tuple[Copy, ...]:
@@ -148,7 +150,7 @@ class VideoCopyPaste(ClipTransform[tuple[Copy, ...]]):
         left, top, right, bottom = masks.boxes[row][moment]
         middle = ((left + right) / 2, (top + bottom) / 2)
         flip = chance(self.flip_probability, generator)
-        points = mask_points(masks.masks[row, moment]) - np.array(middle)
+        points = mask_points(masks, row, moment) - np.array(middle)
         if flip:
             points = points * np.array([-1.0, 1.0])
         path = self._draw_path(plan, points, len(span), generator)
@@ -158,11 +160,9 @@ class VideoCopyPaste(ClipTransform[tuple[Copy, ...]]):
     def _is_pivot(self, plan: Plan, masks: SourceMasks, row: int, span: range) -> bool:
         if plan.crowds is not None and bool(plan.crowds[row]):
             return False
-        matrices, size = plan.placement.matrices, plan.placement.size
         for time in span:
             moment = 0 if masks.is_still else time
-            seen = moved_box(masks.boxes[row][moment], matrices[time], size) != EMPTY
-            if seen and self._is_large(masks, row, moment):
+            if self._is_large(masks, row, moment) and is_seen(masks, row, moment, plan, time):
                 return True
         return False
 
@@ -209,7 +209,7 @@ class VideoCopyPaste(ClipTransform[tuple[Copy, ...]]):
         return [ends[0] + share * (ends[1] - ends[0]) for share in shares]
 
 
-def paste(plan: Plan, copy: Copy) -> Plan:
+def with_copy(plan: Plan, copy: Copy) -> Plan:
     """Return a plan with one more instance: the pivot's label, a new id, no crowd."""
     canvas_scale = mean_scale(plan.placement.matrices[0])
     matrices = np.stack([pose_matrix(copy, pose, canvas_scale) for pose in copy.poses])
@@ -251,8 +251,23 @@ def appended(column: Tensor, value: Tensor) -> Tensor:
     return torch.cat([column, value.reshape(1)])
 
 
-def mask_points(mask: Tensor) -> Points:
-    """Return the centres of about `NUM_POINTS` pixels of a mask (H, W), (M, 2)."""
-    pixels = mask.nonzero().cpu().numpy()  # (M, 2), row and column
+def mask_points(masks: SourceMasks, row: int, moment: int) -> Points:
+    """Return the centres of about `NUM_POINTS` pixels of a mask, (M, 2)."""
+    left, top, right, bottom = masks.boxes[row][moment]
+    pixels = masks.masks[row, moment, top:bottom, left:right].nonzero().cpu().numpy()  # row, column
     chosen = pixels[:: max(1, len(pixels) // NUM_POINTS)]
-    return chosen[:, ::-1] + 0.5
+    return chosen[:, ::-1] + (left + 0.5, top + 0.5)
+
+
+def is_seen(masks: SourceMasks, row: int, moment: int, plan: Plan, time: int) -> bool:
+    """Return whether an instance is in sight in a frame, as far as its points tell."""
+    placement = plan.placement
+    box, matrix = masks.boxes[row][moment], placement.matrices[time]
+    if moved_box(box, matrix, placement.size) == EMPTY:
+        return False
+    points = move_points(matrix, mask_points(masks, row, moment))
+    seen = np.all((points >= 0) & (points < placement.size[::-1]), axis=1)
+    for canvas in placement.cuts[time]:
+        back = move_points(inverse(canvas.matrices[time]), points)
+        seen &= np.all((back >= 0) & (back < canvas.size[::-1]), axis=1)
+    return bool(seen.any())

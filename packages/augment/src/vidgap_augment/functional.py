@@ -5,8 +5,8 @@ bool, (N, T, H, W), of the same kind as the frames. What is given is not written
 returned is of the same kind, in memory of its own.
 
 A matrix (2, 3) takes a point (x, y) of the source to its place in the result, with the centre of
-the first pixel at (0.5, 0.5); `matrices` is a NumPy array (T, 2, 3), one a frame. Those of
-`vidgap_augment.geometry` make them: `rotation_matrix`, `scaling`, `translation`, `compose`.
+the first pixel at (0.5, 0.5); `matrices` is a NumPy array (T, 2, 3), one a frame, as made by
+`rotation_matrix`, `scaling`, `translation`, `mirroring` and `compose`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,19 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from vidgap_augment.arguments import check_number, check_size
 from vidgap_augment.boxes import boxes_from_masks
-from vidgap_augment.geometry import Matrix, Placement, Size, Step, rotation_matrix
+from vidgap_augment.geometry import (
+    Matrix,
+    Placement,
+    Size,
+    Step,
+    compose,
+    mirroring,
+    rotation_matrix,
+    scaling,
+    translation,
+)
 from vidgap_augment.photometric import (
     autocontrast,
     brightness,
@@ -43,15 +54,19 @@ __all__ = [
     "boxes_from_masks",
     "brightness",
     "color",
+    "compose",
     "contrast",
     "equalize",
     "gaussian_blur",
     "hue",
+    "mirroring",
     "paste",
     "posterize",
     "rotation_matrix",
+    "scaling",
     "sharpness",
     "solarize",
+    "translation",
     "warp_clip",
 ]
 
@@ -81,8 +96,10 @@ def warp_clip(
     pixels, source = _read(frames, masks)
     matrices = _check_matrices(matrices, (len(pixels), source.shape[1]))
     here = (pixels.shape[-2], pixels.shape[-1])
+    size = here if size is None else check_size("size", size)
+    step = Step(matrices, size, int(check_number("fill", fill, 0, 255)))
     plan = Plan(pixels, Placement.start(len(matrices), here), SourceMasks(source))
-    rendered = render(plan.then(Step(matrices, size or here, fill)), keep_absent=True)
+    rendered = render(plan.then(step), keep_absent=True)
     assert rendered.masks is not None
     return _like(frames, rendered.frames, rendered.masks)
 
@@ -110,6 +127,8 @@ def paste(
     """
     others: Tensor  # mypy loses it in a function of two kinds
     pixels, others = _read(frames, masks)
+    if not isinstance(mask, (Tensor, np.ndarray)):
+        raise ValueError(f"mask must be a tensor or an array, got {type(mask).__name__}")
     source, own = _read(picture, mask[None], ("picture", "mask"))
     if others.shape[1] != len(pixels):
         raise ValueError(f"masks must be of {len(pixels)} frames as frames, got {others.shape[1]}")
@@ -159,14 +178,20 @@ def _read(
         if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
             got = f"{frames.shape} {frames.dtype}"
             raise ValueError(f"{names[0]} must be (T, H, W, 3) uint8, got {got}")
-        frames = torch.from_numpy(frames).permute(0, 3, 1, 2)  # (T, H, W, 3) -> (T, 3, H, W)
+        frames = _as_tensor(frames).permute(0, 3, 1, 2)  # (T, H, W, 3) -> (T, 3, H, W)
     if isinstance(masks, np.ndarray):
-        masks = torch.from_numpy(masks)
+        masks = _as_tensor(masks)
     pixels = check_tensor(names[0], frames, ("T", 3, "H", "W"), torch.uint8)
     if pixels.numel() == 0:
         raise ValueError(f"{names[0]} must have pixels, got {tuple(pixels.shape)}")
     shape = ("N", "T", *pixels.shape[-2:])
     return pixels, check_tensor(names[1], masks, shape, torch.bool)
+
+
+def _as_tensor(array: npt.NDArray[Any]) -> Tensor:
+    """Return an array as a tensor; a copy where torch cannot have its memory as it is."""
+    shared = array.flags.writeable and all(stride >= 0 for stride in array.strides)
+    return torch.from_numpy(array if shared else array.copy())
 
 
 def _check_matrices(

@@ -22,6 +22,12 @@ EXACT = 1e-6
 Size: TypeAlias = tuple[int, int]
 """(height, width) in pixels."""
 
+Box: TypeAlias = tuple[int, int, int, int]
+"""(left, top, right, bottom) in whole pixels; right and bottom are one past the last."""
+
+EMPTY: Box = (0, 0, 0, 0)
+"""The box of nothing."""
+
 Matrix: TypeAlias = npt.NDArray[np.float64]
 """(2, 3), or (T, 2, 3): one a frame."""
 
@@ -116,6 +122,14 @@ class Placement:
             for time in range(len(self.matrices))
         ]
 
+    def repeated(self, num_frames: int) -> Placement:
+        """Return the placement of T frames that are all like the one of this."""
+        canvases = tuple(
+            replace(canvas, matrices=np.tile(canvas.matrices, (num_frames, 1, 1)))
+            for canvas in self.canvases
+        )
+        return Placement(self.size, np.tile(self.matrices, (num_frames, 1, 1)), canvases)
+
     def then(self, step: Step) -> Placement:
         """Return this placement followed by a step."""
         passed = [
@@ -162,6 +176,28 @@ def translation(x: float, y: float) -> Matrix:
 def mirroring(width: float) -> Matrix:
     """Return the (2, 3) matrix that mirrors a canvas of `width` left to right."""
     return np.array([[-1.0, 0.0, width], [0.0, 1.0, 0.0]])
+
+
+def shrunk(size: Size, matrix: Matrix) -> tuple[Size, Matrix]:
+    """Return how small to make a source first, antialiased, and the matrix for what is left.
+
+    Args:
+        size: (H, W) of the source.
+        matrix: (2, 3), source -> result.
+
+    Returns:
+        (H, W), at most `size` and at least 2 where it is less, and a matrix from that to the
+        result. Where the matrix enlarges both are as given.
+    """
+    factors = (mean_scale(matrix),) * 2
+    if is_upright(matrix):
+        factors = (abs(matrix[1, 1]), abs(matrix[0, 0]))
+    height, width = (
+        min(side, max(2, round(side * min(factor, 1.0))))
+        for side, factor in zip(size, factors, strict=True)
+    )
+    back = scaling(size[1] / width, size[0] / height)
+    return (height, width), compose(matrix, back)
 
 
 def mean_scale(matrix: Matrix) -> float:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vidgap_augment.geometry import Placement
+from vidgap_augment.geometry import EMPTY, Box, Placement
 from vidgap_augment.warp import (
-    Box,
     Pixels,
     bounding_box,
     clear_outside,
@@ -25,8 +24,6 @@ from vidgap_augment.warp import (
 BITS = 8
 MASKS_A_WARP = 4 * BITS
 """Four channels are the most for which OpenCV documents a constant border."""
-
-EMPTY: Box = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,17 +29,21 @@ def pretrain_clips(
 ) -> ClipCompose:
     """Return the transform of an image sample for pre-training (paper §3.1, §4; Table 4).
 
-    Large-scale jitter as Mask2Former's, once for the clip; the paste comes before it.
+    Large-scale jitter as Mask2Former's, once for the clip; the paste comes before it. The clip is
+    mirrored last, which is the same in distribution as first.
 
     Args:
         num_frames: T.
         size: (height, width) of the clip; None keeps the image's own, without jitter.
         scale_range: of the jitter.
         flip_probability: of mirroring the clip.
-        max_rotation_deg: of the slow rotation; 0: none.
-        rotation: "image" turns each frame apart (Table 3).
-        auto_augment: `VideoAutoAugment`, for the clip or each frame apart; None: without.
-        copy_paste: `VideoCopyPaste`, for the clip or each frame apart; None: without.
+        max_rotation_deg: of the slow rotation. 0: none, except that `auto_augment` may then draw
+            the rotation of its pool; leave that out for clips that never turn.
+        rotation: "image" turns each frame apart.
+        auto_augment: `VideoAutoAugment`, for the clip or each frame apart; None: without. The
+            paper's arm "Image" (Table 3) is "image" here and for `rotation`.
+        copy_paste: `VideoCopyPaste`, for the clip or each frame apart; None: without. Table 3's
+            "Image" is "image" here alone.
         paste_probability: of a paste in a clip.
 
     Raises:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from vidgap_augment.boxes import boxes_from_masks
-from vidgap_augment.geometry import ClipShape, Placement, Step
-from vidgap_augment.warp import Box, as_array, bounding_box
+from vidgap_augment.geometry import Box, ClipShape, Placement, Step
+from vidgap_augment.warp import as_array, bounding_box
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +122,16 @@ class Plan:
         return replace(self, placement=self.placement.then(step), pastes=pastes)
 
     def replicated(self, num_frames: int) -> Plan:
-        """Return the plan of a clip of `num_frames` frames of an image; instance n has the id n."""
-        ids = None if self.labels is None else torch.arange(len(self.labels))
-        start = Placement.start(num_frames, self.placement.size)
-        return replace(self, placement=start, ids=ids, is_image=False)
+        """Return the plan of a clip of `num_frames` frames that all show an image as planned.
+
+        Instance n has the id n, where the image gives none.
+        """
+        ids = self.ids
+        if ids is None and self.labels is not None:
+            ids = torch.arange(len(self.labels), device=self.labels.device)
+        pastes = tuple(
+            Paste(paste.instance, paste.shown * num_frames, paste.placement.repeated(num_frames))
+            for paste in self.pastes
+        )
+        placement = self.placement.repeated(num_frames)
+        return replace(self, placement=placement, pastes=pastes, ids=ids, is_image=False)

@@ -15,8 +15,8 @@ from vidgap_augment.transform import ClipTransform
 class PseudoClip(ClipTransform[Rotation]):
     """Make a clip sample of an image sample: T copies, rotated slowly, masks with them.
 
-    Instance n of the image has the id n in the clip. One without a pixel in any frame is dropped;
-    the ids of the others stay.
+    Instance n of the image has the id n in the clip, unless the image gives `ids`. One without a
+    pixel in any frame is dropped; the ids of the others stay.
 
     Args:
         num_frames: T, at least 1 (3 in pre-training, 10 in fine-tuning).

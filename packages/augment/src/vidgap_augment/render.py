@@ -5,6 +5,7 @@ This is the way on CPU memory; tensors elsewhere go through `render_torch`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -14,15 +15,16 @@ from torch import Tensor
 
 from vidgap_augment.boxes import move_boxes
 from vidgap_augment.geometry import (
+    EMPTY,
+    Box,
     Placement,
     compose,
     is_upright,
     mean_scale,
-    scaling,
+    shrunk,
     translation,
 )
 from vidgap_augment.packed_masks import (
-    EMPTY,
     MASKS_A_WARP,
     PackedMasks,
     clear_canvases,
@@ -30,7 +32,6 @@ from vidgap_augment.packed_masks import (
 )
 from vidgap_augment.plan import Paste, Plan, SourceMasks
 from vidgap_augment.warp import (
-    Box,
     FrameWarper,
     Pixels,
     as_array,
@@ -43,7 +44,7 @@ from vidgap_augment.warp import (
 )
 
 PATCH_MARGIN = 2
-"""Source pixels around a pasted instance that its interpolated rim may read."""
+"""Pixels around a pasted instance, in the frame, that its interpolated rim may read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,14 +114,14 @@ def materialised(plan: Plan) -> Plan:
         Placement.start(plan.num_frames, plan.placement.size),
         None if rendered.masks is None else SourceMasks(rendered.masks),
         rendered.boxes if plan.masks is None else None,
-        rows(plan.labels, rendered.kept),
-        rows(plan.ids, rendered.kept),
-        rows(plan.crowds, rendered.kept),
+        kept_rows(plan.labels, rendered.kept),
+        kept_rows(plan.ids, rendered.kept),
+        kept_rows(plan.crowds, rendered.kept),
         is_image=plan.is_image,
     )
 
 
-def rows(column: Tensor | None, kept: Tensor) -> Tensor | None:
+def kept_rows(column: Tensor | None, kept: Tensor) -> Tensor | None:
     """Return the kept rows of (N,) values on any device."""
     return None if column is None else column[kept.to(column.device)]
 
@@ -187,15 +188,13 @@ def cut_patch(warper: FrameWarper, masks: SourceMasks, paste: Paste, time: int) 
     moved = warp_part(np.ascontiguousarray(mask), (x0, y0), matrix, target)
     clear_canvases(moved, paste.placement, time, target)
     _, source = warper.source(time)
-    x0, y0 = max(x0 - PATCH_MARGIN, 0), max(y0 - PATCH_MARGIN, 0)
-    picture = np.ascontiguousarray(source[y0 : y1 + PATCH_MARGIN, x0 : x1 + PATCH_MARGIN])
+    margin = math.ceil(PATCH_MARGIN / min(mean_scale(matrix), 1.0)) + 1
+    x0, y0 = max(x0 - margin, 0), max(y0 - margin, 0)
+    picture = np.ascontiguousarray(source[y0 : y1 + margin, x0 : x1 + margin])
     local = compose(translation(-target[0], -target[1]), compose(matrix, translation(x0, y0)))
-    height, width = picture.shape[:2]
-    scale = mean_scale(matrix)
-    shrunk = (max(2, round(height * scale)), max(2, round(width * scale)))
-    if shrunk[0] < height and shrunk[1] < width:
-        local = compose(local, scaling(width / shrunk[1], height / shrunk[0]))
-        picture = resize(picture, shrunk)
+    target_size, left_over = shrunk((picture.shape[0], picture.shape[1]), local)
+    if target_size != picture.shape[:2]:
+        picture, local = resize(picture, target_size), left_over
     return Patch(target, moved, warp_linear(picture, local, moved.shape[:2], None))
 
 

@@ -1,7 +1,7 @@
 """Make the clip of a plan on whatever device its tensors are, with torch alone.
 
-The same clip as `render` makes on CPU memory, by grid sampling whole frames: pixels differ by a
-grey level or two, masks by a pixel along turned edges.
+The same clip as `render` makes on CPU memory, by grid sampling whole frames: away from edges pixels
+differ by a grey level or two, masks by a pixel along turned edges.
 """
 
 from __future__ import annotations
@@ -16,11 +16,9 @@ from vidgap_augment.geometry import (
     Matrix,
     Placement,
     Size,
-    compose,
     inverse,
     is_upright,
-    mean_scale,
-    scaling,
+    shrunk,
 )
 from vidgap_augment.plan import Paste, Plan, SourceMasks
 from vidgap_augment.render import Rendered, render_boxes
@@ -98,17 +96,10 @@ def sample_frame(source: Tensor, matrix: Matrix, size: Size, border: int | None)
         border: grey level outside the source; None: its edge repeated.
     """
     height, width = source.shape[-2:]
-    factors = (mean_scale(matrix),) * 2
-    if is_upright(matrix):
-        factors = (abs(matrix[1, 1]), abs(matrix[0, 0]))
-    target = tuple(
-        min(side, max(2, round(side * min(factor, 1.0))))
-        for side, factor in zip((height, width), factors, strict=True)
-    )
+    target, left_over = shrunk((height, width), matrix)
     pixels = source.float()
     if target != (height, width):
-        pixels = F.resize(pixels, list(target), antialias=True)
-        matrix = compose(matrix, scaling(width / target[1], height / target[0]))
+        pixels, matrix = F.resize(pixels, list(target), antialias=True), left_over
     points = pixel_centres(inverse(matrix), size, source.device)
     scale = points.new_tensor([2 / target[1], 2 / target[0]])
     offset = 0.0 if border is None else float(border)

@@ -1,6 +1,6 @@
 """Samples, as torchvision's transforms v2 take them: what they hold, their checks, their instances.
 
-| thing | found as | of an image | of a clip |
+| role | found as | of an image | of a clip |
 |---|---|---|---|
 | frames | `tv_tensors.Image`, `Video`; key `image`, `video` | (3, H, W) uint8 | (T, 3, H, W) |
 | masks | `tv_tensors.Mask` or key `masks` | (N, H, W) bool | (N, T, H, W) bool |
@@ -9,9 +9,11 @@
 | ids | key `ids`: one identity an instance | | (N,) int64 |
 | crowds | key `iscrowd`: what is no single instance | (N,) | (N,) |
 
-The structure is usually one dict; a tuple, or anything nested, will do too. An instance is present
-in a frame where its mask has a pixel. Boxes are made from the masks and never read, except where
-there are no masks: then they are moved along. All other leaves pass through untouched.
+The structure is usually one dict; (image, target), or anything nested, will do too. Where there are
+masks under a key there must be labels, and a clip with labels must have ids; a bare tuple of frames
+and masks needs neither. An instance is present in a frame where its mask has a pixel. Boxes are
+made from the masks and never read, except where there are no masks: then they are moved along, read
+as their format says, or as XYXY where they are a plain tensor. All other leaves pass through.
 """
 
 from __future__ import annotations
@@ -28,28 +30,28 @@ from torchvision.transforms.v2 import functional as F
 from vidgap_augment.boxes import boxes_from_masks, corner_boxes
 from vidgap_augment.geometry import Placement
 from vidgap_augment.plan import Plan, SourceMasks
-from vidgap_augment.render import Rendered, render, rows
-from vidgap_augment.structure import Path, Thing, find_things, leaf, place, replaced
+from vidgap_augment.render import Rendered, kept_rows, render
+from vidgap_augment.structure import Path, Role, find_roles, leaf, place, replaced
 
 Sample: TypeAlias = Any
 """A structure that holds an image or a clip; see `vidgap_augment.sample`."""
 
-NEW_KEYS: dict[Thing, str] = {"boxes": "boxes", "ids": "ids"}
+NEW_KEYS: dict[Role, str] = {"boxes": "boxes", "ids": "ids"}
 """What a clip sample is given where it did not have it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A sample whose things were found and checked.
+    """A sample whose parts were found and checked.
 
     Attributes:
         inputs: the structure.
-        paths: where each thing is.
+        paths: where each part is.
         plan: the image or clip in it, as it is.
     """
 
     inputs: Any
-    paths: Mapping[Thing, Path]
+    paths: Mapping[Role, Path]
     plan: Plan
 
     def close(self, plan: Plan) -> Any:
@@ -62,12 +64,12 @@ class Opened:
 
     def put_back(self, plan: Plan, rendered: Rendered) -> Any:
         """Return the structure with a rendered plan in the places of what was found."""
-        found = things_of(plan, rendered)
-        new = {self.paths[thing]: value for thing, value in found.items() if thing in self.paths}
+        found = parts_of(plan, rendered)
+        new = {self.paths[role]: value for role, value in found.items() if role in self.paths}
         added = {
-            key: found[thing]
-            for thing, key in NEW_KEYS.items()
-            if thing in found and thing not in self.paths and not plan.is_image
+            key: found[role]
+            for role, key in NEW_KEYS.items()
+            if role in found and role not in self.paths and not plan.is_image
         }
         return replaced(self.inputs, new, self._home(), added)
 
@@ -86,10 +88,12 @@ def open_sample(inputs: Any) -> Opened:
         ValueError: there is none, or two, or it is malformed. The message says where it is, what
             is wanted and what came.
     """
-    paths = find_things(inputs)
-    check_complete(inputs, paths)
+    paths = find_roles(inputs)
+    if "frames" not in paths:
+        raise ValueError(f"sample must hold an image or a video, got {describe(inputs)}")
     path = paths["frames"]
     is_image = isinstance(leaf(inputs, path), tv_tensors.Image) or path[-1:] == ("image",)
+    check_complete(inputs, paths, is_image)
     frames = check_frames(place(path), leaf(inputs, path), is_image)
     size = (frames.shape[-2], frames.shape[-1])
     masks, boxes = None, None
@@ -101,11 +105,11 @@ def open_sample(inputs: Any) -> Opened:
         boxes = read_boxes(place(paths["boxes"]), leaf(inputs, paths["boxes"]), len(frames))
         count = len(boxes)
 
-    def column(thing: Thing, dtype: torch.dtype | None) -> Tensor | None:
+    def column(role: Role, dtype: torch.dtype | None) -> Tensor | None:
         nonlocal count
-        if thing not in paths:
+        if role not in paths:
             return None
-        where = paths[thing]
+        where = paths[role]
         tensor = check_tensor(place(where), leaf(inputs, where), (count,), dtype)
         count = len(tensor)
         return tensor
@@ -123,9 +127,9 @@ def open_sample(inputs: Any) -> Opened:
     return Opened(inputs, paths, plan)
 
 
-def things_of(plan: Plan, rendered: Rendered) -> dict[Thing, Any]:
+def parts_of(plan: Plan, rendered: Rendered) -> dict[Role, Any]:
     """Return what a sample of a rendered plan holds."""
-    found: dict[Thing, Any] = {}
+    found: dict[Role, Any] = {}
     if plan.is_image:
         found["frames"] = tv_tensors.Image(rendered.frames[0])
     else:
@@ -135,12 +139,12 @@ def things_of(plan: Plan, rendered: Rendered) -> dict[Thing, Any]:
         found["masks"] = tv_tensors.Mask(masks)
     if rendered.boxes is not None:
         found["boxes"] = corner_boxes(rendered.boxes.flatten(0, 1), plan.placement.size)
-    columns: dict[Thing, Tensor | None] = {
-        "labels": rows(plan.labels, rendered.kept),
-        "ids": rows(plan.ids, rendered.kept),
-        "crowds": rows(plan.crowds, rendered.kept),
+    columns: dict[Role, Tensor | None] = {
+        "labels": kept_rows(plan.labels, rendered.kept),
+        "ids": kept_rows(plan.ids, rendered.kept),
+        "crowds": kept_rows(plan.crowds, rendered.kept),
     }
-    found |= {thing: column for thing, column in columns.items() if column is not None}
+    found |= {role: column for role, column in columns.items() if column is not None}
     return found
 
 
@@ -170,27 +174,28 @@ def drop_empty(sample: Sample) -> Sample:
     return opened.put_back(opened.plan, rendered)
 
 
-def check_complete(inputs: Any, paths: Mapping[Thing, Path]) -> None:
-    """Raise ValueError where a sample lacks what it must have.
-
-    Frames always. In a dict, masks (or boxes) and labels come together, and a clip has ids too; a
-    bare tuple of frames and masks needs neither.
-    """
-    if "frames" not in paths:
-        held = f"the keys {list(inputs)}" if isinstance(inputs, Mapping) else type(inputs).__name__
-        raise ValueError(f"sample must hold an image or a video, got {held}")
-    keyed = [path for thing, path in paths.items() if thing != "frames" and _in_dict(path)]
-    if not keyed:
-        return
-    wanted: list[tuple[Thing, str]] = [("labels", "labels")]
-    if "boxes" not in paths or "masks" in paths:
-        wanted.insert(0, ("masks", "masks"))
-    if paths["frames"][-1:] == ("video",):
-        wanted.append(("ids", "ids"))
-    for thing, key in wanted:
-        if thing not in paths:
+def check_complete(inputs: Any, paths: Mapping[Role, Path], is_image: bool) -> None:
+    """Raise ValueError where a sample lacks what must come with what it has."""
+    keyed = [path for role, path in paths.items() if role != "frames" and _in_dict(path)]
+    wanted: list[Role] = []
+    if keyed:
+        wanted += ["labels"] if "boxes" in paths and "masks" not in paths else ["masks", "labels"]
+    if "labels" in paths and not is_image:
+        wanted.append("ids")
+    for role in wanted:
+        if role not in paths:
             keys = list(leaf(inputs, keyed[0][:-1]))
-            raise ValueError(f"sample must have the key '{key}', got the keys {keys}")
+            raise ValueError(f"sample must have the key '{role}', got the keys {keys}")
+
+
+def describe(inputs: Any) -> str:
+    """Say what came in place of a sample."""
+    if isinstance(inputs, Mapping):
+        return f"the keys {list(inputs)}"
+    kinds = [type(value).__name__ for value in inputs] if isinstance(inputs, (list, tuple)) else []
+    name = f"{type(inputs).__name__} of {', '.join(kinds)}" if kinds else type(inputs).__name__
+    hint = "; v2.ToImage() makes tensors of pictures" if "Image" in name else ""
+    return name + hint
 
 
 def check_frames(name: str, frames: Any, is_image: bool) -> Tensor:
@@ -202,7 +207,7 @@ def check_frames(name: str, frames: Any, is_image: bool) -> Tensor:
     return tensor.unsqueeze(0) if is_image else tensor
 
 
-def read_masks(inputs: Any, paths: Mapping[Thing, Path], frames: Tensor, is_image: bool) -> Tensor:
+def read_masks(inputs: Any, paths: Mapping[Role, Path], frames: Tensor, is_image: bool) -> Tensor:
     """Return masks as (N, S, H, W); ValueError where they do not fit the frames."""
     name = place(paths["masks"])
     middle = () if is_image else (len(frames),)
@@ -245,6 +250,8 @@ def check_tensor(
         hint = ""
         if dtype == torch.uint8 and tensor.is_floating_point():
             hint = "; v2.ToDtype(torch.uint8, scale=True) turns 0..1 into grey levels"
+        if dtype == torch.bool and tensor.dtype != torch.bool:
+            hint = "; masks > 0 makes them bool"
         raise ValueError(f"{name} must be {wanted}, got {got}{hint}")
     return tensor.as_subclass(Tensor)
 

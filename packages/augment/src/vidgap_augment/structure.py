@@ -1,20 +1,19 @@
-"""Find the things of a sample in whatever structure it comes in, and put others in their places."""
+"""Find the parts of a sample in whatever structure it comes in, and put others in their places."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
 
 from torchvision import tv_tensors
 
-Thing: TypeAlias = Literal["frames", "masks", "boxes", "labels", "ids", "crowds"]
+Role: TypeAlias = Literal["frames", "masks", "boxes", "labels", "ids", "crowds"]
+"""What a part of a sample is."""
 
 Path: TypeAlias = tuple[Any, ...]
 """The keys and indices that lead to a leaf."""
 
-THINGS: tuple[Thing, ...] = get_args(Thing)
-
-KEYS: dict[str, Thing] = {
+KEYS: dict[str, Role] = {
     "image": "frames",
     "video": "frames",
     "masks": "masks",
@@ -23,32 +22,32 @@ KEYS: dict[str, Thing] = {
     "ids": "ids",
     "iscrowd": "crowds",
 }
-"""The keys of a dict that mean a thing, whatever they hold."""
+"""The keys of a dict that mean a part, whatever they hold."""
 
-TYPES: dict[type, Thing] = {
+TYPES: dict[type, Role] = {
     tv_tensors.Image: "frames",
     tv_tensors.Video: "frames",
     tv_tensors.Mask: "masks",
     tv_tensors.BoundingBoxes: "boxes",
 }
-"""The types that mean a thing wherever they are."""
+"""The types that mean a part wherever they are."""
 
 
-def find_things(inputs: Any) -> dict[Thing, Path]:
-    """Return where each thing is in a structure of dicts, lists and tuples.
+def find_roles(inputs: Any) -> dict[Role, Path]:
+    """Return where each part is in a structure of dicts, lists and tuples.
 
     Raises:
-        ValueError: a thing is there twice.
+        ValueError: a part is there twice.
     """
-    found: dict[Thing, Path] = {}
+    found: dict[Role, Path] = {}
     for path, value in _leaves(inputs, ()):
-        thing = _meaning(path, value)
-        if thing is None:
+        role = _meaning(path, value)
+        if role is None:
             continue
-        if thing in found:
-            places = f"{place(found[thing])} and {place(path)}"
-            raise ValueError(f"sample must hold one of its {thing}, got {places}")
-        found[thing] = path
+        if role in found:
+            places = f"{place(found[role])} and {place(path)}"
+            raise ValueError(f"sample must hold one of its {role}, got {places}")
+        found[role] = path
     return found
 
 
@@ -109,7 +108,7 @@ def _leaves(node: Any, path: Path) -> Iterator[tuple[Path, Any]]:
         yield path, node
 
 
-def _meaning(path: Path, value: Any) -> Thing | None:
+def _meaning(path: Path, value: Any) -> Role | None:
     if path and isinstance(path[-1], str) and path[-1] in KEYS:
         return KEYS[path[-1]]
-    return next((thing for kind, thing in TYPES.items() if isinstance(value, kind)), None)
+    return next((role for kind, role in TYPES.items() if isinstance(value, kind)), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -16,7 +16,7 @@ from vidgap_augment.draw import chance
 from vidgap_augment.geometry import ClipShape, Placement, Step
 from vidgap_augment.plan import Plan, SourceMasks
 from vidgap_augment.render import materialised
-from vidgap_augment.sample import Sample, open_sample
+from vidgap_augment.sample import Sample, check_tensor, open_sample
 
 ParamsT = TypeVar("ParamsT")
 
@@ -36,17 +36,21 @@ class ClipTransform(nn.Module, ABC, Generic[ParamsT]):
     `ClipCompose` around it. To write your own, derive `GeometricTransform` or `FrameTransform`.
     """
 
-    def forward(self, sample: Sample, generator: torch.Generator | None = None) -> Sample:
-        """Transform a sample (see `vidgap_augment.sample`).
+    def forward(self, *inputs: Any, generator: torch.Generator | None = None) -> Sample:
+        """Transform a sample: `transform(sample)`, `transform(sample, generator)`.
+
+        As in torchvision's `v2`, `transform(image, target)` is the sample (image, target).
 
         Args:
-            sample: its tensors may be views; they are not written to.
+            inputs: a sample (see `vidgap_augment.sample`), and then a generator, if any. Its
+                tensors may be views; they are not written to.
             generator: on the CPU; None is torch's default generator.
 
         Raises:
-            ValueError: the sample is malformed; the message says where, what was wanted and what
-                came.
+            ValueError: the sample is malformed, or the generator is none; the message says where,
+                what was wanted and what came.
         """
+        sample, generator = read_call(inputs, generator)
         opened = open_sample(sample)
         return opened.close(self.extend(opened.plan, generator))
 
@@ -125,14 +129,29 @@ class FrameTransform(ClipTransform[ParamsT]):
         return self.make_params(sample, generator)
 
     def add(self, plan: Plan, params: ParamsT) -> Plan:
-        """Return the plan of the transformed pixels."""
+        """Return the plan of the transformed pixels.
+
+        Raises:
+            ValueError: `transform` gave something else than frames and masks, or the sample has
+                boxes without masks, which `transform` could not move.
+        """
+        name = type(self).__name__
+        if plan.boxes is not None:
+            raise ValueError(f"sample must have masks for {name}, got boxes alone")
         made = materialised(plan)
-        frames = self.transform(tv_tensors.Video(made.frames), params).as_subclass(Tensor)
+        # A copy, as a user's transform may work in place.
+        result = self.transform(tv_tensors.Video(made.frames.clone()), params)
+        wanted = (made.num_frames, 3, "H", "W")
+        frames = check_tensor(f"frames from {name}.transform", result, wanted, torch.uint8)
+        size = (frames.shape[-2], frames.shape[-1])
         masks = made.masks
         if masks is not None:
-            moved = self.transform(tv_tensors.Mask(masks.masks), params)
-            masks = SourceMasks(moved.as_subclass(Tensor))
-        start = Placement.start(made.num_frames, (frames.shape[-2], frames.shape[-1]))
+            result = self.transform(tv_tensors.Mask(masks.masks.clone()), params)
+            shape = (len(masks), made.num_frames, *size)
+            masks = SourceMasks(
+                check_tensor(f"masks from {name}.transform", result, shape, torch.bool)
+            )
+        start = Placement.start(made.num_frames, size)
         return replace(made, frames=frames, masks=masks, placement=start)
 
 
@@ -145,8 +164,8 @@ class ClipCompose(nn.Module):
     Args:
         transforms: `ClipTransform`s or `ClipCompose`s. Transforms of torchvision take no generator
             and are refused; where torch's default generator will do, `v2.Compose` holds both kinds.
-        probability: that a sample goes through the list; otherwise it comes back as it is. One
-            decision a clip, drawn only where the probability is below 1.
+        probability: that a sample goes through the list; otherwise its pixels stay. One decision
+            a clip, drawn only where the probability is below 1.
 
     Raises:
         ValueError: a member is not a clip transform, or the probability is outside [0, 1].
@@ -165,11 +184,11 @@ class ClipCompose(nn.Module):
         self.transforms = nn.ModuleList(transforms)
         self.probability = check_number("probability", probability, 0.0, 1.0)
 
-    def forward(self, sample: Sample, generator: torch.Generator | None = None) -> Sample:
+    def forward(self, *inputs: Any, generator: torch.Generator | None = None) -> Sample:
         """Transform a sample; see `ClipTransform.forward`."""
+        sample, generator = read_call(inputs, generator)
         opened = open_sample(sample)
-        plan = self.extend(opened.plan, generator)
-        return sample if plan is opened.plan else opened.close(plan)
+        return opened.close(self.extend(opened.plan, generator))
 
     def extend(self, plan: Plan, generator: torch.Generator | None) -> Plan:
         """Add every member to a plan, or none."""
@@ -183,3 +202,25 @@ class ClipCompose(nn.Module):
     def extra_repr(self) -> str:
         """Name the probability when the list is printed."""
         return f"probability={self.probability}"
+
+
+def read_call(
+    inputs: Sequence[Any], generator: torch.Generator | None
+) -> tuple[Any, torch.Generator | None]:
+    """Return the sample and the generator of a call.
+
+    Raises:
+        ValueError: there is no sample, or what is in the generator's place is neither one on the
+            CPU nor more of the sample.
+    """
+    more = list(inputs)
+    if len(more) > 1 and (more[-1] is None or isinstance(more[-1], torch.Generator)):
+        generator = more.pop()
+    elif len(more) > 1 and not isinstance(more[-1], (Mapping, list, tuple, Tensor)):
+        got = type(more[-1]).__name__
+        raise ValueError(f"generator must be a torch.Generator or None, got {got}")
+    if not more:
+        raise ValueError("sample must hold an image or a video, got nothing")
+    if generator is not None and generator.device.type != "cpu":
+        raise ValueError(f"generator must be on the CPU, got one on {generator.device}")
+    return (more[0] if len(more) == 1 else tuple(more)), generator

@@ -19,17 +19,19 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from vidgap_augment.geometry import (
+    EMPTY,
     EXACT,
+    Box,
     Canvas,
     Matrix,
     Size,
     compose,
     inverse,
     is_upright,
-    mean_scale,
     mirroring,
     move_points,
     scaling,
+    shrunk,
     translation,
 )
 
@@ -37,9 +39,6 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 """A frame (H, W, 3), a mask (H, W), or masks packed into 1 to 4 channels (H, W, C)."""
 
 Points: TypeAlias = npt.NDArray[np.float64]
-
-Box: TypeAlias = tuple[int, int, int, int]
-"""(left, top, right, bottom) in whole pixels; right and bottom are one past the last."""
 
 HALF = translation(0.5, 0.5)
 MINUS_HALF = translation(-0.5, -0.5)
@@ -89,14 +88,13 @@ class FrameWarper:
         """
         index, pixels = self.source(time)
         if not is_upright(matrix):
-            scale = min(mean_scale(matrix), 1.0)
-            pixels, matrix = self._shrink(index, pixels, matrix, (scale, scale))
+            pixels, matrix = self._shrink(index, pixels, matrix)
             return warp_turned(pixels, matrix, size, border)
         if matrix[0, 0] < 0:
             mirrored = compose(mirroring(size[1]), matrix)
             return cv2.flip(self.warp(time, mirrored, size, border), 1)
         if matrix[1, 1] < 0:
-            upside = compose(np.array([[1.0, 0, 0], [0, -1, size[0]]]), matrix)
+            upside = compose(compose(translation(0.0, size[0]), scaling(1.0, -1.0)), matrix)
             return cv2.flip(self.warp(time, upside, size, border), 0)
         return self._warp_upright(index, pixels, matrix, size)
 
@@ -114,21 +112,16 @@ class FrameWarper:
         if is_whole and is_integer(matrix[:, 2]) and small and min(whole) >= 2:
             resized = self._resized(index, pixels, whole)
             return shifted(resized, round(matrix[0, 2]), round(matrix[1, 2]), size)
-        factors = (min(matrix[1, 1], 1.0), min(matrix[0, 0], 1.0))
-        pixels, matrix = self._shrink(index, pixels, matrix, factors)
+        pixels, matrix = self._shrink(index, pixels, matrix)
         return warp_linear(pixels, matrix, size, None)
 
-    def _shrink(
-        self, index: int, pixels: Pixels, matrix: Matrix, factors: tuple[float, float]
-    ) -> tuple[Pixels, Matrix]:
-        """Shrink a source by (y, x) factors up to 1; return it and the matrix for what is left."""
+    def _shrink(self, index: int, pixels: Pixels, matrix: Matrix) -> tuple[Pixels, Matrix]:
+        """Shrink a source as far as a matrix will; return it and the matrix for what is left."""
         height, width = pixels.shape[:2]
-        target = (max(2, round(height * factors[0])), max(2, round(width * factors[1])))
-        if target[0] >= height and target[1] >= width:
+        target, left_over = shrunk((height, width), matrix)
+        if target == (height, width):
             return pixels, matrix
-        target = (min(target[0], height), min(target[1], width))
-        back = scaling(width / target[1], height / target[0])
-        return self._resized(index, pixels, target), compose(matrix, back)
+        return self._resized(index, pixels, target), left_over
 
     def _resized(self, index: int, pixels: Pixels, size: Size) -> Pixels:
         key = (index, size)
@@ -221,21 +214,21 @@ def to_opencv(matrix: Matrix) -> Matrix:
 
 
 def bounding_box(mask: Pixels) -> Box:
-    """Return the box of the non-zero pixels of (H, W) uint8; all zeros where there is none."""
+    """Return the box of the non-zero pixels of (H, W) uint8; `EMPTY` where there is none."""
     if mask.flags.c_contiguous and mask.shape[1] % 8 == 0 and mask.size:
         # Eight pixels at a time find the rows, twice as fast as OpenCV finds all four sides.
         rows = np.flatnonzero(mask.view(np.uint64).max(axis=1))
         if len(rows) == 0:
-            return (0, 0, 0, 0)
+            return EMPTY
         top, bottom = int(rows[0]), int(rows[-1]) + 1
         left, _, width, _ = cv2.boundingRect(mask[top:bottom])
         return (left, top, left + width, bottom)
     left, top, width, height = cv2.boundingRect(mask)
-    return (left, top, left + width, top + height) if width else (0, 0, 0, 0)
+    return (left, top, left + width, top + height) if width else EMPTY
 
 
 def moved_box(box: Box, matrix: Matrix, size: Size) -> Box:
-    """Return what a box can reach of a canvas of `size`; empty: (0, 0, 0, 0)."""
+    """Return what a box can reach of a canvas of `size`; `EMPTY` where nothing."""
     left, top, right, bottom = box
     points = [(left, top), (right, top), (right, bottom), (left, bottom)]
     moved = move_points(matrix, points)
@@ -244,7 +237,7 @@ def moved_box(box: Box, matrix: Matrix, size: Size) -> Box:
     end = np.ceil(moved.max(axis=0)).astype(int) + 1
     x0, y0 = max(int(start[0]), 0), max(int(start[1]), 0)
     x1, y1 = min(int(end[0]), size[1]), min(int(end[1]), size[0])
-    return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 and right > left else (0, 0, 0, 0)
+    return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 and right > left else EMPTY
 
 
 def clear_outside(

@@ -1,4 +1,4 @@
-"""Pseudo-clips on disk: what pre-training sees, as YouTube-VIS JSON, frames and a preview."""
+"""Pseudo-clips on disk, as YouTube-VIS JSON, frames and a preview for people to judge."""
 
 from __future__ import annotations
 

@@ -69,12 +69,12 @@ class PseudoAugmentation:
 
     Attributes:
         max_rotation_deg: the copies' angles are drawn from +- this and sorted; real clips are not
-            rotated.
+            rotated. 0: none, except that `auto_augment` may draw a rotation of its own.
         rotation: "video": slowly; "image": each copy for itself.
         auto_augment: "video": the same photometric operations on all copies; "image": on each its
             own; null: none.
         copy_paste: "video": an instance pasted once more, moving smoothly; "image": into each copy
-            another; null: none.
+            one drawn anew; null: none.
         paste_probability: of a paste in a clip.
     """
 

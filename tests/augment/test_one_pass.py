@@ -37,7 +37,11 @@ SEEDS = st.integers(0, 2**63)
 
 CHAINS = {
     "rotate, flip": [SlowRotation(), ClipFlip(1.0)],
-    "rotate, jitter, crop": [SlowRotation(), ClipScaleJitter((90, 90)), ClipFixedCrop((80, 80))],
+    "rotate, jitter, crop": [
+        SlowRotation(),
+        ClipScaleJitter((90, 90), (0.5, 2.0)),
+        ClipFixedCrop((80, 80)),
+    ],
     "slide, resize, rotate": [
         ClipCrop((40, 60), sliding=True, probability=1.0),
         ClipResize((48, 64)),
@@ -93,7 +97,7 @@ def test_one_pass_gives_what_one_after_the_other_gives(chain: str, length: int, 
     shown = ClipCompose(members)(ones_like(clip), generator(seed))["masks"]
     inside = far_from_edges(shown[0], 3) & shown[0]
     difference = (once["video"].float() - many["video"].float()).abs()
-    assert inside.float().mean() > 0.05
+    assert inside.float().mean() > 0.02
     assert difference.movedim(1, 0)[:, inside].max() <= TWICE_INTERPOLATED
     for index, instance in enumerate(many["ids"].tolist()):
         other = many["masks"][index]

@@ -13,7 +13,7 @@ README = Path(__file__).parents[2] / "packages" / "augment" / "README.md"
 
 def test_the_examples_of_the_readme_run() -> None:
     examples = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(examples) == 6
+    assert len(examples) == 7
     names: dict[str, Any] = {"__name__": "readme"}
     for number, example in enumerate(examples):
         exec(compile(example, f"{README}, example {number}", "exec"), names)

@@ -178,7 +178,8 @@ def test_boxes_that_are_no_multiple_of_the_frames_are_refused() -> None:
 @pytest.mark.parametrize("transform", [VideoCopyPaste(), SanitizeInstances()], ids=str)
 def test_what_needs_masks_says_so(transform: Any) -> None:
     with pytest.raises(ValueError, match=f"masks for {type(transform).__name__}, got none"):
-        transform({"video": make_clip()["video"]})
+        transform(boxes_only(torch.zeros(1, 2, 4), 2))
+    assert transform({"video": make_clip()["video"]}).keys() == {"video"}
 
 
 def test_crowds_are_no_pivots_and_keep_their_mark() -> None:
@@ -189,6 +190,8 @@ def test_crowds_are_no_pivots_and_keep_their_mark() -> None:
     clip = paste(image, generator())
     assert clip["ids"].tolist() == [0, 1, 2]
     assert clip["iscrowd"].tolist() == [1, 0, 0]
+    listed = paste(image | {"iscrowd": [1, 0]}, generator())
+    assert listed["iscrowd"] == [1, 0, 0]
     assert clip["labels"][2] == image["labels"][1]
 
 

@@ -18,6 +18,7 @@ from vidgap_vis.config import PseudoClipConfig
 from vidgap_vis.data import read_coco, read_youtube_vis
 from vidgap_vis.data.datasets import PseudoClipDataset
 from vidgap_vis.pseudo_data import write_pseudo_clips
+from vidgap_vis.sheet import CAPTION_HEIGHT, MARGIN
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +66,14 @@ def test_the_file_says_what_is_pasted_and_from_which_image(images: Path, tmp_pat
             assert area is None or 0 < area <= box[2] * box[3]
 
 
-def test_the_preview_has_two_rows_a_clip(images: Path, tmp_path: Path) -> None:
+def test_the_preview_has_a_caption_and_two_strips_a_clip(images: Path, tmp_path: Path) -> None:
     assert run(images, tmp_path / "out", "--clip.num_frames", "2") == 0
     preview = cv2.imread(str(tmp_path / "out" / "preview.png"))
     height, width = read_coco(images / "images.json").images[0].size
-    assert preview.shape[0] >= 2 * 3 * height
+    assert preview.shape[0] == 3 * (CAPTION_HEIGHT + 2 * height + MARGIN)
     assert preview.shape[1] >= 2 * width
     # The strips differ by the masks that are painted on the lower one.
-    upper, lower = preview[:height], preview[height : 2 * height]
+    upper, lower = np.split(preview[CAPTION_HEIGHT : CAPTION_HEIGHT + 2 * height], 2)
     assert np.any(upper != lower)
 
 

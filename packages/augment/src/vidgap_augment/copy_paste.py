@@ -90,7 +90,7 @@ class VideoCopyPaste(ClipTransform[tuple[Copy, ...]]):
             lasts one frame: the arm that the paper compares with (Table 3).
 
     Raises:
-        ValueError: an argument is out of range; or, when called, the sample has no masks.
+        ValueError: an argument is out of range; or, when called, instances have no masks.
     """
 
     def __init__(
@@ -126,15 +126,14 @@ class VideoCopyPaste(ClipTransform[tuple[Copy, ...]]):
 
     def draw(self, plan: Plan, generator: torch.Generator | None = None) -> tuple[Copy, ...]:
         """Draw the pastes of a clip: none, one, or one for each frame that has a pivot."""
-        if plan.masks is None:
-            raise ValueError("sample must have masks for VideoCopyPaste, got none")
-        if not chance(self.probability, generator):
+        masks = plan.masks_for(self)
+        if not chance(self.probability, generator) or masks is None:
             return ()
         num_frames = plan.num_frames
         spans = [range(num_frames)]
         if self.per == "image":
             spans = [range(time, time + 1) for time in range(num_frames)]
-        copies = (self._draw_copy(plan, plan.masks, span, generator) for span in spans)
+        copies = (self._draw_copy(plan, masks, span, generator) for span in spans)
         return tuple(copy for copy in copies if copy is not None)
 
     def _draw_copy(

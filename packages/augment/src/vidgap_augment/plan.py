@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vidgap_augment.boxes import boxes_from_masks
 from vidgap_augment.geometry import Box, ClipShape, Placement, Step
@@ -105,6 +105,16 @@ class Plan:
     def shape(self) -> ClipShape:
         """T, H, W of the clip as planned so far."""
         return ClipShape(self.num_frames, *self.placement.size)
+
+    def masks_for(self, transform: nn.Module) -> SourceMasks | None:
+        """Return the masks that a transform needs; None where there are no instances at all.
+
+        Raises:
+            ValueError: there are instances, but without masks.
+        """
+        if self.masks is None and (self.boxes is not None or self.labels is not None):
+            raise ValueError(f"sample must have masks for {type(transform).__name__}, got none")
+        return self.masks
 
     @property
     def is_made(self) -> bool:

@@ -7,7 +7,7 @@
 | boxes | `tv_tensors.BoundingBoxes` or key `boxes` | (N, 4) | (N*T, 4), row n*T + t |
 | labels | key `labels`: class indices | (N,) int64 | (N,) int64 |
 | ids | key `ids`: one identity an instance | | (N,) int64 |
-| crowds | key `iscrowd`: what is no single instance | (N,) | (N,) |
+| crowds | key `iscrowd`: what is no single instance; a list too | (N,) | (N,) |
 
 The structure is usually one dict; (image, target), or anything nested, will do too. Where there are
 masks under a key there must be labels, and a clip with labels must have ids; a bare tuple of frames
@@ -66,6 +66,8 @@ class Opened:
         """Return the structure with a rendered plan in the places of what was found."""
         found = parts_of(plan, rendered)
         new = {self.paths[role]: value for role, value in found.items() if role in self.paths}
+        if "crowds" in found and isinstance(leaf(self.inputs, self.paths["crowds"]), list):
+            new[self.paths["crowds"]] = found["crowds"].tolist()
         added = {
             key: found[role]
             for role, key in NEW_KEYS.items()
@@ -110,7 +112,10 @@ def open_sample(inputs: Any) -> Opened:
         if role not in paths:
             return None
         where = paths[role]
-        tensor = check_tensor(place(where), leaf(inputs, where), (count,), dtype)
+        given = leaf(inputs, where)
+        if role == "crowds" and isinstance(given, list):  # as torchvision's COCO wrapper has it
+            given = torch.tensor(given, dtype=torch.int64)
+        tensor = check_tensor(place(where), given, (count,), dtype)
         count = len(tensor)
         return tensor
 

@@ -20,12 +20,13 @@ from vidgap_vis.data.datasets import PseudoClipDataset, Transform
 from vidgap_vis.data.masks import Rle
 from vidgap_vis.overlay import Frame, draw_tracks
 from vidgap_vis.sample.write import write_picture
-from vidgap_vis.sheet import fitted, strip, write_sheet
+from vidgap_vis.sheet import captioned, fitted, strip, write_sheet
 
 ANNOTATIONS, FRAMES, PREVIEW = "annotations.json", "frames", "preview.png"
 MAX_SHEET_CLIPS = 8
 MAX_SHEET_FRAMES = 6
 SHEET_HEIGHT = 240
+MAX_NUMBERED = 15  # more numbers than this would cover what they name
 
 Json = dict[str, Any]
 
@@ -81,7 +82,7 @@ def write_pseudo_clips(
                     given = {"id": len(annotations) + 1, "video_id": len(videos)}
                     annotations.append(given | own)
                 if len(sheet) < MAX_SHEET_CLIPS:
-                    sheet.append(preview(clip, len(image.instances), images.classes))
+                    sheet.append(preview(clip, image, images.classes))
                 bar.update()
         content = {
             "info": {"description": f"pseudo-clips of {images.path.name}, seed {seed}"},
@@ -140,14 +141,16 @@ def describe_instances(clip: Sample, image: ImageInfo, classes: ClassList) -> li
     return found
 
 
-def preview(clip: Sample, num_sources: int, classes: ClassList) -> list[Frame]:
-    """Return two strips of a clip: its frames, and its instances with their ids."""
+def preview(clip: Sample, image: ImageInfo, classes: ClassList) -> list[Frame]:
+    """Return a caption and two strips of a clip: its frames, and its instances with their ids."""
     frames = frames_of(clip)
     shown = np.linspace(0, len(frames) - 1, min(MAX_SHEET_FRAMES, len(frames))).round().astype(int)
     ids, labels = clip["ids"].tolist(), clip["labels"].tolist()
+    names = [f"{classes[label].name} {number}" for number, label in zip(ids, labels, strict=True)]
+    pasted = [number >= len(image.instances) for number in ids]
     captions = [
-        f"{classes[label].name} {instance}+" if instance >= num_sources else str(instance)
-        for label, instance in zip(labels, ids, strict=True)
+        f"{name}+" if new else str(number) if len(ids) <= MAX_NUMBERED else ""
+        for name, number, new in zip(names, ids, pasted, strict=True)
     ]
     plain = [fitted(frames[time], SHEET_HEIGHT) for time in shown]
     drawn = []
@@ -155,7 +158,10 @@ def preview(clip: Sample, num_sources: int, classes: ClassList) -> list[Frame]:
         masks = [shrunk(mask, small) for mask in clip["masks"][:, time].numpy()]
         stack = np.array(masks).reshape(-1, *small.shape[:2])
         drawn.append(draw_tracks(small, stack, ids, captions))
-    return [strip(plain), strip(drawn)]
+    new_names = [name for name, new in zip(names, pasted, strict=True) if new]
+    text = f"{image.file_name}: {len(ids)} instances, pasted: {', '.join(new_names) or 'none'}"
+    rows = [strip(plain), strip(drawn)]
+    return [captioned(text, rows[0].shape[1]), *rows]
 
 
 def shrunk(mask: Any, frame: Frame) -> Any:

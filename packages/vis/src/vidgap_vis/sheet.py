@@ -12,12 +12,22 @@ from vidgap_vis.atomic import replacing
 from vidgap_vis.overlay import Frame
 
 MARGIN = 4
+CAPTION_HEIGHT = 18
+WHITE = 255
 
 
 def strip(frames: Sequence[Frame]) -> Frame:
     """Set frames (H, W, 3) of one height side by side."""
-    padded = [np.pad(frame, ((0, 0), (0, MARGIN), (0, 0))) for frame in frames]
-    return np.concatenate(padded, axis=1)
+    margins = ((0, 0), (0, MARGIN), (0, 0))
+    return np.concatenate([np.pad(f, margins, constant_values=WHITE) for f in frames], axis=1)
+
+
+def captioned(text: str, width: int) -> Frame:
+    """Return a strip with a line of text, black on white."""
+    line = np.full((CAPTION_HEIGHT, width, 3), WHITE, np.uint8)
+    origin = (2, CAPTION_HEIGHT - 5)
+    cv2.putText(line, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
+    return line
 
 
 def write_sheet(path: Path, groups: Sequence[Sequence[Frame]]) -> None:
@@ -32,8 +42,9 @@ def write_sheet(path: Path, groups: Sequence[Sequence[Frame]]) -> None:
     for group in groups:
         for number, rows in enumerate(group, start=1):
             gap = MARGIN if number == len(group) else 0
-            sheet.append(np.pad(rows, ((0, gap), (0, width - rows.shape[1]), (0, 0))))
-    picture = np.concatenate(sheet) if sheet else np.zeros((1, 1, 3), np.uint8)
+            margins = ((0, gap), (0, width - rows.shape[1]), (0, 0))
+            sheet.append(np.pad(rows, margins, constant_values=WHITE))
+    picture = np.concatenate(sheet) if sheet else np.full((1, 1, 3), WHITE, np.uint8)
     encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
     with replacing(path) as temporary:
         temporary.write_bytes(encoded.tobytes())

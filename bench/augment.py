@@ -13,7 +13,8 @@ are given them.
 ours           the pipeline, in one pass
 torchvision    the same as v2 ops frame by frame; "once": with the colours changed before the
                still is replicated
-floor          one LUT, and warpAffine for each frame and each four masks: no paste, no antialias
+floor          one LUT, and warpAffine for each frame and each four masks: no paste, no antialias.
+               Ours may be below it: it packs up to 32 masks and warps only what is seen
 albumentations the part that its `images=` can do, on clips, with ours of that part beside it
 
 First all contenders but the floor must agree with ours (`augment_agreement`), with the operations

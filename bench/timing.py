@@ -6,6 +6,7 @@ import datetime
 import os
 import platform
 import shlex
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+
+GIT = ["git", "-C", str(Path(__file__).parent)]
+QUIETLY: dict[str, Any] = {"capture_output": True, "text": True, "check": True}
 
 
 @dataclass(frozen=True)
@@ -78,9 +83,10 @@ def process_seconds(call: Callable[[], Any]) -> float:
 
 
 def circumstances(packages: Sequence[str]) -> dict[str, Any]:
-    """Return the command, the date, the machine and the versions, for a file of results."""
+    """Return command, commit, date, machine and versions, for a file of results."""
     return {
         "command": shlex.join(["python", "-m", *_module(), *sys.argv[1:]]),
+        "commit": commit(),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "machine": {
             "cpu": cpu_model(),
@@ -90,6 +96,16 @@ def circumstances(packages: Sequence[str]) -> dict[str, Any]:
         },
         "versions": {"python": platform.python_version()} | {p: _version(p) for p in packages},
     }
+
+
+def commit() -> str | None:
+    """Return the commit that is measured, with "+" where files differ from it; None outside git."""
+    try:
+        name = subprocess.run(GIT + ["rev-parse", "--short", "HEAD"], **QUIETLY).stdout.strip()
+        changed = subprocess.run(GIT + ["status", "--porcelain", "-uno"], **QUIETLY).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return name + "+" * bool(changed)
 
 
 def cpu_model() -> str:

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-
 GIT = ["git", "-C", str(Path(__file__).parent)]
 QUIETLY: dict[str, Any] = {"capture_output": True, "text": True, "check": True}
 
@@ -101,8 +100,8 @@ def circumstances(packages: Sequence[str]) -> dict[str, Any]:
 def commit() -> str | None:
     """Return the commit that is measured, with "+" where files differ from it; None outside git."""
     try:
-        name = subprocess.run(GIT + ["rev-parse", "--short", "HEAD"], **QUIETLY).stdout.strip()
-        changed = subprocess.run(GIT + ["status", "--porcelain", "-uno"], **QUIETLY).stdout.strip()
+        name = subprocess.run([*GIT, "rev-parse", "--short", "HEAD"], **QUIETLY).stdout.strip()
+        changed = subprocess.run([*GIT, "status", "--porcelain", "-uno"], **QUIETLY).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
     return name + "+" * bool(changed)

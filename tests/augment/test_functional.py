@@ -134,7 +134,9 @@ def test_bad_paste_is_refused_by_name() -> None:
 def test_bad_size_and_fill_are_refused_by_name(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         V.warp_clip(FRAMES, MASKS, EYES, **arguments)
-    with pytest.raises(ValueError, match=r"mask must be a tensor or an array, got NoneType"):
+    with pytest.raises(
+        ValueError, match=r"mask must be a tensor or an array \(T, H, W\), got NoneType"
+    ):
         V.paste(FRAMES, MASKS, FRAMES, None, EYES)  # type: ignore[type-var]
 
 

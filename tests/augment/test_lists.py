@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -22,13 +23,21 @@ from vidgap_augment import (
     ClipFlip,
     ClipResize,
     ClipScaleJitter,
+    ClipShape,
     FrameTransform,
+    GeometricTransform,
+    Plan,
     PseudoClip,
     SanitizeInstances,
     SlowRotation,
+    Step,
     VideoAutoAugment,
     VideoCopyPaste,
+    boxes_from_masks,
 )
+from vidgap_augment.crop import Windows
+from vidgap_augment.render import render
+from vidgap_augment.sample import open_sample
 
 SEEDS = st.integers(0, 2**63)
 
@@ -232,3 +241,109 @@ def test_arguments_of_another_kind_are_refused_by_name(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_a_paste_never_takes_an_id_that_was_in_the_sample() -> None:
+    """Instance 8 is cropped away and dropped before the paste."""
+    clip = make_clip(2, 2, 40, 40) | {"ids": torch.tensor([7, 8])}
+    clip["masks"] = torch.zeros_like(clip["masks"])
+    clip["masks"][0, :, 2:15, 2:15] = clip["masks"][1, :, 30:39, 30:39] = True
+    crop = ClipCrop((20, 20), probability=1.0)
+    plan = crop.add(open_sample(clip).plan, Windows((20, 20), ((0, 0), (0, 0))))
+    rest = ClipCompose([SanitizeInstances(), VideoCopyPaste(1.0, min_area=1)])
+    pasted = render(rest.extend(plan, generator(1)))
+    assert rest.extend(plan, generator(1)).ids.tolist() == [7, 9]  # type: ignore[union-attr]
+    assert len(pasted.kept) == 2
+
+
+@pytest.mark.parametrize("ids", [[5, 5, 1], [2**62, 1, 2]])
+def test_ids_that_leave_no_new_one_are_refused(ids: list[int]) -> None:
+    message = r"sample\['ids'\] must (differ, got 5 more than once|be below 4611686018427387904)"
+    with pytest.raises(ValueError, match=message):
+        ClipFlip()(make_clip(3) | {"ids": torch.tensor(ids)})
+
+
+class Stepping(GeometricTransform[None]):
+    """Steps as it is told."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        super().__init__()
+        self._make = make
+
+    def draw(self, plan: Plan, generator: torch.Generator | None = None) -> None:
+        """Draw nothing."""
+
+    def step(self, params: None, shape: ClipShape) -> Any:  # noqa: ARG002
+        return self._make()
+
+
+EYES = np.tile(np.eye(2, 3), (3, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: None, r"Stepping must give a Step of 3 frames, got None"),
+        (lambda: Step(EYES[:1], (4, 4)), r"must give a Step of 3 frames, got 1 matrices"),
+        (lambda: Step(EYES[0], (4, 4)), r"matrices of a Step must be finite, \(T, 2, 3\), got \(2"),
+        (lambda: Step(EYES * np.nan, (4, 4)), r"matrices of a Step must be finite"),
+        (lambda: Step(EYES * 0, (4, 4)), r"matrices of a Step must be invertible"),
+        (lambda: Step("abc", (4, 4)), r"matrices of a Step must be numbers \(T, 2, 3\), got 'abc'"),  # type: ignore[arg-type]
+        (
+            lambda: Step(EYES, (0, 4)),
+            r"size of a Step must be 2 integers of at least 1, got \(0, 4",
+        ),
+        (lambda: Step(EYES, (4, 4), 300), r"fill of a Step must be within \[0, 255\], got 300"),
+    ],
+)
+def test_a_step_of_one_s_own_is_checked(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Stepping(make)(make_clip())
+
+
+def test_parameters_of_another_length_are_refused() -> None:
+    params = SlowRotation().make_params(make_clip(num_frames=2))
+    with pytest.raises(ValueError, match="SlowRotation must give a Step of 3 frames, got 2 matr"):
+        SlowRotation().with_params(make_clip(num_frames=3), params)
+
+
+def test_drawing_cannot_change_what_is_given() -> None:
+    class Writes(Given):
+        def make_params(self, sample: Any, generator: torch.Generator | None = None) -> None:  # noqa: ARG002
+            sample["video"].fill_(3)
+            sample["masks"].fill_(True)
+
+    clip = make_clip()
+    before = clip["video"].clone(), clip["masks"].clone()
+    result = Writes(lambda thing: thing)(clip)
+    assert torch.equal(clip["video"], before[0])
+    assert torch.equal(clip["masks"], before[1])
+    assert torch.equal(result["video"], before[0])
+
+
+def test_dicts_of_other_kinds_stay_what_they_are() -> None:
+    ordered = OrderedDict(reversed(list(make_clip().items())))
+    result = ClipFlip()(ordered, generator())
+    assert type(result) is OrderedDict
+    assert list(result)[:4] == list(ordered)
+    assert type(ClipFlip()(defaultdict(list, make_clip()), generator())) is defaultdict
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: VideoAutoAugment(pool=None), r"pool must be one or more of .*, got None"),
+        (lambda: VideoAutoAugment(pool=[["hue"]]), r"pool must be one or more of .*, got \[\['hue"),
+        (lambda: ClipCompose(None), r"transforms must be a list, got NoneType"),
+        (lambda: ClipCompose(ClipFlip()), r"transforms must be a list, got ClipFlip"),
+        (lambda: boxes_from_masks("x"), r"masks must be a tensor \(N, T, H, W\), got str"),
+    ],
+)
+def test_lists_that_are_none_are_refused_by_name(build: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_lists_may_be_generators() -> None:
+    assert VideoAutoAugment(pool=(name for name in ["hue"])).pool == ("hue",)  # type: ignore[arg-type]
+    assert len(ClipCompose(ClipFlip() for _ in range(3)).transforms) == 3  # type: ignore[arg-type]

@@ -165,6 +165,26 @@ def test_packed_masks_are_what_each_mask_alone_is(num_instances: int) -> None:
     assert (together != torch.cat(alone)).float().mean() < 1e-3
 
 
+@pytest.mark.parametrize("side", [31, 33, 50, 97, 150])
+def test_many_masks_that_tile_an_image_tile_its_clip(side: int) -> None:
+    """Two packs of 32 are rounded alike: no pixel is in two masks, and none in no mask."""
+    place = torch.arange(96) // 12
+    owner = place[:, None] * 8 + place[None]
+    sample = {
+        "image": torch.zeros(3, 96, 96, dtype=torch.uint8),
+        "masks": torch.stack([owner == n for n in range(64)]),
+        "labels": torch.arange(64),
+    }
+    assert (ClipResize((side,), 1000)(sample)["masks"].sum(0) == 1).all()
+    turned = PseudoClip(2, 20.0)(sample, generator(side))
+    covered = turned["masks"].sum(0)
+    one = PseudoClip(2, 20.0)(
+        sample | {"masks": torch.ones(1, 96, 96) > 0, "labels": torch.zeros(1).long()},
+        generator(side),
+    )
+    assert torch.equal(covered, one["masks"].sum(0))
+
+
 def rendered_on_device(
     sample: Sample, pipeline: ClipCompose, seed: int
 ) -> tuple[Rendered, Rendered]:

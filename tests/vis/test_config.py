@@ -94,7 +94,7 @@ MISTAKES = {
     "clip: {size: [1, 2, 3]}": "clip.size: wanted a list of 2, each a whole number, or null, "
     "got [1, 2, 3]",
     "clip: {size: [1, b]}": "clip.size[1]: wanted a whole number, got 'b'",
-    "clip: {scale_range: [2, 1]}": "clip.scale_range: wanted [low, high] with 0 < low <= high, "
+    "clip: {scale_range: [2, 1]}": "clip.scale_range: wanted [low, high] within 0.001..1000, "
     "got (2.0, 1.0)",
     "model: {train_backbone: maybe}": "model.train_backbone: wanted true or false, got 'maybe'",
     "model: {num_heads: 3}": "model.channels: wanted a multiple of model.num_heads (3), got 256",

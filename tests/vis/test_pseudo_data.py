@@ -140,3 +140,26 @@ def test_only_crowds_are_nothing_to_make_clips_of(
     words = ["data", "pseudo", str(crowds), "--images", str(images / "images")]
     assert main([*words, "--out", str(tmp_path / "out")]) == 1
     assert "no image has an instance" in capsys.readouterr().err
+
+
+def test_a_paste_is_told_from_annotations_that_cover_no_pixel(images: Path, tmp_path: Path) -> None:
+    content = json.loads((images / "images.json").read_text())
+    first = content["images"][0]["id"]
+    thin = {"image_id": first, "category_id": content["categories"][0]["id"], "iscrowd": 0}
+    others = [a for a in content["annotations"] if a["image_id"] == first]
+    ids = max(a["id"] for a in content["annotations"])
+    content["annotations"] += [
+        thin
+        | {"id": ids + n, "segmentation": [[5, 5, 5, 5, 5, 5]], "bbox": [5, 5, 0, 0], "area": 0}
+        for n in (1, 2)
+    ]
+    path = tmp_path / "thin.json"
+    path.write_text(json.dumps(content))
+    words = ["data", "pseudo", str(path), "--images", str(images / "images"), "--max_images", "1"]
+    flags = ["--clip.paste_probability", "1", "--clip.num_frames", "2"]
+    config = PseudoClipConfig(num_frames=2, size=None, paste_probability=1.0)
+    assert main([*words, "--out", str(tmp_path / "out"), *flags]) == 0
+    dataset = PseudoClipDataset(read_coco(path, images / "images"), build.image_clips(config), 0)
+    pasted = int((dataset[(0, 0)]["ids"] >= len(others)).sum())
+    found = json.loads((tmp_path / "out" / "annotations.json").read_text())["annotations"]
+    assert sum(annotation["pasted"] for annotation in found) == pasted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
@@ -125,8 +125,8 @@ class VideoAutoAugment(ClipTransform[Augmentation]):
         if min_ops > max_ops:
             raise ValueError(f"min_ops must be at most max_ops, {max_ops}, got {min_ops}")
         self.min_ops = int(min_ops)
-        names = () if isinstance(pool, str) else tuple(pool)
-        if not names or not set(names) <= set(POOL):
+        names = tuple(pool) if isinstance(pool, Iterable) and not isinstance(pool, str) else ()
+        if not names or not all(name in POOL for name in names):
             raise ValueError(f"pool must be one or more of {POOL}, got {pool!r}")
         self.pool = names
         self.per = check_per(per)

@@ -24,6 +24,8 @@ def boxes_from_masks(masks: Tensor) -> tv_tensors.BoundingBoxes:
     Raises:
         ValueError: `masks` has another rank or dtype, or no pixels.
     """
+    if not isinstance(masks, Tensor):
+        raise ValueError(f"masks must be a tensor (N, T, H, W), got {type(masks).__name__}")
     if masks.ndim != 4 or masks.dtype != torch.bool or 0 in masks.shape[2:]:
         dtype = str(masks.dtype).removeprefix("torch.")
         got = f"{tuple(masks.shape)} {dtype}"

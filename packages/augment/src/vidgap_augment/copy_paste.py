@@ -221,7 +221,8 @@ def with_copy(plan: Plan, copy: Copy) -> Plan:
         plan,
         pastes=(*plan.pastes, Paste(copy.instance, shown, placement)),
         labels=None if plan.labels is None else appended(plan.labels, plan.labels[copy.instance]),
-        ids=None if plan.ids is None else appended(plan.ids, plan.ids.max() + 1),
+        ids=None if plan.ids is None else appended(plan.ids, plan.ids.new_tensor(plan.next_id)),
+        next_id=plan.next_id + 1,
         crowds=None if plan.crowds is None else appended(plan.crowds, plan.crowds.new_zeros(())),
     )
 

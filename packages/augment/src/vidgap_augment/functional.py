@@ -25,6 +25,7 @@ from vidgap_augment.geometry import (
     Placement,
     Size,
     Step,
+    check_matrices,
     compose,
     mirroring,
     rotation_matrix,
@@ -127,9 +128,13 @@ def paste(
     """
     others: Tensor  # mypy loses it in a function of two kinds
     pixels, others = _read(frames, masks)
-    if not isinstance(mask, (Tensor, np.ndarray)):
-        raise ValueError(f"mask must be a tensor or an array, got {type(mask).__name__}")
+    if not isinstance(mask, (Tensor, np.ndarray)) or mask.ndim != 3:
+        got = getattr(mask, "shape", type(mask).__name__)
+        raise ValueError(f"mask must be a tensor or an array (T, H, W), got {got}")
     source, own = _read(picture, mask[None], ("picture", "mask"))
+    if not {len(source), own.shape[1]} <= {1, len(pixels)}:
+        got = f"{len(source)} and {own.shape[1]}"
+        raise ValueError(f"picture and mask must be of 1 or {len(pixels)} frames, got {got}")
     if others.shape[1] != len(pixels):
         raise ValueError(f"masks must be of {len(pixels)} frames as frames, got {others.shape[1]}")
     matrices = _check_matrices(matrices, (len(source), own.shape[1]), len(pixels))
@@ -198,14 +203,10 @@ def _check_matrices(
     matrices: Matrix, lengths: tuple[int, int], num_frames: int | None = None
 ) -> Matrix:
     """Return matrices (T, 2, 3); ValueError unless T is as said and each length is 1 or T."""
-    array = np.asarray(matrices, dtype=np.float64)
-    if array.ndim != 3 or array.shape[1:] != (2, 3) or not np.isfinite(array).all():
-        raise ValueError(f"matrices must be finite, (T, 2, 3), got {array.shape}")
+    array = check_matrices("matrices", matrices)
     wanted = max(lengths) if num_frames is None else num_frames
     if not set(lengths) <= {1, len(array)} or num_frames not in (None, len(array)):
         raise ValueError(f"matrices must be one for each of {wanted} frames, got {len(array)}")
-    if (np.abs(np.linalg.det(array[..., :2])) < 1e-12).any():
-        raise ValueError("matrices must be invertible, got one that is not")
     return array
 
 

@@ -11,10 +11,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from vidgap_augment.arguments import check_number, check_size
 
 EXACT = 1e-6
 """A coordinate this near to a whole number is one: what steps add up to in float64."""
@@ -53,6 +55,24 @@ class Step:
     matrices: Matrix
     size: Size
     fill: int = 0
+
+    def __post_init__(self) -> None:
+        check_matrices("matrices of a Step", self.matrices)
+        check_size("size of a Step", self.size)
+        check_number("fill of a Step", self.fill, 0, 255)
+
+
+def check_matrices(name: str, matrices: Any) -> Matrix:
+    """Return matrices (T, 2, 3); ValueError unless they are, finite and with a way back."""
+    try:
+        array = np.asarray(matrices, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be numbers (T, 2, 3), got {matrices!r}") from None
+    if array.ndim != 3 or array.shape[1:] != (2, 3) or not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, (T, 2, 3), got {array.shape}")
+    if (np.abs(np.linalg.det(array[..., :2])) < 1e-12).any():
+        raise ValueError(f"{name} must be invertible, got one that is not")
+    return array
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ go through one call of `cv2.warpAffine`, which takes about as long for four chan
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -39,19 +39,19 @@ class PackedMasks:
     planes: tuple[Pixels, ...]
 
     @classmethod
-    def pack(cls, masks: Sequence[Pixels], boxes: Sequence[Box]) -> PackedMasks | None:
-        """Pack masks (H, W) of 0 and 1 with their boxes; None where all are empty."""
-        some = [box for box in boxes if box != EMPTY]
-        if not some:
-            return None
-        left, top = min(box[0] for box in some), min(box[1] for box in some)
-        right, bottom = max(box[2] for box in some), max(box[3] for box in some)
+    def pack(cls, masks: Sequence[Pixels], boxes: Sequence[Box], within: Box) -> PackedMasks:
+        """Pack masks (H, W) of 0 and 1 with their boxes, all of which are `within` a box.
+
+        OpenCV's rounding depends on where a picture starts: masks of one frame that are packed
+        apart must have the same `within`, or disjoint ones may overlap by a pixel.
+        """
+        left, top, right, bottom = within
         planes = np.zeros((-(-len(boxes) // BITS), bottom - top, right - left), np.uint8)
         for index, (mask, (x0, y0, x1, y1)) in enumerate(zip(masks, boxes, strict=True)):
             if x0 < x1:
                 part = planes[index // BITS, y0 - top : y1 - top, x0 - left : x1 - left]
                 part |= mask[y0:y1, x0:x1] << np.uint8(index % BITS)
-        return cls((left, top, right, bottom), tuple(planes))
+        return cls(within, tuple(planes))
 
     def warp(self, placement: Placement, time: int) -> PackedMasks | None:
         """Return the masks as they are in frame `time`; None where nothing of them is seen."""
@@ -81,6 +81,15 @@ class PackedMasks:
         here = result[y0:y1, x0:x1]
         np.not_equal(bits & np.uint8(1 << index % BITS), 0, out=here.view(np.bool_))
         return tight_box(result, (x0, y0, x1, y1))
+
+
+def union_box(boxes: Iterable[Box]) -> Box:
+    """Return the box around boxes; `EMPTY` where all are."""
+    some = [box for box in boxes if box != EMPTY]
+    if not some:
+        return EMPTY
+    lefts, tops, rights, bottoms = zip(*some, strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
 
 
 def tight_box(mask: Pixels, within: Box) -> Box:

@@ -6,7 +6,7 @@ once, from its source, however many geometric transforms there are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -83,6 +83,7 @@ class Plan:
         ids: (N + P,), one identity an instance; None where the sample has none.
         crowds: (N + P,), whether each is a crowd; None where the sample does not say.
         pastes: P instances shown a second time, the last in front.
+        next_id: an id that no instance of the sample has had.
         is_image: whether the sample holds an image, not a clip.
     """
 
@@ -93,7 +94,8 @@ class Plan:
     labels: Tensor | None = None
     ids: Tensor | None = None
     crowds: Tensor | None = None
-    pastes: tuple[Paste, ...] = field(default=())
+    pastes: tuple[Paste, ...] = ()
+    next_id: int = 0
     is_image: bool = False
 
     @property
@@ -136,12 +138,15 @@ class Plan:
 
         Instance n has the id n, where the image gives none.
         """
-        ids = self.ids
+        ids, next_id = self.ids, self.next_id
         if ids is None and self.labels is not None:
             ids = torch.arange(len(self.labels), device=self.labels.device)
+            next_id = len(ids)
         pastes = tuple(
             Paste(paste.instance, paste.shown * num_frames, paste.placement.repeated(num_frames))
             for paste in self.pastes
         )
         placement = self.placement.repeated(num_frames)
-        return replace(self, placement=placement, pastes=pastes, ids=ids, is_image=False)
+        return replace(
+            self, placement=placement, pastes=pastes, ids=ids, next_id=next_id, is_image=False
+        )

@@ -29,6 +29,7 @@ from vidgap_augment.packed_masks import (
     PackedMasks,
     clear_canvases,
     tight_box,
+    union_box,
 )
 from vidgap_augment.plan import Paste, Plan, SourceMasks
 from vidgap_augment.warp import (
@@ -117,6 +118,7 @@ def materialised(plan: Plan) -> Plan:
         kept_rows(plan.labels, rendered.kept),
         kept_rows(plan.ids, rendered.kept),
         kept_rows(plan.crowds, rendered.kept),
+        next_id=plan.next_id,
         is_image=plan.is_image,
     )
 
@@ -248,10 +250,12 @@ class MaskStack:
     def _pack(sources: SourceMasks, rows: range, num_frames: int) -> list[PackedMasks | None]:
         """Pack some masks of each source frame; T entries, the same T times for a still."""
         pixels = as_array(sources.masks[rows.start : rows.stop])
-        packed = [
-            PackedMasks.pack(list(pixels[:, time]), [sources.boxes[row][time] for row in rows])
-            for time in range(pixels.shape[1])
-        ]
+        packed: list[PackedMasks | None] = []
+        for time in range(pixels.shape[1]):
+            within = union_box(boxes[time] for boxes in sources.boxes)
+            own = [sources.boxes[row][time] for row in rows]
+            masks = list(pixels[:, time])
+            packed.append(None if within == EMPTY else PackedMasks.pack(masks, own, within))
         return packed * num_frames if sources.is_still else packed
 
     def paste(self, number: int, time: int, patch: Patch) -> None:

@@ -18,8 +18,8 @@ as their format says, or as XYXY where they are a plain tensor. All other leaves
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import torch
@@ -35,6 +35,9 @@ from vidgap_augment.structure import Path, Role, find_roles, leaf, place, replac
 
 Sample: TypeAlias = Any
 """A structure that holds an image or a clip; see `vidgap_augment.sample`."""
+
+MAX_ID = 2**62
+"""Ids stay below, so that there are always new ones."""
 
 NEW_KEYS: dict[Role, str] = {"boxes": "boxes", "ids": "ids"}
 """What a clip sample is given where it did not have it."""
@@ -129,7 +132,20 @@ def open_sample(inputs: Any) -> Opened:
         column("crowds", None),
         is_image=is_image,
     )
+    if plan.ids is not None:
+        plan = replace(plan, next_id=free_id(place(paths["ids"]), plan.ids.tolist()))
     return Opened(inputs, paths, plan)
+
+
+def free_id(name: str, ids: Sequence[int]) -> int:
+    """Return an id above all; ValueError where two are the same or there is none above."""
+    if len(set(ids)) < len(ids):
+        repeated = min(number for number in ids if ids.count(number) > 1)
+        raise ValueError(f"{name} must differ, got {repeated} more than once")
+    largest = max(ids, default=-1)
+    if largest >= MAX_ID:
+        raise ValueError(f"{name} must be below {MAX_ID}, got {largest}")
+    return largest + 1
 
 
 def parts_of(plan: Plan, rendered: Rendered) -> dict[Role, Any]:
@@ -235,6 +251,8 @@ def read_boxes(name: str, boxes: Any, num_frames: int) -> Tensor:
     if isinstance(boxes, tv_tensors.BoundingBoxes):
         xyxy = F.convert_bounding_box_format(boxes, new_format=tv_tensors.BoundingBoxFormat.XYXY)
         tensor = xyxy.as_subclass(Tensor)
+    if tensor.is_complex() or not tensor.double().isfinite().all():
+        raise ValueError(f"{name} must be finite numbers, got others")
     return tensor.reshape(-1, num_frames, 4)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from typing import Any, Literal, TypeAlias
 
 from torchvision import tv_tensors
@@ -86,13 +87,23 @@ def replaced(
                 items["video" if key == "image" and isinstance(item, tv_tensors.Video) else key] = (
                     item
                 )
-            return {**items, **added} if path == home else items
+            return like(node, {**items, **added} if path == home else items)
         if isinstance(node, (list, tuple)):
             values = [rebuild(value, (*path, index)) for index, value in enumerate(node)]
             return type(node)(*values) if hasattr(node, "_fields") else type(node)(values)
         return node
 
     return rebuild(inputs, ())
+
+
+def like(node: Mapping[Any, Any], items: dict[Any, Any]) -> Mapping[Any, Any]:
+    """Return items in a dict of the kind of another: ordered, with a default, or plain."""
+    if not isinstance(node, dict):
+        return items
+    result = copy(node)
+    result.clear()
+    result.update(items)
+    return result
 
 
 def _leaves(node: Any, path: Path) -> Iterator[tuple[Path, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -90,8 +90,17 @@ class GeometricTransform(ClipTransform[ParamsT]):
         """Return where the parameters move the pixels of a clip of this shape."""
 
     def add(self, plan: Plan, params: ParamsT) -> Plan:
-        """Return the plan with one more step."""
-        return plan.then(self.step(params, plan.shape))
+        """Return the plan with one more step.
+
+        Raises:
+            ValueError: `step` gave none for this clip.
+        """
+        step = self.step(params, plan.shape)
+        if not isinstance(step, Step) or len(step.matrices) != plan.num_frames:
+            got = f"{len(step.matrices)} matrices" if isinstance(step, Step) else f"{step!r}"
+            name = type(self).__name__
+            raise ValueError(f"{name} must give a Step of {plan.num_frames} frames, got {got}")
+        return plan.then(step)
 
 
 class FrameTransform(ClipTransform[ParamsT]):
@@ -121,9 +130,9 @@ class FrameTransform(ClipTransform[ParamsT]):
     def draw(self, plan: Plan, generator: torch.Generator | None = None) -> ParamsT:
         """Draw the parameters of the clip that is planned."""
         made = materialised(plan)
-        sample: dict[str, Any] = {"video": tv_tensors.Video(made.frames)}
+        sample: dict[str, Any] = {"video": tv_tensors.Video(made.frames.clone())}
         if made.masks is not None:
-            sample["masks"] = tv_tensors.Mask(made.masks.masks)
+            sample["masks"] = tv_tensors.Mask(made.masks.masks.clone())
         columns = {"labels": made.labels, "ids": made.ids}
         sample |= {key: column for key, column in columns.items() if column is not None}
         return self.make_params(sample, generator)
@@ -143,6 +152,8 @@ class FrameTransform(ClipTransform[ParamsT]):
         result = self.transform(tv_tensors.Video(made.frames.clone()), params)
         wanted = (made.num_frames, 3, "H", "W")
         frames = check_tensor(f"frames from {name}.transform", result, wanted, torch.uint8)
+        if frames.numel() == 0:
+            raise ValueError(f"frames from {name}.transform must have pixels, got none")
         size = (frames.shape[-2], frames.shape[-1])
         masks = made.masks
         if masks is not None:
@@ -175,13 +186,16 @@ class ClipCompose(nn.Module):
         self, transforms: Sequence[ClipTransform | ClipCompose], probability: float = 1.0
     ) -> None:
         super().__init__()
-        for index, member in enumerate(transforms):
+        if not isinstance(transforms, Iterable):
+            raise ValueError(f"transforms must be a list, got {type(transforms).__name__}")
+        members = list(transforms)
+        for index, member in enumerate(members):
             if not isinstance(member, (ClipTransform, ClipCompose)):
                 raise ValueError(
                     f"transforms[{index}] must be a ClipTransform or ClipCompose, "
                     f"got {type(member).__name__}"
                 )
-        self.transforms = nn.ModuleList(transforms)
+        self.transforms = nn.ModuleList(members)
         self.probability = check_number("probability", probability, 0.0, 1.0)
 
     def forward(self, *inputs: Any, generator: torch.Generator | None = None) -> Sample:

@@ -15,8 +15,8 @@ from tqdm import tqdm
 from vidgap_augment import Sample
 from vidgap_vis.atomic import replacing_folder
 from vidgap_vis.classes import ClassList
-from vidgap_vis.data.coco import ImageInfo, ImageSet
-from vidgap_vis.data.datasets import PseudoClipDataset, Transform
+from vidgap_vis.data.coco import ImageSet
+from vidgap_vis.data.datasets import PseudoClipDataset, Transform, clip_generator
 from vidgap_vis.data.masks import Rle
 from vidgap_vis.overlay import Frame, draw_tracks
 from vidgap_vis.sample.write import write_picture
@@ -72,17 +72,18 @@ def write_pseudo_clips(
         tqdm(total=count * clips_per_image, unit="clip", disable=not progress) as bar,
     ):
         for index in range(count):
-            image = dataset.image(index)
+            image, sample = dataset.image(index), dataset.sample(index)
+            num_sources = len(sample["labels"])
             for number in range(clips_per_image):
-                clip = dataset[(number, index)]
+                clip = transform(sample, clip_generator(seed, number, index))
                 name = f"{image.id}_{number}"
                 video = write_frames(root / FRAMES, name, clip)
                 videos.append({"id": len(videos) + 1, **video, "source_image_id": image.id})
-                for own in describe_instances(clip, image, images.classes):
+                for own in describe_instances(clip, num_sources, images.classes):
                     given = {"id": len(annotations) + 1, "video_id": len(videos)}
                     annotations.append(given | own)
                 if len(sheet) < MAX_SHEET_CLIPS:
-                    sheet.append(preview(clip, image, images.classes))
+                    sheet.append(preview(clip, num_sources, image.file_name, images.classes))
                 bar.update()
         content = {
             "info": {"description": f"pseudo-clips of {images.path.name}, seed {seed}"},
@@ -106,7 +107,7 @@ def write_frames(folder: Path, name: str, clip: Sample) -> Json:
     return {"file_names": names, "height": height, "width": width, "length": num_frames}
 
 
-def describe_instances(clip: Sample, image: ImageInfo, classes: ClassList) -> list[Json]:
+def describe_instances(clip: Sample, num_sources: int, classes: ClassList) -> list[Json]:
     """Return the annotations of a clip, without their ids and video ids."""
     num_frames, _, height, width = clip["video"].shape
     boxes = clip["boxes"].reshape(-1, num_frames, 4).tolist()
@@ -135,19 +136,19 @@ def describe_instances(clip: Sample, image: ImageInfo, classes: ClassList) -> li
                     int(mask.sum()) if there else None
                     for mask, there in zip(masks, seen, strict=True)
                 ],
-                "pasted": instance >= len(image.instances),
+                "pasted": instance >= num_sources,
             }
         )
     return found
 
 
-def preview(clip: Sample, image: ImageInfo, classes: ClassList) -> list[Frame]:
+def preview(clip: Sample, num_sources: int, file_name: str, classes: ClassList) -> list[Frame]:
     """Return a caption and two strips of a clip: its frames, and its instances with their ids."""
     frames = frames_of(clip)
     shown = np.linspace(0, len(frames) - 1, min(MAX_SHEET_FRAMES, len(frames))).round().astype(int)
     ids, labels = clip["ids"].tolist(), clip["labels"].tolist()
     names = [f"{classes[label].name} {number}" for number, label in zip(ids, labels, strict=True)]
-    pasted = [number >= len(image.instances) for number in ids]
+    pasted = [number >= num_sources for number in ids]
     captions = [
         f"{name}+" if new else str(number) if len(ids) <= MAX_NUMBERED else ""
         for name, number, new in zip(names, ids, pasted, strict=True)
@@ -159,7 +160,7 @@ def preview(clip: Sample, image: ImageInfo, classes: ClassList) -> list[Frame]:
         stack = np.array(masks).reshape(-1, *small.shape[:2])
         drawn.append(draw_tracks(small, stack, ids, captions))
     new_names = [name for name, new in zip(names, pasted, strict=True) if new]
-    text = f"{image.file_name}: {len(ids)} instances, pasted: {', '.join(new_names) or 'none'}"
+    text = f"{file_name}: {len(ids)} instances, pasted: {', '.join(new_names) or 'none'}"
     rows = [strip(plain), strip(drawn)]
     return [captioned(text, rows[0].shape[1]), *rows]
 

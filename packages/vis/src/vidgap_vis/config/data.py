@@ -63,6 +63,10 @@ class VideoDataConfig:
     pseudo: PseudoDataConfig | None = None
 
 
+MAX_SIDE = 16384
+"""The largest side of a clip, in pixels."""
+
+
 @dataclass(frozen=True)
 class PseudoAugmentation:
     """What makes a clip of a still image differ from copies of it (paper Tables 2, 3 and 4).
@@ -113,8 +117,13 @@ class PseudoClipConfig(PseudoAugmentation):
         require_positive("clip", num_frames=self.num_frames)
         require_fraction("clip", flip_probability=self.flip_probability)
         if self.size is not None:
-            require("clip.size", min(self.size) > 0, "[H, W] above 0, or null", self.size)
-        require_range("clip.scale_range", self.scale_range)
+            wanted = f"[H, W] of 1 to {MAX_SIDE} each, or null"
+            require(
+                "clip.size", 0 < min(self.size) <= max(self.size) <= MAX_SIDE, wanted, self.size
+            )
+        low, high = self.scale_range
+        wanted = "[low, high] within 0.001..1000"
+        require("clip.scale_range", 1e-3 <= low <= high <= 1e3, wanted, self.scale_range)
 
 
 @dataclass(frozen=True)

@@ -93,17 +93,19 @@ class PseudoClipDataset(ClipDataset):
     def __getitem__(self, key: ClipKey) -> Sample:
         """Return the pseudo-clip of (epoch, index)."""
         epoch, index = key
+        return self.transform(self.sample(index), clip_generator(self.seed, epoch, index))
+
+    def sample(self, index: int) -> Sample:
+        """Return the image sample of an index: the instances that cover a pixel."""
         chosen = self._chosen[index]
-        image = self.image_set.read_image(chosen)
         masks = self.image_set.read_masks(chosen)
         labels = [instance.label for instance in self.image_set.images[chosen].instances]
         visible = masks.flatten(1).any(dim=1)  # a polygon may cover no pixel
-        sample = {
-            "image": tv_tensors.Image(image),
+        return {
+            "image": tv_tensors.Image(self.image_set.read_image(chosen)),
             "masks": tv_tensors.Mask(masks[visible]),
             "labels": torch.tensor(labels, dtype=torch.int64)[visible],
         }
-        return self.transform(sample, clip_generator(self.seed, epoch, index))
 
 
 class VideoClipDataset(ClipDataset):

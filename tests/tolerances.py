@@ -51,3 +51,6 @@ DEVICES = 1
 
 JPEG_NOISE = 6.0
 """Grey levels, in the mean, between a frame and its JPEG of quality 95: random pixels are worst."""
+
+GALLERY = 1.0
+"""Grey levels, in the mean, between the pictures in docs and those of another machine's OpenCV."""

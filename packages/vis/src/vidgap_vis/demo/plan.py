@@ -53,7 +53,7 @@ class Plan:
         """Return the configuration of the first stage; `temporal=None` is the baseline."""
         return PretrainConfig(
             data=ImageDataConfig(sample, Path("images_train.json"), Path("images")),
-            clip=PseudoClipConfig(num_frames=3, size=None, auto_augment=None, copy_paste=None),
+            clip=PseudoClipConfig(num_frames=3, size=None, auto_augment=None, copy_paste="video"),
             model=MODEL,
             temporal=temporal,
             loss=LossConfig(num_points=512),

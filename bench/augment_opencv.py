@@ -42,7 +42,7 @@ class OpenCVFloor:
         masks = sample["masks"].as_subclass(Tensor).view(torch.uint8).numpy()
         self.masks = masks[:, None] if is_still else masks  # (N, S, H, W)
         size = self.masks.shape[-2:]
-        self.size: tuple[int, int] = draws[-1].transform.size  # type: ignore[assignment]
+        self.size: tuple[int, int] = draws[-1].transform.size  # type: ignore[assignment]  # a module's attribute
         self.matrices = [opencv(frame_matrix(draws, t, size)) for t in range(num_frames)]
 
     def __call__(self) -> tuple[Tensor, Tensor]:
@@ -94,7 +94,7 @@ def step_matrix(draw: Draw, t: int, size: tuple[int, int]) -> tuple[Matrix, tupl
         size = params
     elif draw.name in ("ClipCrop", "ClipFixedCrop") and params is not None:
         matrix[:2, 2] = [-params.offsets[t][1], -params.offsets[t][0]]
-        size = params.size if draw.name == "ClipCrop" else draw.transform.size  # type: ignore[assignment]
+        size = params.size if draw.name == "ClipCrop" else draw.transform.size  # type: ignore[assignment]  # a module's attribute
     return matrix, size
 
 

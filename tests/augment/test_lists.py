@@ -301,6 +301,11 @@ def test_a_step_of_one_s_own_is_checked(make: Callable[[], Any], message: str) -
         Stepping(make)(make_clip())
 
 
+def test_a_step_of_lists_is_a_step_of_arrays() -> None:
+    listed = Stepping(lambda: Step(EYES.tolist(), [12, 15]))(make_clip())  # type: ignore[arg-type]
+    assert_same(listed, ClipFlip(0.0)(make_clip()))
+
+
 def test_parameters_of_another_length_are_refused() -> None:
     params = SlowRotation().make_params(make_clip(num_frames=2))
     with pytest.raises(ValueError, match="SlowRotation must give a Step of 3 frames, got 2 matr"):

@@ -57,8 +57,10 @@ class Step:
     fill: int = 0
 
     def __post_init__(self) -> None:
-        check_matrices("matrices of a Step", self.matrices)
-        check_size("size of a Step", self.size)
+        # Lists are taken as arrays and tuples; this is how a frozen dataclass says so.
+        matrices = check_matrices("matrices of a Step", self.matrices)
+        object.__setattr__(self, "matrices", matrices)
+        object.__setattr__(self, "size", check_size("size of a Step", self.size))
         check_number("fill of a Step", self.fill, 0, 255)
 
 

@@ -293,11 +293,7 @@ def _area(points: Points) -> float:
     return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))
 
 
-def _cut(
-    polygon: Points,
-    point: Points,
-    normal: Points,
-) -> Points:
+def _cut(polygon: Points, point: Points, normal: Points) -> Points:
     """Return the part of a convex polygon (M, 2) on the side of a line that `normal` points to."""
     heights = (polygon - point) @ normal
     kept: list[Points] = []

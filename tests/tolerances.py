@@ -54,3 +54,14 @@ JPEG_NOISE = 6.0
 
 GALLERY = 1.0
 """Grey levels, in the mean, between the pictures in docs and those of another machine's OpenCV."""
+
+NORM_RATIO = {
+    torch.float64: 1e-12,
+    torch.float32: 5e-6,
+    torch.float16: 2e-3,
+    torch.bfloat16: 1.2e-2,
+}
+"""||kernel - float64|| / ||float64|| of an op, gradients too, for inputs of a dtype.
+
+bfloat16 keeps 8 bits: outputs are up to 4e-3 off, gradients of offsets and logits up to 1e-2.
+"""

@@ -1,4 +1,4 @@
-"""Multi-scale deformable attention: the reference against slow loops, its gradients, its errors."""
+"""Multi-scale deformable attention, every backend: against slow loops, gradients, errors."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import torch
+from segmenter.conftest import Place
 from tolerances import TOLERANCE
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from vidgap_segmenter import backends, ms_deform_attn, ms_deform_attn_fused
+from vidgap_segmenter import ms_deform_attn, ms_deform_attn_fused
 
 Shapes = list[tuple[int, int]]
 CASES = [
@@ -23,7 +25,9 @@ CASES = [
 
 
 def make_inputs(
-    case: tuple[int, int, int, int, int, Shapes], dtype: torch.dtype = torch.float64
+    case: tuple[int, int, int, int, int, Shapes],
+    dtype: torch.dtype = torch.float64,
+    device: str = "cpu",
 ) -> tuple[Tensor, Shapes, Tensor, Tensor]:
     """Values, locations in and around the maps, and weights."""
     batch, queries, heads, channels, points, shapes = case
@@ -31,7 +35,7 @@ def make_inputs(
     area = sum(h * w for h, w in shapes)
 
     def draw(*shape: int) -> Tensor:
-        return torch.rand(shape, generator=generator, dtype=torch.float64).to(dtype)
+        return torch.rand(shape, generator=generator, dtype=torch.float64).to(device, dtype)
 
     locations = 1.6 * draw(batch, queries, heads, len(shapes), points, 2) - 0.3
     weights = draw(batch, queries, heads, len(shapes), points)
@@ -67,73 +71,82 @@ def slow_loops(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_reference_agrees_with_slow_loops(
-    case: tuple[int, int, int, int, int, Shapes],
+def test_every_backend_agrees_with_slow_loops(
+    case: tuple[int, int, int, int, int, Shapes], place: Place
 ) -> None:
-    inputs = make_inputs(case)
-    out = ms_deform_attn(*inputs, backend="reference")
+    inputs = make_inputs(case, device=place.device)
+    out = ms_deform_attn(*inputs, backend=place.backend)
     assert out.shape == (case[0], case[1], case[2] * case[3])
     torch.testing.assert_close(out, slow_loops(*inputs), **TOLERANCE[torch.float64])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
-def test_narrow_values_agree_with_float64_and_keep_their_dtype(dtype: torch.dtype) -> None:
-    value, shapes, locations, weights = make_inputs(CASES[0])
-    out = ms_deform_attn(value.to(dtype), shapes, locations.float(), weights.to(dtype))
+def test_narrow_values_agree_with_float64_and_keep_their_dtype(
+    dtype: torch.dtype, place: Place
+) -> None:
+    value, shapes, locations, weights = make_inputs(CASES[0], device=place.device)
+    out = ms_deform_attn(
+        value.to(dtype), shapes, locations.float(), weights.to(dtype), backend=place.backend
+    )
     assert out.dtype == dtype
-    wanted = ms_deform_attn(value, shapes, locations, weights).to(dtype)
+    wanted = ms_deform_attn(value, shapes, locations, weights, backend="reference").to(dtype)
     torch.testing.assert_close(out, wanted, **TOLERANCE[dtype])
 
 
-def test_gradients_of_the_reference_are_right() -> None:
-    value, shapes, locations, weights = make_inputs((1, 3, 2, 2, 2, [(3, 4), (2, 2)]))
+def test_gradients_agree_with_differences(place: Place) -> None:
+    case = (1, 3, 2, 2, 2, [(3, 4), (2, 2)])
+    value, shapes, locations, weights = make_inputs(case, device=place.device)
     leaves = [tensor.requires_grad_() for tensor in (value, locations, weights)]
 
     def run(value: Tensor, locations: Tensor, weights: Tensor) -> Tensor:
-        return ms_deform_attn(value, shapes, locations, weights)
+        return ms_deform_attn(value, shapes, locations, weights, backend=place.backend)
 
-    assert torch.autograd.gradcheck(run, leaves)
+    assert torch.autograd.gradcheck(run, leaves, nondet_tol=1e-12)
 
 
 @pytest.mark.parametrize("numbers", [2, 4])
-def test_fused_is_softmax_and_locations_then_attention(numbers: int) -> None:
-    value, shapes, _, weights = make_inputs(CASES[0])
+def test_fused_is_softmax_and_locations_then_attention(numbers: int, place: Place) -> None:
+    value, shapes, _, weights = make_inputs(CASES[0], device=place.device)
     batch, queries, heads, levels, points = weights.shape
     generator = torch.Generator().manual_seed(1)
-    reference = torch.rand(
-        batch, queries, levels, numbers, generator=generator, dtype=torch.float64
-    )
-    offsets = 3 * torch.randn(*weights.shape, 2, generator=generator, dtype=torch.float64)
-    logits = torch.randn(
-        batch, queries, heads, levels * points, generator=generator, dtype=torch.float64
-    )
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64).to(place.device)
+
+    reference = draw(batch, queries, levels, numbers).sigmoid()
+    offsets = 3 * draw(*weights.shape, 2)
+    logits = draw(batch, queries, heads, levels * points)
     centre = reference[:, :, None, :, None, :2]
     if numbers == 2:
-        sizes = torch.tensor([[w, h] for h, w in shapes])[:, None]
+        sizes = torch.tensor([[w, h] for h, w in shapes], device=place.device)[:, None]
         locations = centre + offsets / sizes
     else:
         locations = centre + offsets / points * reference[:, :, None, :, None, 2:] * 0.5
     shares = logits.softmax(-1).view(weights.shape)
-    wanted = ms_deform_attn(value, shapes, locations, shares)
-    out = ms_deform_attn_fused(value, shapes, reference, offsets, logits)
+    wanted = ms_deform_attn(value, shapes, locations, shares, backend="reference")
+    out = ms_deform_attn_fused(value, shapes, reference, offsets, logits, backend=place.backend)
     torch.testing.assert_close(out, wanted, **TOLERANCE[torch.float64])
 
     leaves = [tensor.requires_grad_() for tensor in (value, reference, offsets, logits)]
 
     def run(value: Tensor, reference: Tensor, offsets: Tensor, logits: Tensor) -> Tensor:
-        return ms_deform_attn_fused(value, shapes, reference, offsets, logits)
+        return ms_deform_attn_fused(
+            value, shapes, reference, offsets, logits, backend=place.backend
+        )
 
-    assert torch.autograd.gradcheck(run, leaves, fast_mode=True)
+    assert torch.autograd.gradcheck(run, leaves, fast_mode=True, nondet_tol=1e-12)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e30], ids=str)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
-def test_a_location_that_is_nowhere_contributes_nothing(bad: float, dtype: torch.dtype) -> None:
-    value, shapes, locations, weights = make_inputs(CASES[0], dtype)
+def test_a_location_that_is_nowhere_contributes_nothing(
+    bad: float, dtype: torch.dtype, place: Place
+) -> None:
+    value, shapes, locations, weights = make_inputs(CASES[0], dtype, place.device)
     locations[0, 1, 0, 1, 2, 0] = bad
     locations[1, 0, 1, 0, 0] = bad
     leaves = [tensor.requires_grad_() for tensor in (value, locations, weights)]
-    out = ms_deform_attn(leaves[0], shapes, leaves[1], leaves[2])
+    out = ms_deform_attn(leaves[0], shapes, leaves[1], leaves[2], backend=place.backend)
     wanted = slow_loops(
         *(
             t.detach().double() if isinstance(t, Tensor) else t
@@ -151,17 +164,17 @@ def test_a_location_that_is_nowhere_contributes_nothing(bad: float, dtype: torch
 @pytest.mark.parametrize("numbers", [2, 4])
 @pytest.mark.parametrize("bad", [math.nan, math.inf], ids=str)
 def test_offsets_and_references_that_are_not_finite_get_no_gradient(
-    bad: float, numbers: int
+    bad: float, numbers: int, place: Place
 ) -> None:
-    value, shapes, _, weights = make_inputs(CASES[0])
+    value, shapes, _, weights = make_inputs(CASES[0], device=place.device)
     batch, queries, heads, levels, points = weights.shape
-    reference = torch.full((batch, queries, levels, numbers), 0.5, dtype=torch.float64)
+    reference = value.new_full((batch, queries, levels, numbers), 0.5)
     reference[0, 2, 1, numbers - 1] = bad
-    offsets = torch.ones(*weights.shape, 2, dtype=torch.float64)
+    offsets = value.new_ones(*weights.shape, 2)
     offsets[1, 3, 0, 2, 1, 0] = bad
-    logits = torch.zeros(batch, queries, heads, levels * points, dtype=torch.float64)
+    logits = value.new_zeros(batch, queries, heads, levels * points)
     leaves = [tensor.requires_grad_() for tensor in (value, reference, offsets, logits)]
-    out = ms_deform_attn_fused(leaves[0], shapes, *leaves[1:])
+    out = ms_deform_attn_fused(leaves[0], shapes, *leaves[1:], backend=place.backend)
     out.square().sum().backward()
     assert out.isfinite().all()
     assert all(leaf.grad.isfinite().all() for leaf in leaves)
@@ -169,43 +182,25 @@ def test_offsets_and_references_that_are_not_finite_get_no_gradient(
     assert offsets.grad[0, 2, :, 1].eq(0).all()
 
 
-def test_strides_of_the_inputs_do_not_matter() -> None:
-    value, shapes, locations, weights = make_inputs(CASES[0])
+def test_strides_of_the_inputs_do_not_matter(place: Place) -> None:
+    value, shapes, locations, weights = make_inputs(CASES[0], device=place.device)
     scattered = [
         tensor.transpose(0, 1).contiguous().transpose(0, 1)
         for tensor in (value, locations, weights)
     ]
-    out = ms_deform_attn(scattered[0], shapes, scattered[1], scattered[2])
-    torch.testing.assert_close(
-        out, ms_deform_attn(value, shapes, locations, weights), **TOLERANCE[torch.float64]
-    )
+    out = ms_deform_attn(scattered[0], shapes, scattered[1], scattered[2], backend=place.backend)
+    wanted = ms_deform_attn(value, shapes, locations, weights, backend="reference")
+    torch.testing.assert_close(out, wanted, **TOLERANCE[torch.float64])
 
 
-def test_torch_compile_takes_it_whole() -> None:
-    value, shapes, locations, weights = make_inputs(CASES[0])
+def test_torch_compile_takes_it_whole(place: Place) -> None:
+    value, shapes, locations, weights = make_inputs(CASES[0], device=place.device)
     compiled = torch.compile(ms_deform_attn, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(
-        compiled(value, shapes, locations, weights),
-        ms_deform_attn(value, shapes, locations, weights),
+        compiled(value, shapes, locations, weights, backend=place.backend),
+        ms_deform_attn(value, shapes, locations, weights, backend=place.backend),
         **TOLERANCE[torch.float64],
     )
-
-
-def test_backends_names_what_runs_and_why() -> None:
-    assert backends() == {
-        "ms_deform_attn": {
-            "backend": "reference",
-            "reason": "native: not built in this installation",
-        }
-    }
-
-
-def test_the_environment_can_force_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VIDGAP_BACKEND", "reference")
-    assert backends()["ms_deform_attn"]["reason"] == "VIDGAP_BACKEND=reference"
-    monkeypatch.setenv("VIDGAP_BACKEND", "native")
-    with pytest.raises(ValueError, match="VIDGAP_BACKEND must be 'reference' or unset, got 'nat"):
-        backends()
 
 
 def run_plain(**changed: object) -> None:
@@ -256,11 +251,6 @@ ERRORS: Sequence[tuple[Callable[..., None], dict[str, object], str]] = [
         {"attention_weights": torch.ones(2, 5, 2, 3, 4, device="meta")},
         "attention_weights must be on cpu as value is, got meta",
     ),
-    (
-        run_plain,
-        {"backend": "native"},
-        r"ms_deform_attn\(backend='native'\): not built in this installation",
-    ),
     (run_plain, {"backend": "triton"}, "ms_deform_attn: backend must be one of .*, got 'triton'"),
     (
         run_fused,
@@ -282,11 +272,6 @@ ERRORS: Sequence[tuple[Callable[..., None], dict[str, object], str]] = [
         {"logits": torch.rand(2, 5, 2, 11)},
         r"logits must be \(2, 5, 2, 12\) to match offsets, got shape \(2, 5, 2, 11\)",
     ),
-    (
-        run_fused,
-        {"backend": "native"},
-        r"ms_deform_attn_fused\(backend='native'\): not built in this installation",
-    ),
 ]
 
 
@@ -295,4 +280,12 @@ def test_an_argument_that_does_not_fit_is_named(
     run: Callable[..., None], changed: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
+        run(**changed)
+
+
+@pytest.mark.parametrize(("run", "changed", "message"), ERRORS)
+def test_the_same_is_said_of_tensors_without_memory(
+    run: Callable[..., None], changed: dict[str, object], message: str
+) -> None:
+    with FakeTensorMode(allow_non_fake_inputs=True), pytest.raises(ValueError, match=message):
         run(**changed)

@@ -9,10 +9,10 @@ __all__ = ["Backend", "backends", "ms_deform_attn", "ms_deform_attn_fused"]
 
 
 def backends() -> dict[str, dict[str, str]]:
-    """Say for each op which backend `backend="auto"` takes here, and why.
+    """Say for each op which backend `backend="auto"` takes on a CPU and on a GPU, and why.
 
     Returns:
-        {op: {"backend": name, "reason": sentence}}, for example
-        {"ms_deform_attn": {"backend": "reference", "reason": "native: not built ..."}}.
+        {op: {"cpu": name, "cuda": name, "reason": sentence}}, for example
+        {"ms_deform_attn": {"cpu": "native", "cuda": "reference", "reason": "cuda: native: ..."}}.
     """
-    return {"ms_deform_attn": report("ms_deform_attn", obstacles())}
+    return {"ms_deform_attn": report(obstacles)}

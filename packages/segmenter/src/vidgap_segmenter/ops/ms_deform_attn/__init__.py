@@ -11,7 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vidgap_segmenter.ops.backend import NOT_BUILT, Backend, Obstacles, choose
+from vidgap_segmenter.ops import extension
+from vidgap_segmenter.ops.backend import Backend, Obstacles, choose
+from vidgap_segmenter.ops.ms_deform_attn import native
 from vidgap_segmenter.ops.ms_deform_attn import reference as _reference
 
 SpatialShapes = Sequence[tuple[int, int]]
@@ -61,8 +63,8 @@ def ms_deform_attn(
         )
     _check_coordinates("sampling_locations", locations, value)
     _check_numbers("attention_weights", attention_weights, value)
-    # With the reference alone built, it is the only name that `choose` can return.
-    choose("ms_deform_attn", backend, obstacles())
+    if choose("ms_deform_attn", backend, obstacles(value.device)) == "native":
+        return native.ms_deform_attn(value, shapes, locations, attention_weights)
     return _reference.ms_deform_attn(value, shapes, locations, attention_weights)
 
 
@@ -119,13 +121,14 @@ def ms_deform_attn_fused(
     _check_coordinates("reference", reference, value)
     _check_numbers("offsets", offsets, value)
     _check_numbers("logits", logits, value)
-    choose("ms_deform_attn_fused", backend, obstacles())
+    if choose("ms_deform_attn_fused", backend, obstacles(value.device)) == "native":
+        return native.ms_deform_attn_fused(value, shapes, reference, offsets, logits)
     return _reference.ms_deform_attn_fused(value, shapes, reference, offsets, logits)
 
 
-def obstacles() -> Obstacles:
-    """Return why each backend cannot run (None: it can), best first."""
-    return {"native": NOT_BUILT, "reference": None}
+def obstacles(device: torch.device) -> Obstacles:
+    """Return what keeps each backend from running on `device` (None: nothing), best first."""
+    return {"native": extension.obstacle(device), "reference": None}
 
 
 def _check_value(value: Tensor, spatial_shapes: SpatialShapes) -> list[tuple[int, int]]:

@@ -1,0 +1,106 @@
+// Multi-scale deformable attention on the CPU: choice of instruction set, and threads.
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <new>
+
+#include "ms_deform_attn/cpu_kernels.h"
+
+namespace vidgap::ms_deform_attn {
+namespace {
+
+struct Choice {
+  const char* name;
+  const CpuKernels* kernels;
+  bool (*runs_here)();
+};
+
+// Best first.
+const Choice kChoices[] = {
+#ifdef VIDGAP_X86_LEVELS
+    {"x86-64-v4", &kKernelsV4,
+     [] {
+       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+              __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("fma");
+     }},
+    {"x86-64-v3", &kKernelsV3,
+     [] {
+       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+              __builtin_cpu_supports("bmi2");
+     }},
+#endif
+    {"baseline", &kKernelsBaseline, [] { return true; }},
+};
+
+const Choice* best_choice() {
+  const Choice* choice = kChoices;
+  while (!choice->runs_here()) ++choice;
+  return choice;
+}
+
+std::atomic<const Choice*>& current_choice() {
+  static std::atomic<const Choice*> choice{best_choice()};
+  return choice;
+}
+
+struct Free {
+  void operator()(void* block) const { ::operator delete(block, std::align_val_t{64}); }
+};
+
+// Gives each thread its share of the units, a run of neighbours, and memory of its own.
+template <typename Work>
+int share_out(const Problem& problem, bool backward, int num_threads, Work work) {
+  const CpuKernels& kernels = *current_choice().load()->kernels;
+  const int64_t whole = problem.batch * problem.heads;
+  if (whole == 0) return kSuccess;
+  // Parts of a head cost a copy of its values each: only where threads would have nothing to do.
+  const int64_t threads = num_threads < 1 ? 1 : num_threads;
+  const bool even = backward || whole % threads == 0 || whole >= 8 * threads;
+  const int64_t parts = even ? 1 : (4 * threads + whole - 1) / whole;
+  const int64_t units = whole * parts;
+  const int64_t bytes = kernels.scratch_bytes(problem, backward);
+  std::atomic<int> status{kSuccess};
+#pragma omp parallel for num_threads(threads) schedule(static, 1) if (threads > 1)
+  for (int64_t t = 0; t < threads; ++t) {
+    const Share share{units * t / threads, units * (t + 1) / threads, parts};
+    if (share.begin == share.end) continue;
+    const std::unique_ptr<void, Free> scratch(
+        ::operator new(static_cast<size_t>(bytes), std::align_val_t{64}, std::nothrow));
+    const int result = scratch ? work(kernels, share, scratch.get()) : kOutOfMemory;
+    if (result != kSuccess) status = result;
+  }
+  return status;
+}
+
+}  // namespace
+
+const char* cpu_kernels_name() { return current_choice().load()->name; }
+
+bool use_cpu_kernels(const char* name) {
+  for (const Choice& choice : kChoices) {
+    if (std::strcmp(choice.name, name) == 0 && choice.runs_here()) {
+      current_choice() = &choice;
+      return true;
+    }
+  }
+  return false;
+}
+
+int forward_cpu(const Problem& problem, const Inputs& inputs, void* output, int num_threads) {
+  return share_out(problem, false, num_threads,
+                   [&](const CpuKernels& kernels, const Share& share, void* scratch) {
+                     return kernels.forward(problem, inputs, output, share, scratch);
+                   });
+}
+
+int backward_cpu(const Problem& problem, const Inputs& inputs, const void* grad_output,
+                 const Gradients& gradients, int num_threads) {
+  return share_out(problem, true, num_threads,
+                   [&](const CpuKernels& kernels, const Share& share, void* scratch) {
+                     return kernels.backward(problem, inputs, grad_output, gradients, share,
+                                             scratch);
+                   });
+}
+
+}  // namespace vidgap::ms_deform_attn

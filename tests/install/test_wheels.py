@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
-import sysconfig
-import venv
 from pathlib import Path
 
 import pytest
+from install.environments import ROOT, layered_environment, run
 
-ROOT = Path(__file__).resolve().parents[2]
 NEEDS = {
     "augment": (),
     "temporal": (),
@@ -20,15 +17,6 @@ NEEDS = {
 }
 
 pytestmark = pytest.mark.install
-
-
-def run(*command: str | Path, cwd: Path | None = None) -> str:
-    """Run a command; its output is the failure's message."""
-    done = subprocess.run(
-        [str(part) for part in command], cwd=cwd, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, f"{command} failed:\n{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 @pytest.fixture(scope="session")
@@ -43,24 +31,6 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: next(folder.glob(f"vidgap_{name}-*.whl")) for name in NEEDS}
 
 
-def layered_environment(folder: Path, wheels: list[Path]) -> Path:
-    """Make an environment that sees this one's libraries, with only `wheels` of ours in it.
-
-    A plain path in a `.pth` file adds the folder without reading the `.pth` files inside it, so
-    editable installs of the packages under test stay invisible.
-    """
-    venv.create(folder, with_pip=False)
-    python = folder / "bin" / "python"
-    scheme = {"base": str(folder), "platbase": str(folder)}
-    site = Path(sysconfig.get_path("purelib", "posix_prefix", vars=scheme))
-    (site / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
-    run(
-        python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--ignore-installed",
-        "--prefix", folder, *wheels,
-    )  # fmt: skip
-    return python
-
-
 @pytest.mark.parametrize("name", NEEDS)
 def test_wheel_installs_alone_and_its_readme_example_runs(
     name: str, wheels: dict[str, Path], tmp_path: Path
@@ -71,8 +41,10 @@ def test_wheel_installs_alone_and_its_readme_example_runs(
     for other in set(NEEDS) - {name, *NEEDS[name]}:
         found = run(
             python, "-c",
-            f"import importlib.util as u; print(u.find_spec('vidgap_{other}'))", cwd=tmp_path,
+            f"import importlib.util as u; s = u.find_spec('vidgap_{other}'); print(s and s.origin)",
+            cwd=tmp_path,
         )  # fmt: skip
+        # An editable install leaves a folder with nothing but the extension in it.
         assert found.strip() == "None", f"vidgap_{other} is visible beside vidgap_{name}: {found}"
     readme = (ROOT / "packages" / name / "README.md").read_text(encoding="utf-8")
     examples = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)

@@ -20,6 +20,7 @@ def small_model(
     embedding_dim: int | None = None,
     num_classes: int = 4,
     train_backbone: bool = True,
+    full_precision_pixel_decoder: bool = True,
 ) -> Mask2Former:
     """A Mask2Former of 64 channels, 12 queries, 1 encoder layer and 3 decoder layers."""
     return Mask2Former(
@@ -34,6 +35,7 @@ def small_model(
         num_decoder_layers=3,
         decoder_ffn_channels=256,
         train_backbone=train_backbone,
+        full_precision_pixel_decoder=full_precision_pixel_decoder,
     )
 
 

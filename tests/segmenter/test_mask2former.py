@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from segmenter.support import MixFrames, random_frames, randomise, small_model
-from tolerances import PARITY_FLOAT32, TOLERANCE
+from tolerances import AUTOCAST, PARITY_FLOAT32, TOLERANCE
 from torch import Tensor
 
 from vidgap_segmenter import Mask2Former
@@ -174,3 +174,18 @@ def test_channels_that_do_not_divide_are_named() -> None:
         Mask2Former("tf_efficientnet_lite0", 4, channels=48)
     with pytest.raises(ValueError, match=r"channels must be divisible by 4 for a sine .* got 6"):
         sine_position((2, 2), 6, device=torch.device("cpu"), dtype=torch.float32)
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_the_pixel_decoder_keeps_float32_under_autocast_unless_told_not_to(full: bool) -> None:
+    model = small_model(full_precision_pixel_decoder=full).eval()
+    randomise(model)
+    frames = random_frames(1, 1, 3, 64, 96)
+    wanted = model(frames).mask_logits
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        maps = model.backbone(frames[0] / 255)
+        encoded = model.pixel_decoder.encode(maps[1:])
+        features = model.pixel_decoder.mask_features(maps[0], encoded[0])
+        found = model(frames).mask_logits.float()
+    assert features.dtype == (torch.float32 if full else torch.bfloat16)
+    assert (found - wanted).std() <= AUTOCAST * wanted.std()

@@ -39,6 +39,8 @@ class Mask2Former(nn.Module):
         num_heads: heads of all attention.
         num_points: samples a head of the deformable encoder takes from each scale.
         train_backbone: False freezes the backbone: no gradient goes through it.
+        full_precision_pixel_decoder: whether the pixel decoder stays float32 under autocast, as in
+            the official recipe.
     """
 
     pixel_mean: Tensor
@@ -60,6 +62,7 @@ class Mask2Former(nn.Module):
         num_heads: int = 8,
         num_points: int = 4,
         train_backbone: bool = True,
+        full_precision_pixel_decoder: bool = True,
     ) -> None:
         super().__init__()
         self._config: dict[str, str | int | bool | None] = {
@@ -75,6 +78,7 @@ class Mask2Former(nn.Module):
             "num_heads": num_heads,
             "num_points": num_points,
             "train_backbone": train_backbone,
+            "full_precision_pixel_decoder": full_precision_pixel_decoder,
         }
         self.num_classes = num_classes
         self.train_backbone = train_backbone
@@ -86,6 +90,7 @@ class Mask2Former(nn.Module):
             ffn_channels=encoder_ffn_channels,
             num_heads=num_heads,
             num_points=num_points,
+            full_precision=full_precision_pixel_decoder,
         )
         self.temporal = temporal
         self.decoder = MaskedDecoder(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +24,7 @@ NORM_GROUPS = 32
 
 
 class PixelDecoder(nn.Module):
-    """Turn four backbone maps into three encoded maps and the mask features, in full precision.
+    """Turn four backbone maps into three encoded maps and the mask features.
 
     Levels are ordered coarse to fine inside (index 0 is stride 32, as in official weights) and
     fine to coarse at the border.
@@ -35,6 +36,8 @@ class PixelDecoder(nn.Module):
         ffn_channels: hidden channels of their feed-forward part.
         num_heads: attention heads.
         num_points: samples a head takes from each level.
+        full_precision: whether autocast is off inside, as in the official recipe; otherwise only
+            the places of samples stay float32 (docs/results.md has what each costs).
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class PixelDecoder(nn.Module):
         ffn_channels: int = 1024,
         num_heads: int = 8,
         num_points: int = 4,
+        full_precision: bool = True,
     ) -> None:
         super().__init__()
         if channels % NORM_GROUPS or channels % num_heads:
@@ -53,6 +57,7 @@ class PixelDecoder(nn.Module):
                 f"channels must be divisible by {NORM_GROUPS} (group norm) and by num_heads "
                 f"{num_heads}, got {channels}"
             )
+        self.full_precision = full_precision
         finest, *rest = in_channels
         self.input_proj = nn.ModuleList(
             nn.Sequential(_conv(width, channels, 1, nn.init.xavier_uniform_), _norm(channels))
@@ -78,10 +83,11 @@ class PixelDecoder(nn.Module):
             maps: the backbone's (B*T, C_l, H_l, W_l), strides 8, 16, 32 (fine to coarse).
 
         Returns:
-            (B*T, C, H_l, W_l) for the same strides, float32, views of one token tensor.
+            (B*T, C, H_l, W_l) for the same strides, float32 where `full_precision`, views of one
+            token tensor.
         """
-        with autocast_off(maps[0].device):
-            coarse_first = [at_least_float32(map_) for map_ in reversed(maps)]
+        with self._precision(maps[0].device):
+            coarse_first = [self._widen(map_) for map_ in reversed(maps)]
             projected = [
                 proj(map_) for proj, map_ in zip(self.input_proj, coarse_first, strict=True)
             ]
@@ -106,17 +112,23 @@ class PixelDecoder(nn.Module):
             encoded: (B*T, C, H_8, W_8), stride 8, after the temporal module if there is one.
 
         Returns:
-            (B*T, C, H, W), float32.
+            (B*T, C, H, W), float32 where `full_precision`.
         """
-        with autocast_off(finest.device):
-            lateral = self.lateral(at_least_float32(finest))
+        with self._precision(finest.device):
+            lateral = self.lateral(self._widen(finest))
             upsampled = F.interpolate(
-                at_least_float32(encoded),
+                self._widen(encoded),
                 size=lateral.shape[-2:],
                 mode="bilinear",
                 align_corners=False,
             )
             return self.mask_proj(self.smooth(lateral + upsampled))
+
+    def _precision(self, device: torch.device) -> AbstractContextManager[object]:
+        return autocast_off(device) if self.full_precision else nullcontext()
+
+    def _widen(self, map_: Tensor) -> Tensor:
+        return at_least_float32(map_) if self.full_precision else map_
 
     def _positions(self, sizes: list[tuple[int, int]], like: Tensor) -> Tensor:
         """Return sine positions plus the embedding of each level, (S, C)."""
@@ -221,12 +233,13 @@ def reference_points(sizes: Sequence[tuple[int, int]], tokens: Tensor) -> Tensor
 
     Args:
         sizes: (H_l, W_l) of each level.
-        tokens: (B*T, S, C), for its batch size, device and dtype.
+        tokens: (B*T, S, C), for its batch size and device; the points are float32 at least.
     """
+    dtype = torch.promote_types(tokens.dtype, torch.float32)
     centres = []
     for height, width in sizes:
-        y = (torch.arange(height, device=tokens.device, dtype=tokens.dtype) + 0.5) / height
-        x = (torch.arange(width, device=tokens.device, dtype=tokens.dtype) + 0.5) / width
+        y = (torch.arange(height, device=tokens.device, dtype=dtype) + 0.5) / height
+        x = (torch.arange(width, device=tokens.device, dtype=dtype) + 0.5) / width
         rows, columns = torch.meshgrid(y, x, indexing="ij")
         centres.append(torch.stack((columns, rows), dim=-1).flatten(0, 1))
     points = torch.cat(centres)[:, None]  # (S, 1, 2)

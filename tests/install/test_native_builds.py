@@ -1,0 +1,180 @@
+"""Every way to install a package with native code, and what its ops run on then.
+
+Wheels are built with the tools of this environment, without CUDA unless a test says so (that takes
+minutes), and tried in environments that see this one's libraries and nothing of ours.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from install.environments import ROOT, layered_environment, run
+
+pytestmark = pytest.mark.install
+
+NO_NVCC = {"CMAKE_ARGS": "-DCMAKE_IGNORE_PATH=/usr/local/bin;/usr/local/cuda/bin;/usr/bin/nvcc"}
+NO_CUDA = {"VIDGAP_CUDA": "0"}
+NO_COMPILER = {"CXX": "/no/such/compiler", "VIDGAP_CUDA": "0"}
+REQUIRED = {"VIDGAP_REQUIRE_NATIVE": "1"}
+
+
+def build(source: str | Path, folder: Path, environment: dict[str, str]) -> Path:
+    """Return the wheel that pip builds of `source`."""
+    done = try_to_build(source, folder, environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def try_to_build(
+    source: str | Path, folder: Path, environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("VIDGAP_")}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
+    return subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation",
+         "--wheel-dir", str(folder), str(source)],
+        env={**kept, "PATH": path, "PIP_NO_INDEX": "1", **environment},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def is_native(wheel: Path) -> bool:
+    """Say whether a wheel holds an extension; its name must tell the same."""
+    holds = any("/_native." in name for name in zipfile.ZipFile(wheel).namelist())
+    assert holds != wheel.name.endswith("-py3-none-any.whl"), wheel.name
+    return holds
+
+
+def backends(package: str, wheel: Path, folder: Path) -> str:
+    """Install a wheel alone and return what `backends()` prints there."""
+    python = layered_environment(folder / "env", [wheel])
+    command = f"import vidgap_{package} as m; print(m.backends())"
+    return run(python, "-W", "error", "-c", command, cwd=folder)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of what the native packages are built from, links kept."""
+    folder = tmp_path / "checkout"
+    for name in ("csrc", "packages/segmenter", "packages/temporal"):
+        shutil.copytree(
+            ROOT / name,
+            folder / name,
+            symlinks=True,
+            ignore=shutil.ignore_patterns("__pycache__", "build", "dist"),
+        )
+    return folder
+
+
+def test_without_nvcc_the_segmenter_has_its_cpu_kernels(checkout: Path, tmp_path: Path) -> None:
+    wheel = build(checkout / "packages/segmenter", tmp_path, {**NO_NVCC, **REQUIRED})
+    assert is_native(wheel)
+    said = backends("segmenter", wheel, tmp_path)
+    assert "'cpu': 'native', 'cuda': 'reference'" in said
+    assert "built without CUDA; reinstall vidgap-segmenter where nvcc is" in said
+
+
+def test_without_nvcc_the_temporal_package_is_python_alone(checkout: Path, tmp_path: Path) -> None:
+    wheel = build(checkout / "packages/temporal", tmp_path, NO_NVCC)
+    assert not is_native(wheel)
+    assert "conv_gru" in backends("temporal", wheel, tmp_path)
+
+
+@pytest.mark.parametrize("package", ["segmenter", "temporal"])
+def test_without_a_compiler_a_package_is_python_alone_and_says_so(
+    package: str, checkout: Path, tmp_path: Path
+) -> None:
+    wheel = build(checkout / "packages" / package, tmp_path, NO_COMPILER)
+    assert not is_native(wheel)
+    said = backends(package, wheel, tmp_path)
+    assert "'cpu': 'reference'" in said
+    assert "not built in this installation" in said
+
+
+def test_what_falls_back_warns_in_one_line_and_works(checkout: Path, tmp_path: Path) -> None:
+    wheel = build(checkout / "packages/segmenter", tmp_path, NO_COMPILER)
+    python = layered_environment(tmp_path / "env", [wheel])
+    call = (
+        "import torch; from vidgap_segmenter import ms_deform_attn as f\n"
+        "for _ in range(2): f(torch.ones(1, 4, 1, 2), [(2, 2)], torch.ones(1, 1, 1, 1, 1, 2) / 2, "
+        "torch.ones(1, 1, 1, 1, 1))"
+    )
+    done = subprocess.run([python, "-c", call], capture_output=True, text=True, check=True)
+    assert done.stderr.count("RuntimeWarning") == 1
+    assert "ms_deform_attn runs on its reference in PyTorch" in done.stderr
+    assert "reinstall vidgap-segmenter where a C++ compiler is" in done.stderr
+
+
+def test_a_broken_compile_falls_back_and_with_require_native_is_shown(
+    checkout: Path, tmp_path: Path
+) -> None:
+    source = checkout / "csrc/ms_deform_attn/cpu.cpp"
+    source.write_text("#error broken on purpose\n" + source.read_text())
+    assert not is_native(build(checkout / "packages/segmenter", tmp_path, NO_CUDA))
+    failed = try_to_build(checkout / "packages/segmenter", tmp_path, {**NO_CUDA, **REQUIRED})
+    assert failed.returncode != 0
+    assert "broken on purpose" in failed.stdout + failed.stderr
+
+
+def test_an_extension_that_cannot_be_loaded_counts_as_broken(
+    checkout: Path, tmp_path: Path
+) -> None:
+    source = checkout / "csrc/ms_deform_attn/cpu.cpp"
+    source.write_text(source.read_text().replace("int backward_cpu(", "int backward_gpu("))
+    failed = try_to_build(checkout / "packages/segmenter", tmp_path, {**NO_CUDA, **REQUIRED})
+    assert failed.returncode != 0
+    assert "undefined symbol" in failed.stdout + failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("package", "environment", "reason"),
+    [
+        ("temporal", NO_NVCC, "nvcc is needed for vidgap_temporal._native"),
+        ("segmenter", {**NO_NVCC, "VIDGAP_CUDA": "1"}, "VIDGAP_CUDA=1, but nvcc is neither"),
+        ("segmenter", NO_COMPILER, "/no/such/compiler"),
+    ],
+)
+def test_require_native_makes_a_missing_tool_an_error(
+    package: str, environment: dict[str, str], reason: str, checkout: Path, tmp_path: Path
+) -> None:
+    failed = try_to_build(checkout / "packages" / package, tmp_path, {**environment, **REQUIRED})
+    assert failed.returncode != 0
+    assert reason in failed.stdout + failed.stderr
+
+
+def test_an_sdist_holds_its_sources_and_builds_natively(checkout: Path, tmp_path: Path) -> None:
+    package = checkout / "packages/segmenter"
+    run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", tmp_path, package)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    shutil.rmtree(checkout)
+    assert is_native(build(archive, tmp_path, {**NO_CUDA, **REQUIRED}))
+
+
+def test_a_git_address_with_a_subdirectory_builds_natively(checkout: Path, tmp_path: Path) -> None:
+    author = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+    run("git", "init", "--quiet", cwd=checkout)
+    run("git", "add", ".", cwd=checkout)
+    run("git", *author, "commit", "--quiet", "--message", "all", cwd=checkout)
+    address = f"vidgap-segmenter @ git+file://{checkout}#subdirectory=packages/segmenter"
+    assert is_native(build(address, tmp_path, {**NO_CUDA, **REQUIRED}))
+
+
+def test_a_zip_archive_whose_links_became_text_builds_natively(
+    checkout: Path, tmp_path: Path
+) -> None:
+    link = checkout / "packages/segmenter/csrc"
+    link.unlink()
+    link.write_text("../../csrc")
+    assert is_native(build(checkout / "packages/segmenter", tmp_path, {**NO_CUDA, **REQUIRED}))
+
+
+def test_a_package_folder_alone_is_python_alone(checkout: Path, tmp_path: Path) -> None:
+    shutil.rmtree(checkout / "csrc")
+    assert not is_native(build(checkout / "packages/segmenter", tmp_path, NO_CUDA))

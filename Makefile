@@ -23,7 +23,10 @@ lint: $(VENV)/.ready
 test-install:
 	$(PYTHON) tests/install/clean_environment.py
 
-$(VENV)/.ready: pyproject.toml $(PACKAGES:%=packages/%/pyproject.toml)
+# What is compiled is built again where its sources changed; see packages/*/CMakeLists.txt.
+NATIVE := $(shell find csrc -type f) $(wildcard packages/*/CMakeLists.txt)
+
+$(VENV)/.ready: pyproject.toml $(PACKAGES:%=packages/%/pyproject.toml) $(NATIVE)
 	$(PYTHON) -m venv $(VENV)
 	$(RUN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(RUN)/python -m pip install --quiet --group dev -e packages/augment -e packages/temporal \

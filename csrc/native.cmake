@@ -59,7 +59,9 @@ function(vidgap_add_extension package)
   execute_process(COMMAND "${Python_EXECUTABLE}" -m pybind11 --cmakedir
                   OUTPUT_VARIABLE hint OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
   find_package(pybind11 CONFIG REQUIRED HINTS "${hint}")
-  pybind11_add_module(_native ${ARGN})
+  # Without its extras: optimising over files would mix code for different processors.
+  pybind11_add_module(_native NO_EXTRAS ${ARGN})
+  target_link_options(_native PRIVATE $<$<AND:$<CONFIG:Release>,$<PLATFORM_ID:Linux>>:-Wl,-s>)
   target_include_directories(_native PRIVATE "${VIDGAP_CSRC}")
   target_compile_options(_native PRIVATE
     $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wno-psabi>)

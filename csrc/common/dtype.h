@@ -9,5 +9,6 @@ enum class DType : int { kFloat32 = 0, kFloat64 = 1, kFloat16 = 2, kBFloat16 = 3
 constexpr int kSuccess = 0;
 constexpr int kUnsupportedDType = -1;
 constexpr int kOutOfMemory = -2;
+constexpr int kTooLarge = -3;
 
 }  // namespace vidgap

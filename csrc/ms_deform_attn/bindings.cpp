@@ -38,6 +38,7 @@ Gradients gradients_at(Address value, Address locations, Address offsets, Addres
 std::string error_message(int status) {
   if (status == kUnsupportedDType) return "no kernel takes these dtypes";
   if (status == kOutOfMemory) return "out of memory";
+  if (status == kTooLarge) return "the CUDA kernels take up to 16 levels, 256 samples, 2^27 tokens";
 #ifdef VIDGAP_CUDA_ARCHITECTURES
   if (status > 0) return cudaGetErrorString(static_cast<cudaError_t>(status));
 #endif

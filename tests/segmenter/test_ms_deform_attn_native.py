@@ -325,7 +325,7 @@ def test_backends_names_what_runs_on_each_device_and_why(monkeypatch: pytest.Mon
         assert (f"{kind}: native: " in said["reason"]) == (said[kind] == "reference")
     monkeypatch.setenv("VIDGAP_BACKEND", "reference")
     forced = {"cpu": "reference", "cuda": "reference", "reason": "VIDGAP_BACKEND=reference"}
-    assert backends()["ms_deform_attn"] == forced
+    assert backends()["ms_deform_attn"].items() >= forced.items()
     monkeypatch.setenv("VIDGAP_BACKEND", "native")
     with pytest.raises(ValueError, match="VIDGAP_BACKEND must be 'reference' or unset, got 'nat"):
         backends()

@@ -7,7 +7,7 @@ import torch
 
 from vidgap_temporal import backends
 from vidgap_temporal.ops import GRUWeights, conv_gru, window_attention
-from vidgap_temporal.ops.backend import choose, report
+from vidgap_temporal.ops.backend import Obstacle, choose, report
 
 
 def run_conv_gru(backend: str) -> torch.Tensor:
@@ -39,16 +39,18 @@ def test_a_backend_of_no_such_name_is_refused(op):
 
 
 @pytest.mark.parametrize("op", RUNS)
-def test_every_op_is_reported(op):
+def test_every_op_is_reported_for_each_device(op):
     entry = backends()[op]
-    assert entry["backend"] in ("reference", "native", "triton")
-    assert entry["reason"]
+    assert entry["cpu"] == "reference"
+    assert entry["cuda"] in ("reference", "native", "triton")
+    assert "cpu: " in entry["reason"]
 
 
 @pytest.mark.parametrize("op", RUNS)
 def test_the_environment_forces_the_reference(op, monkeypatch):
     monkeypatch.setenv("VIDGAP_BACKEND", "reference")
-    assert backends()[op] == {"backend": "reference", "reason": "VIDGAP_BACKEND=reference"}
+    forced = {"cpu": "reference", "cuda": "reference", "reason": "VIDGAP_BACKEND=reference"}
+    assert backends()[op] == forced
     RUNS[op]("auto")
 
 
@@ -62,15 +64,13 @@ def test_the_environment_is_checked(op, monkeypatch):
 @pytest.mark.parametrize(
     ("op", "backend"), [("conv_gru", "native"), ("window_attention", "triton")]
 )
-def test_a_backend_that_is_not_built_is_refused_with_its_reason(op, backend):
-    with pytest.raises(
-        ValueError, match=rf"{op}\(backend='{backend}'\): not built in this installation"
-    ):
+def test_a_backend_for_gpus_is_refused_on_a_cpu_with_its_reason(op, backend):
+    with pytest.raises(ValueError, match=rf"{op}\(backend='{backend}'\): runs on GPUs"):
         RUNS[op](backend)
 
 
 def test_auto_takes_the_first_that_can_run(monkeypatch):
-    obstacles = {"native": None, "triton": "no GPU", "reference": None}
+    obstacles = {"native": None, "triton": Obstacle("no GPU"), "reference": None}
     assert choose("op", "auto", obstacles) == "native"
     assert choose("op", "reference", obstacles) == "reference"
     monkeypatch.setenv("VIDGAP_BACKEND", "reference")
@@ -78,9 +78,22 @@ def test_auto_takes_the_first_that_can_run(monkeypatch):
     assert choose("op", "native", obstacles) == "native"
 
 
+def test_a_backend_that_could_be_had_is_warned_of_once():
+    obstacles = {"native": Obstacle("not built", "build it"), "reference": None}
+    with pytest.warns(RuntimeWarning, match="an_op runs on its reference .*: not built; build it"):
+        choose("an_op", "auto", obstacles)
+    choose("an_op", "auto", obstacles)  # warnings are errors
+    choose("other", "auto", {"native": Obstacle("runs on GPUs"), "reference": None})
+
+
 def test_a_report_says_why_the_better_ones_do_not_run():
-    assert report("op", {"native": "no GPU", "reference": None}) == {
-        "backend": "reference",
-        "reason": "native: no GPU",
+    def obstacles(device):
+        only_cuda = None if device.type == "cuda" else Obstacle("runs on GPUs")
+        return {"native": only_cuda, "reference": None}
+
+    assert report(obstacles) == {
+        "cpu": "reference",
+        "cuda": "native",
+        "reason": "cpu: native: runs on GPUs",
     }
-    assert report("op", {"native": None, "reference": None})["reason"] == "first choice"
+    assert report(lambda _: {"native": None, "reference": None})["reason"] == "first choice"

@@ -37,15 +37,40 @@ def obstacle(device: torch.device) -> Obstacle | None:
         return Obstacle(f"made for {' and '.join(DEVICES)}, not for {device.type}")
     if _native is None:
         return Obstacle(f"not built in this installation ({WHY_ABSENT})", HOW_TO_BUILD)
-    if device.type == "cuda" and not _native.cuda_architectures:
-        return Obstacle("built without CUDA", HOW_TO_BUILD_CUDA)
+    if device.type == "cuda":
+        if not _native.cuda_architectures:
+            return Obstacle("built without CUDA", HOW_TO_BUILD_CUDA)
+        missing = missing_code(device, _native.cuda_architectures)
+        return Obstacle(missing, HOW_TO_BUILD_CUDA) if missing else None
     return None
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def missing_code(device: torch.device, architectures: str) -> str:
+    """Say why code for `architectures`, as CMake calls them ("80-real 90-virtual"), is too new.
+
+    Empty where it is not, and where there is no GPU to ask.
+    """
+    if not torch.cuda.is_available():
+        return ""
+    major, minor = torch.cuda.get_device_capability(device)
+    numbers = [int(name.split("-")[0].rstrip("af")) for name in architectures.split()]
+    oldest, this = min(numbers, default=0), 10 * major + minor
+    return f"built for GPUs of sm_{oldest} and later, not for sm_{this}" if this < oldest else ""
 
 
 def extension() -> ModuleType:
     """Return the extension; only where `obstacle` is None."""
     assert _native is not None
     return _native
+
+
+def built_for() -> str:
+    """Say what the extension's code is made for, as "x86-64-v4; CUDA 80-real 90-real"."""
+    if _native is None:
+        return "nothing"
+    cuda = _native.cuda_architectures
+    return f"{_native.cpu_kernels()}; CUDA {cuda}" if cuda else _native.cpu_kernels()
 
 
 def check_status(op: str, status: int) -> None:

@@ -10,15 +10,15 @@ from vidgap_temporal.ops.window_attention import window_attention
 
 
 def backends() -> dict[str, dict[str, str]]:
-    """Say for each op which backend `backend="auto"` takes here, and why.
+    """Say for each op which backend `backend="auto"` takes on a CPU and on a GPU, and why.
 
     Returns:
-        {op: {"backend": name, "reason": sentence}}, for example
-        {"conv_gru": {"backend": "reference", "reason": "native: not built in this installation"}}.
+        {op: {"cpu": name, "cuda": name, "reason": sentence}}, for example
+        {"conv_gru": {"cpu": "reference", "cuda": "native", "reason": "cpu: native: runs on ..."}}.
     """
     return {
-        "conv_gru": report("conv_gru", conv_gru_obstacles()),
-        "window_attention": report("window_attention", window_attention_obstacles()),
+        "conv_gru": report(conv_gru_obstacles),
+        "window_attention": report(window_attention_obstacles),
     }
 
 

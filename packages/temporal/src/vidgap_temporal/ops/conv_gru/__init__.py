@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
-from vidgap_temporal.ops.backend import NOT_BUILT, Backend, Obstacles, choose
+from vidgap_temporal.ops.backend import Backend, Obstacles, choose
 from vidgap_temporal.ops.checks import check_alike, check_floating, check_shape, describe
-from vidgap_temporal.ops.conv_gru import reference
+from vidgap_temporal.ops.conv_gru import cuda_gates, native, reference
 
 
 class GRUWeights(NamedTuple):
@@ -37,7 +38,7 @@ def conv_gru(
         x: frames, (B, T, C, H, W), any floating dtype and strides; T, C, H, W are at least 1.
         h: the state before the first frame, (B, C, H, W), or None for zeros.
         weights: see `GRUWeights`; of the dtype and on the device of `x` (any dtype in autocast).
-        backend: 'auto', 'reference' or 'native'.
+        backend: 'auto', 'native' (on GPUs) or 'reference'.
 
     Returns:
         The state after each frame, (B, T, C, H, W), and the last of them, (B, C, H, W), both of
@@ -47,14 +48,14 @@ def conv_gru(
         ValueError: an argument does not fit (said before any work), or `backend` cannot run.
     """
     check_inputs(x, h, weights)
-    # With the reference alone built, it is the only name that `choose` can return.
-    choose("conv_gru", backend, obstacles())
-    return reference.conv_gru(x, h, weights.input, weights.hidden, weights.bias)
+    chosen = choose("conv_gru", backend, obstacles(x.device, x.dtype))
+    run = native.conv_gru if chosen == "native" else reference.conv_gru
+    return run(x, h, weights.input, weights.hidden, weights.bias)
 
 
-def obstacles() -> Obstacles:
-    """Return why each backend cannot run (None: it can), best first."""
-    return {"native": NOT_BUILT, "reference": None}
+def obstacles(device: torch.device, dtype: torch.dtype = torch.float32) -> Obstacles:
+    """Return what keeps each backend from running on `device` (None: nothing), best first."""
+    return {"native": cuda_gates.obstacle(device, dtype), "reference": None}
 
 
 def check_inputs(x: Tensor, h: Tensor | None, weights: GRUWeights) -> None:

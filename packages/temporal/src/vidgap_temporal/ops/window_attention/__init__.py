@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
-from vidgap_temporal.ops.backend import NOT_BUILT, Backend, Obstacles, choose
+from vidgap_temporal.ops.backend import Backend, Obstacles, choose
 from vidgap_temporal.ops.checks import check_alike, check_floating, check_shape, describe
-from vidgap_temporal.ops.window_attention import reference
+from vidgap_temporal.ops.window_attention import reference, triton
 
 
 def window_attention(
@@ -41,7 +42,10 @@ def window_attention(
         shift: 0 to w-1, in tokens.
         partner: a permutation of 0..T-1: frame t reads `k` and `v` of frame partner[t]. None: its
             own.
-        backend: 'auto', 'reference' or 'triton'.
+        backend: 'auto', 'triton' or 'reference'. Triton takes float32, float16 and bfloat16 on
+            GPUs, windows up to 16x16, and any strides without a copy while channels lie side by
+            side; 'auto' takes the reference for the rest, float64 and CPUs above all. With
+            TRITON_INTERPRET=1 'triton' can be asked for on a CPU too, not in bfloat16.
 
     Returns:
         (B, T, H, W, C), of the dtype of `q`.
@@ -50,14 +54,26 @@ def window_attention(
         ValueError: an argument does not fit (said before any work), or `backend` cannot run.
     """
     check_inputs(q, k, v, bias, num_heads, window_size, shift, partner)
-    # With the reference alone built, it is the only name that `choose` can return.
-    choose("window_attention", backend, obstacles())
-    return reference.window_attention(q, k, v, bias, num_heads, window_size, shift, partner)
+    num_frames, head_channels = q.shape[1], q.shape[4] // num_heads
+    size = (window_size, head_channels, num_frames)
+    chosen = choose("window_attention", backend, obstacles(q.device, q.dtype, *size))
+    run = triton.window_attention if chosen == "triton" else reference.window_attention
+    return run(q, k, v, bias, num_heads, window_size, shift, partner)
 
 
-def obstacles() -> Obstacles:
-    """Return why each backend cannot run (None: it can), best first."""
-    return {"triton": NOT_BUILT, "reference": None}
+def obstacles(
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    window_size: int = 8,
+    head_channels: int = 32,
+    num_frames: int = 1,
+) -> Obstacles:
+    """Return what keeps each backend from running on `device` (None: nothing), best first."""
+    fused = triton.obstacle(device, dtype, window_size, head_channels, num_frames)
+    if device.type == "cpu":
+        # There Triton can only be interpreted, which is for tests: by name alone.
+        return {"reference": None, "triton": fused}
+    return {"triton": fused, "reference": None}
 
 
 def check_inputs(

@@ -1,0 +1,185 @@
+// Multi-scale deformable attention on a GPU, backward.
+//
+// Lanes are grouped as forward. For each sample every lane adds its channels' shares of the gradient
+// to that of `value`, by atomics of 16 bytes where the device has them, and multiplies them with the
+// corners; the group sums the products, and the sample's own lane makes of them the gradients of its
+// place and weight, which nobody else writes.
+#include "ms_deform_attn/cuda_device.cuh"
+
+namespace vidgap::ms_deform_attn {
+namespace {
+
+// Adds share * grad to the corner's gradient, and returns grad times the corner.
+template <typename T, typename V, int kWidth>
+__device__ inline T visit_corner(T share, const T (&grad)[kWidth], const V* value, T* value_grad) {
+  const Pack<V, kWidth> pack = load<kWidth>(value);
+  T dot = 0, shares[kWidth];
+#pragma unroll
+  for (int i = 0; i < kWidth; ++i) {
+    dot += grad[i] * static_cast<T>(widen(pack.numbers[i]));
+    shares[i] = share * grad[i];
+  }
+  add_to(value_grad, shares);
+  return dot;
+}
+
+// Of a sample's place in pixels, and of its weight.
+template <typename T>
+struct SampleGradient {
+  T x, y, weight;
+};
+
+template <typename T>
+__device__ inline SampleGradient<T> differentiate(const Sample<T>& sample, const T (&dots)[4]) {
+  if (!sample.inside()) return {T(0), T(0), T(0)};
+  const T right = sample.right, lower = sample.lower;
+  const T upper_row = dots[0] + right * (dots[1] - dots[0]);
+  const T lower_row = dots[2] + right * (dots[3] - dots[2]);
+  return {sample.weight * ((T(1) - lower) * (dots[1] - dots[0]) + lower * (dots[3] - dots[2])),
+          sample.weight * (lower_row - upper_row), upper_row + lower * (lower_row - upper_row)};
+}
+
+template <typename T, typename V, bool kFused>
+__device__ inline void write_place(const Device& device, const Gradients& gradients,
+                                   const Sample<T>& sample, const SampleGradient<T>& gradient,
+                                   int64_t at) {
+  const bool inside = sample.inside();
+  if constexpr (kFused) {
+    // A scale that is not finite belongs to a sample that is outside.
+    const T x = inside ? gradient.x * sample.scale_x : T(0);
+    const T y = inside ? gradient.y * sample.scale_y : T(0);
+    write_weight<T, V>(device, gradients.offsets, 2 * at, x);
+    write_weight<T, V>(device, gradients.offsets, 2 * at + 1, y);
+  }
+  if (gradients.locations != nullptr) {
+    T* place = static_cast<T*>(gradients.locations) + 2 * at;
+    place[0] = gradient.x * static_cast<T>(device.width[sample.level]);
+    place[1] = gradient.y * static_cast<T>(device.height[sample.level]);
+  }
+}
+
+template <typename T, typename V, int kWidth, bool kFused, int kRounds>
+__global__ void __launch_bounds__(kThreads, 2)
+    backward_kernel(Device device, Inputs inputs, const V* value, const V* grad_output,
+                    Gradients gradients) {
+  const Group<kLanesFor<kRounds>> group(device);
+  const int64_t m = blockIdx.y, groups = kThreads / group.size;
+  const int64_t grad_stride = device.heads * device.channels;
+  for (int64_t b = blockIdx.z; b < device.batch; b += gridDim.z) {
+    const V* head = value + b * device.batch_stride + m * device.head_stride;
+    T* head_grad = static_cast<T*>(gradients.value) + b * device.tokens * grad_stride +
+                   m * device.channels;
+    for (int64_t first = blockIdx.x * groups; first < device.queries;
+         first += gridDim.x * groups) {
+      // A group without a query goes along with query 0 and writes nothing.
+      const int64_t q = first + threadIdx.x / group.size;
+      const bool has_query = q < device.queries;
+      const int64_t query_row = b * device.queries + (has_query ? q : 0);
+      const int64_t row = query_row * device.heads + m;
+      T weights[kRounds], weight_grads[kRounds], weighted = 0;
+      read_weights<T, V, kFused>(device, group, inputs.weights, row, weights);
+#pragma unroll
+      for (int r = 0; r < kRounds; ++r) {
+        if (r * group.size >= device.samples) break;
+        const int s = r * group.size + group.lane;
+        const Sample<T> mine = locate<T, V, kFused>(device, inputs, row, query_row, s, weights[r]);
+        T mine_dots[4] = {};
+        for (int64_t c = 0; c < device.channels; c += group.size * kWidth) {
+          const int64_t channel = c + group.lane * kWidth;
+          const bool has_channels = has_query && channel < device.channels;
+          T grad[kWidth] = {};
+          if (has_channels) {
+            const auto pack = load<kWidth>(grad_output + row * device.channels + channel);
+#pragma unroll
+            for (int i = 0; i < kWidth; ++i) grad[i] = static_cast<T>(widen(pack.numbers[i]));
+          }
+#pragma unroll(kLanesFor<kRounds> > 0 ? kLanesFor<kRounds> : 1)
+          for (int j = 0; j < group.size; ++j) {
+            if (r * group.size + j >= device.samples) break;
+            const int token = group.from(mine.token, j);
+            const int row_and_inside = group.from(mine.row_and_inside, j);
+            const int corner[4] = {0, 1, row_and_inside >> 4, (row_and_inside >> 4) + 1};
+#pragma unroll
+            for (int k = 0; k < 4; ++k) {
+              const T share = group.from(mine.share[k], j);
+              T dot = 0;
+              if (has_channels && (row_and_inside >> k & 1) != 0) {
+                const int64_t at = token + corner[k];
+                dot = visit_corner(share, grad, head + at * device.token_stride + channel,
+                                   head_grad + at * grad_stride + channel);
+              }
+              dot = group.sum(dot);
+              if (group.lane == j) mine_dots[k] += dot;
+            }
+          }
+        }
+        const SampleGradient<T> gradient = differentiate(mine, mine_dots);
+        weight_grads[r] = gradient.weight;
+        weighted += s < device.samples ? weights[r] * gradient.weight : T(0);
+        if (has_query && s < device.samples)
+          write_place<T, V, kFused>(device, gradients, mine, gradient, row * device.samples + s);
+      }
+      if constexpr (kFused) weighted = group.sum(weighted);
+#pragma unroll
+      for (int r = 0; r < kRounds; ++r) {
+        const int s = r * group.size + group.lane;
+        if (!has_query || s >= device.samples) break;
+        const T of_weight =
+            kFused ? weights[r] * (weight_grads[r] - weighted) : weight_grads[r];
+        write_weight<T, V>(device, gradients.weights, row * device.samples + s, of_weight);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+int64_t backward_workspace_cuda(const Problem& problem, Variant variant) {
+  return forward_workspace_cuda(problem, variant);
+}
+
+int backward_cuda(const Problem& problem, const Inputs& inputs, const void* grad_output,
+                  const Gradients& gradients, void* workspace, Variant variant, int device_index,
+                  void* stream) {
+  (void)variant;  // gradients go to device memory: shared memory has no addition of floats
+  if (too_large(problem)) return kTooLarge;
+  if (problem.batch == 0) return kSuccess;
+  cudaError_t error = cudaSetDevice(device_index);
+  if (error != cudaSuccess) return error;
+  return with_types(problem, [&](auto number, auto sum) -> int {
+    using V = decltype(number);
+    using T = decltype(sum);
+    constexpr int kWide = kPerAccess<V>;
+    Device device = device_problem(problem);
+    const int64_t count = device.batch * device.tokens * device.heads * device.channels;
+    error = cudaMemsetAsync(gradients.value, 0, static_cast<size_t>(count) * sizeof(T),
+                            static_cast<cudaStream_t>(stream));
+    if (error != cudaSuccess || problem.queries == 0) return error;
+    const bool fast = sizeof(T) == 4 && device.channels % kWide == 0 &&
+                      aligned({inputs.value, grad_output, gradients.value, workspace});
+    device.group = group_size(device, fast ? kWide : 1);
+    lay_out(device, workspace != nullptr);
+    if (workspace != nullptr) {
+      const int status = copy_head_major<V>(device, inputs.value, workspace, fast, stream);
+      if (status != kSuccess) return status;
+    }
+    const auto* value = static_cast<const V*>(workspace != nullptr ? workspace : inputs.value);
+    const auto* grad = static_cast<const V*>(grad_output);
+    const dim3 grid = grid_of(device, blocks_for_queries(device));
+    return with_rounds<V>(device, problem.fused(), fast, [&](auto rounds, auto fused) -> int {
+      constexpr bool kFused = decltype(fused)::value != 0;
+      constexpr int kRounds = decltype(rounds)::value;
+      if constexpr (sizeof(T) == 4) {
+        if (fast)
+          return launch(backward_kernel<T, V, kWide, kFused, kRounds>, grid, kThreads, 0, stream,
+                        device, inputs, value, grad, gradients);
+      }
+      if constexpr (kRounds == kMaxRounds)
+        return launch(backward_kernel<T, V, 1, kFused, kRounds>, grid, kThreads, 0, stream, device,
+                      inputs, value, grad, gradients);
+      return kUnsupportedDType;  // with_rounds promises few rounds only where `fast`
+    });
+  });
+}
+
+}  // namespace vidgap::ms_deform_attn

@@ -1,0 +1,235 @@
+// Runs CUDA kernels on a CPU, to test their arithmetic, bounds and synchronisation without a GPU.
+//
+// Blocks run one after another; the threads of a block are fibers that give way where they wait for
+// each other: at barriers and in shuffles. A thread that waits for one that will not come, lanes that
+// meet in different shuffles, and a shuffle from a lane outside its mask end the program with a word.
+// CUDA_EMULATION_ORDER = forward (default), backward or random says which thread goes first.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <random>
+#include <vector>
+
+#ifndef __x86_64__
+#error "the emulator switches stacks of x86-64 only"
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+
+inline thread_local dim3 threadIdx, blockIdx, blockDim, gridDim;
+constexpr int warpSize = 32;
+
+namespace emulation {
+
+[[noreturn]] inline void fail(const char* what) {
+  std::fprintf(stderr, "CUDA emulation: %s (block %u %u %u, thread %u %u %u)\n", what, blockIdx.x,
+               blockIdx.y, blockIdx.z, threadIdx.x, threadIdx.y, threadIdx.z);
+  std::abort();
+}
+
+// Saves this stack's registers and pointer at `*from`, goes on where `to` was saved.
+__attribute__((naked, noinline)) inline void switch_stack(void** /*from*/, void* /*to*/) {
+  asm("pushq %rbp\n pushq %rbx\n pushq %r12\n pushq %r13\n pushq %r14\n pushq %r15\n"
+      "movq %rsp, (%rdi)\n movq %rsi, %rsp\n"
+      "popq %r15\n popq %r14\n popq %r13\n popq %r12\n popq %rbx\n popq %rbp\n ret");
+}
+
+constexpr size_t kStackBytes = 256 * 1024;
+
+struct Fiber {
+  std::unique_ptr<char[]> stack{new char[kStackBytes]};
+  void* pointer = nullptr;
+  dim3 index;
+  bool done = true;
+  const void* waits_for = nullptr;  // what it waits at, for the message
+  void* fake_stack = nullptr;       // of the address sanitizer
+};
+
+// A meeting of lanes: a shuffle, or a barrier of a block (mask unused).
+struct Meeting {
+  uint32_t mask = 0, arrived = 0;
+  int kind = 0;
+  uint64_t generation = 0;
+  uint64_t given[32], taken[32];
+};
+
+struct Block {
+  std::vector<Fiber> fibers;
+  unsigned count = 0, current = 0, alive = 0, at_barrier = 0;
+  uint64_t barrier_generation = 0;
+  std::vector<Meeting> meetings;  // 32 a warp: by the lowest lane of the mask
+  void* scheduler = nullptr;
+  void* scheduler_fake_stack = nullptr;
+  const void* scheduler_bottom = nullptr;
+  size_t scheduler_size = 0;
+  std::function<void()> body;
+  std::vector<uint64_t> shared;
+  bool progress = false;
+};
+
+inline thread_local Block block;
+
+inline void* shared_memory() { return block.shared.data(); }
+
+inline void to_scheduler() {
+  Fiber& fiber = block.fibers[block.current];
+#ifdef __SANITIZE_ADDRESS__
+  __sanitizer_start_switch_fiber(fiber.done ? nullptr : &fiber.fake_stack, block.scheduler_bottom,
+                                 block.scheduler_size);
+#endif
+  switch_stack(&fiber.pointer, block.scheduler);
+#ifdef __SANITIZE_ADDRESS__
+  __sanitizer_finish_switch_fiber(fiber.fake_stack, nullptr, nullptr);
+#endif
+}
+
+[[noreturn]] inline void run_fiber() {
+#ifdef __SANITIZE_ADDRESS__
+  __sanitizer_finish_switch_fiber(nullptr, &block.scheduler_bottom, &block.scheduler_size);
+#endif
+  block.body();
+  block.fibers[block.current].done = true;
+  --block.alive;
+  block.progress = true;
+  to_scheduler();
+  std::abort();
+}
+
+inline void resume(unsigned index) {
+  Fiber& fiber = block.fibers[index];
+  block.current = index;
+  threadIdx = fiber.index;
+#ifdef __SANITIZE_ADDRESS__
+  __sanitizer_start_switch_fiber(&block.scheduler_fake_stack, fiber.stack.get(), kStackBytes);
+#endif
+  switch_stack(&block.scheduler, fiber.pointer);
+#ifdef __SANITIZE_ADDRESS__
+  __sanitizer_finish_switch_fiber(block.scheduler_fake_stack, nullptr, nullptr);
+#endif
+}
+
+inline void start(Fiber& fiber, dim3 index) {
+  auto top = reinterpret_cast<uintptr_t>(fiber.stack.get() + kStackBytes) & ~uintptr_t{15};
+  auto* stack = reinterpret_cast<void**>(top) - 2;  // as after a call: 8 past a multiple of 16
+  *stack = reinterpret_cast<void*>(&run_fiber);
+  for (int i = 0; i < 6; ++i) *--stack = nullptr;  // the saved registers
+  fiber.pointer = stack;
+  fiber.index = index;
+  fiber.done = false;
+  fiber.waits_for = nullptr;
+}
+
+inline std::vector<unsigned> order_of(unsigned count) {
+  const char* name = std::getenv("CUDA_EMULATION_ORDER");
+  static thread_local std::mt19937 generator(0);
+  std::vector<unsigned> order(count);
+  for (unsigned i = 0; i < count; ++i) order[i] = i;
+  if (name != nullptr && std::strcmp(name, "backward") == 0) {
+    for (unsigned i = 0; i < count; ++i) order[i] = count - 1 - i;
+  } else if (name != nullptr && std::strcmp(name, "random") == 0) {
+    for (unsigned i = count; i > 1; --i) std::swap(order[i - 1], order[generator() % i]);
+  }
+  return order;
+}
+
+inline void run_block() {
+  block.meetings.assign((block.count + 31) / 32 * 32, Meeting{});
+  block.at_barrier = 0;
+  block.alive = block.count;
+  std::fill(block.shared.begin(), block.shared.end(), ~uint64_t{0});  // not a number, until written
+  for (unsigned i = 0; i < block.count; ++i) {
+    start(block.fibers[i], dim3(i % blockDim.x, i / blockDim.x % blockDim.y,
+                                i / blockDim.x / blockDim.y));
+  }
+  while (block.alive > 0) {
+    block.progress = false;
+    for (const unsigned i : order_of(block.count)) {
+      if (!block.fibers[i].done) resume(i);
+    }
+    if (!block.progress) fail("threads wait for others that do not come");
+  }
+}
+
+inline void run(dim3 grid, dim3 threads, size_t shared_bytes, std::function<void()> body) {
+  const unsigned count = threads.x * threads.y * threads.z;
+  if (count == 0 || count > 1024 || grid.x == 0 || grid.y == 0 || grid.z == 0 ||
+      grid.y > 65535 || grid.z > 65535 || shared_bytes > 227 * 1024) {
+    fail("a launch that no GPU takes");
+  }
+  gridDim = grid;
+  blockDim = threads;
+  block.count = count;
+  block.body = std::move(body);
+  block.shared.assign((shared_bytes + 7) / 8, 0);
+  while (block.fibers.size() < count) block.fibers.emplace_back();
+  for (const unsigned i : order_of(grid.x * grid.y * grid.z)) {
+    blockIdx = dim3(i % grid.x, i / grid.x % grid.y, i / grid.x / grid.y);
+    run_block();
+  }
+}
+
+inline void barrier() {
+  const uint64_t generation = block.barrier_generation;
+  ++block.at_barrier;
+  block.progress = true;
+  while (block.barrier_generation == generation) {
+    if (block.at_barrier == block.alive) {  // threads that have ended count as come
+      block.at_barrier = 0;
+      ++block.barrier_generation;
+      block.progress = true;
+      return;
+    }
+    to_scheduler();
+  }
+}
+
+// Gives `value` to the lanes of `mask`, which must all come to the same `kind` of meeting; returns
+// what the lane `source` gave.
+inline uint64_t meet(uint32_t mask, int kind, uint64_t value, unsigned source) {
+  const unsigned lane = block.current % 32, warp = block.current / 32;
+  if ((mask >> lane & 1) == 0) fail("a lane is not in its own mask");
+  Meeting& meeting = block.meetings[warp * 32 + static_cast<unsigned>(__builtin_ctz(mask))];
+  if (meeting.arrived != 0 && (meeting.mask != mask || meeting.kind != kind)) {
+    fail("lanes of a warp meet in different places");
+  }
+  meeting.mask = mask;
+  meeting.kind = kind;
+  meeting.arrived |= 1u << lane;
+  meeting.given[lane] = value;
+  block.progress = true;
+  const uint64_t generation = meeting.generation;
+  if (meeting.arrived == mask) {
+    std::memcpy(meeting.taken, meeting.given, sizeof(meeting.taken));
+    meeting.arrived = 0;
+    ++meeting.generation;
+  }
+  while (meeting.generation == generation) to_scheduler();
+  if ((mask >> source & 1) == 0) fail("a shuffle reads a lane outside its mask");
+  return meeting.taken[source];
+}
+
+template <typename T>
+T exchange(uint32_t mask, int kind, T value, unsigned source) {
+  static_assert(sizeof(T) <= 8, "a shuffle moves up to 8 bytes");
+  uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof(T));
+  bits = meet(mask, kind, bits, source);
+  std::memcpy(&value, &bits, sizeof(T));
+  return value;
+}
+
+inline unsigned lane() { return block.current % 32; }
+
+}  // namespace emulation

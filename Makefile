@@ -5,6 +5,8 @@ DEMO ?= demo
 RUN := $(VENV)/bin
 PACKAGES := augment temporal segmenter vis
 
+CPLUSPLUS := $(shell find csrc tests/native bench -name '*.h' -o -name '*.cpp' -o -name '*.cu*')
+
 .PHONY: demo test lint test-install clean
 
 # Another run wants another folder: make demo DEMO=demo2
@@ -18,6 +20,7 @@ lint: $(VENV)/.ready
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
+	$(RUN)/clang-format --dry-run --Werror $(CPLUSPLUS)
 
 # Every package alone in an environment of its own that shares nothing: minutes and gigabytes.
 test-install:

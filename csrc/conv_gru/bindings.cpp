@@ -26,51 +26,64 @@ std::string error_message(int status) {
   return "unknown error";
 }
 
-int reset_forward_at(int64_t batch, int64_t pixels, int64_t channels, int state_type,
-                     int gate_type, Address frame_gates, Address state_gates, Address bias,
-                     Address state, int64_t state_stride, Address reset, Address update,
-                     Address reset_state, Address stream) {
-  const ResetForward maps{pointer(frame_gates), pointer(state_gates), pointer(bias),
-                          {pointer(state), state_stride}, pointer(reset), pointer(update),
+int reset_forward_at(int64_t batch, int64_t pixels, int64_t channels, int state_type, int gate_type,
+                     Address frame_gates, Address state_gates, Address bias, Address state,
+                     int64_t state_stride, Address reset, Address update, Address reset_state,
+                     Address stream) {
+  const ResetForward maps{pointer(frame_gates), pointer(state_gates),
+                          pointer(bias),        {pointer(state), state_stride},
+                          pointer(reset),       pointer(update),
                           pointer(reset_state)};
   return reset_forward(sizes_of(batch, pixels, channels, state_type, gate_type), maps,
                        pointer(stream));
 }
 
-int blend_forward_at(int64_t batch, int64_t pixels, int64_t channels, int state_type,
-                     int gate_type, Address frame_gates, Address candidate_gates, Address bias,
-                     Address state, int64_t state_stride, Address update, Address candidate,
-                     Address output, int64_t output_stride, Address carried, Address last,
-                     Address stream) {
-  const BlendForward maps{pointer(frame_gates), pointer(candidate_gates), pointer(bias),
-                          {pointer(state), state_stride}, pointer(update), pointer(candidate),
-                          {pointer(output), output_stride}, pointer(carried), pointer(last)};
+int blend_forward_at(int64_t batch, int64_t pixels, int64_t channels, int state_type, int gate_type,
+                     Address frame_gates, Address candidate_gates, Address bias, Address state,
+                     int64_t state_stride, Address update, Address candidate, Address output,
+                     int64_t output_stride, Address carried, Address last, Address stream) {
+  const BlendForward maps{pointer(frame_gates),
+                          pointer(candidate_gates),
+                          pointer(bias),
+                          {pointer(state), state_stride},
+                          pointer(update),
+                          pointer(candidate),
+                          {pointer(output), output_stride},
+                          pointer(carried),
+                          pointer(last)};
   return blend_forward(sizes_of(batch, pixels, channels, state_type, gate_type), maps,
                        pointer(stream));
 }
 
 int blend_backward_at(int64_t batch, int64_t pixels, int64_t channels, int state_type,
                       int gate_type, Address grad_output, int64_t grad_output_stride,
-                      Address grad_next, Address grad_through, Address state,
-                      int64_t state_stride, Address update, Address candidate,
-                      Address grad_gates, Address grad_candidate, Address grad_state,
-                      Address stream) {
-  const BlendBackward maps{{pointer(grad_output), grad_output_stride}, pointer(grad_next),
-                           pointer(grad_through), {pointer(state), state_stride},
-                           pointer(update), pointer(candidate), pointer(grad_gates),
-                           pointer(grad_candidate), pointer(grad_state)};
+                      Address grad_next, Address grad_through, Address state, int64_t state_stride,
+                      Address update, Address candidate, Address grad_gates, Address grad_candidate,
+                      Address grad_state, Address stream) {
+  const BlendBackward maps{{pointer(grad_output), grad_output_stride},
+                           pointer(grad_next),
+                           pointer(grad_through),
+                           {pointer(state), state_stride},
+                           pointer(update),
+                           pointer(candidate),
+                           pointer(grad_gates),
+                           pointer(grad_candidate),
+                           pointer(grad_state)};
   return blend_backward(sizes_of(batch, pixels, channels, state_type, gate_type), maps,
                         pointer(stream));
 }
 
 int reset_backward_at(int64_t batch, int64_t pixels, int64_t channels, int state_type,
-                      int gate_type, Address grad_reset_state, Address state,
-                      int64_t state_stride, Address reset, Address grad_state,
-                      Address grad_gates, Address reset_state, Address before,
-                      Address stream) {
-  const ResetBackward maps{pointer(grad_reset_state), {pointer(state), state_stride},
-                           pointer(reset), pointer(grad_state), pointer(grad_gates),
-                           pointer(reset_state), pointer(before)};
+                      int gate_type, Address grad_reset_state, Address state, int64_t state_stride,
+                      Address reset, Address grad_state, Address grad_gates, Address reset_state,
+                      Address before, Address stream) {
+  const ResetBackward maps{pointer(grad_reset_state),
+                           {pointer(state), state_stride},
+                           pointer(reset),
+                           pointer(grad_state),
+                           pointer(grad_gates),
+                           pointer(reset_state),
+                           pointer(before)};
   return reset_backward(sizes_of(batch, pixels, channels, state_type, gate_type), maps,
                         pointer(stream));
 }

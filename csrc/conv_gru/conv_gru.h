@@ -1,8 +1,8 @@
 // The gates of a convolutional GRU, forward and backward, between the convolutions of a step.
 //
 // The convolutions are the library's; everything between two of them is one kernel here. With
-// r, z = sigmoid(sums), c = tanh(sum): h' = (1-z)*h + z*c, the sums being what a convolution made of
-// the frame, plus what one made of h (for c: of r*h), plus a bias.
+// r, z = sigmoid(sums), c = tanh(sum): h' = (1-z)*h + z*c, the sums being what a convolution made
+// of the frame, plus what one made of h (for c: of r*h), plus a bias.
 //
 // A map is (H, W, channels) for each of B clips, one clip after another, but `Clips`, which lie
 // `stride` elements apart. It has C channels where no other number is said; gates lie in the order
@@ -33,13 +33,13 @@ struct Clips {
 
 // Writes r (unless null), z and r*h.
 struct ResetForward {
-  const void* frame_gates;   // 3C channels
-  const void* state_gates;   // 2C
-  const void* bias;          // (3C,)
-  Clips<const void> state;   // h, state_type
+  const void* frame_gates;  // 3C channels
+  const void* state_gates;  // 2C
+  const void* bias;         // (3C,)
+  Clips<const void> state;  // h, state_type
   void* reset;
   void* update;
-  void* reset_state;         // gate_type
+  void* reset_state;  // gate_type
 };
 
 // Writes c (unless null) and h' up to three times. Where `state` is null it counts as 0, and z is
@@ -51,9 +51,9 @@ struct BlendForward {
   Clips<const void> state;      // h, state_type, or null
   void* update;
   void* candidate;
-  Clips<void> output;           // state_type
-  void* carried;                // gate_type, or null
-  void* last;                   // state_type, or null
+  Clips<void> output;  // state_type
+  void* carried;       // gate_type, or null
+  void* last;          // state_type, or null
 };
 
 // The gradient of h' is the sum of three, each of which may be null. Writes those of the sums of z
@@ -66,9 +66,9 @@ struct BlendBackward {
   Clips<const void> state;        // h, state_type, or null
   const void* update;
   const void* candidate;
-  void* grad_gates;               // 2C channels
+  void* grad_gates;  // 2C channels
   void* grad_candidate;
-  void* grad_state;               // state_type
+  void* grad_state;  // state_type
 };
 
 // Adds to the gradient of h what comes through r*h; writes that of the sum of r, and once more r*h
@@ -77,10 +77,10 @@ struct ResetBackward {
   const void* grad_reset_state;  // gate_type
   Clips<const void> state;       // h, state_type
   const void* reset;
-  void* grad_state;              // state_type
-  void* grad_gates;              // 2C channels
-  void* reset_state;             // gate_type
-  void* before;                  // gate_type
+  void* grad_state;   // state_type
+  void* grad_gates;   // 2C channels
+  void* reset_state;  // gate_type
+  void* before;       // gate_type
 };
 
 int reset_forward(const Sizes& sizes, const ResetForward& maps, void* stream);

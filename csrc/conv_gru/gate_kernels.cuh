@@ -46,8 +46,8 @@ __device__ void store_whole(T* to, const Pack<T, kWidth>& pack) {
       memcpy(&words, reinterpret_cast<const char*>(&pack) + i * sizeof(words), sizeof(words));
       asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};"
                    :
-                   : "l"(__cvta_generic_to_global(reinterpret_cast<uint4*>(to) + i)),
-                     "r"(words.x), "r"(words.y), "r"(words.z), "r"(words.w)
+                   : "l"(__cvta_generic_to_global(reinterpret_cast<uint4*>(to) + i)), "r"(words.x),
+                     "r"(words.y), "r"(words.z), "r"(words.w)
                    : "memory");
     }
     return;

@@ -11,8 +11,8 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int64_t kMaxBlocks = 4096;  // along each axis; a GPU holds fewer at a time
 
-// A row of threads takes the channels of a pixel (blocks along z: those beyond a row's), the rows of
-// all blocks along x take the pixels of a clip, and blocks along y clips; where the grid is too
+// A row of threads takes the channels of a pixel (blocks along z: those beyond a row's), the rows
+// of all blocks along x take the pixels of a clip, and blocks along y clips; where the grid is too
 // small, they come round again.
 template <typename State, typename Gate, int kWidth, typename Maps>
 __global__ void __launch_bounds__(kThreads, 2) gate_kernel(Sizes sizes, Maps maps) {
@@ -93,10 +93,10 @@ int run(const Sizes& sizes, const Maps& maps, const Layout& layout, void* stream
 }  // namespace
 
 int reset_forward(const Sizes& sizes, const ResetForward& maps, void* stream) {
-  const Layout layout{{maps.frame_gates, maps.state_gates, maps.bias, maps.reset, maps.update,
-                       maps.reset_state},
-                      {maps.state.data},
-                      {maps.state.stride}};
+  const Layout layout{
+      {maps.frame_gates, maps.state_gates, maps.bias, maps.reset, maps.update, maps.reset_state},
+      {maps.state.data},
+      {maps.state.stride}};
   return run(sizes, maps, layout, stream);
 }
 
@@ -109,18 +109,18 @@ int blend_forward(const Sizes& sizes, const BlendForward& maps, void* stream) {
 }
 
 int blend_backward(const Sizes& sizes, const BlendBackward& maps, void* stream) {
-  const Layout layout{{maps.grad_through, maps.update, maps.candidate, maps.grad_gates,
-                       maps.grad_candidate},
-                      {maps.grad_output.data, maps.grad_next, maps.state.data, maps.grad_state},
-                      {maps.grad_output.stride, maps.state.stride}};
+  const Layout layout{
+      {maps.grad_through, maps.update, maps.candidate, maps.grad_gates, maps.grad_candidate},
+      {maps.grad_output.data, maps.grad_next, maps.state.data, maps.grad_state},
+      {maps.grad_output.stride, maps.state.stride}};
   return run(sizes, maps, layout, stream);
 }
 
 int reset_backward(const Sizes& sizes, const ResetBackward& maps, void* stream) {
-  const Layout layout{{maps.grad_reset_state, maps.reset, maps.grad_gates, maps.reset_state,
-                       maps.before},
-                      {maps.state.data, maps.grad_state},
-                      {maps.state.stride}};
+  const Layout layout{
+      {maps.grad_reset_state, maps.reset, maps.grad_gates, maps.reset_state, maps.before},
+      {maps.state.data, maps.grad_state},
+      {maps.state.stride}};
   return run(sizes, maps, layout, stream);
 }
 

@@ -50,13 +50,12 @@ std::string error_message(int status) {
 PYBIND11_MODULE(_native, module) {
   py::class_<OwnedProblem>(module, "Problem")
       .def(py::init([](int64_t batch, int64_t tokens, int64_t heads, int64_t channels,
-                       int64_t queries, int64_t levels, int64_t points,
-                       std::vector<int64_t> shapes, int value_type, int weight_type,
-                       int reference_size) {
-        OwnedProblem owned{std::move(shapes),
-                           {batch, tokens, heads, channels, queries, levels, points, nullptr,
-                            static_cast<DType>(value_type), static_cast<DType>(weight_type),
-                            reference_size}};
+                       int64_t queries, int64_t levels, int64_t points, std::vector<int64_t> shapes,
+                       int value_type, int weight_type, int reference_size) {
+        OwnedProblem owned{
+            std::move(shapes),
+            {batch, tokens, heads, channels, queries, levels, points, nullptr,
+             static_cast<DType>(value_type), static_cast<DType>(weight_type), reference_size}};
         owned.problem.shapes = owned.shapes.data();  // moving a vector keeps its memory
         return owned;
       }));

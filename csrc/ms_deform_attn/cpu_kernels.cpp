@@ -23,8 +23,8 @@ inline void gather(const Samples<T>& samples, int64_t begin, const T* plane, int
   Vector<T> upper[N] = {}, lower[N] = {};
   for (int64_t s = begin; s < begin + samples.per_query; ++s) {
     const auto* top = reinterpret_cast<const Vector<T>*>(plane + samples.corner[s] * padded);
-    const auto* bottom = reinterpret_cast<const Vector<T>*>(
-        plane + (samples.corner[s] + samples.row[s]) * padded);
+    const auto* bottom =
+        reinterpret_cast<const Vector<T>*>(plane + (samples.corner[s] + samples.row[s]) * padded);
     const int64_t right = padded / kLanes<T>;
     for (int n = 0; n < N; ++n) {
       upper[n] += samples.share[0][s] * top[n];
@@ -36,17 +36,17 @@ inline void gather(const Samples<T>& samples, int64_t begin, const T* plane, int
   for (int n = 0; n < N; ++n) reinterpret_cast<Vector<T>*>(out)[n] = upper[n] + lower[n];
 }
 
-// Halves of every segment of length `kSegment`, added: a's and b's segments alternate in the result.
+// Halves of every segment of length `kSegment`, added: a's and b's segments alternate in the
+// result.
 template <int kSegment, typename V, size_t... kLane>
 inline V fold(V a, V b, std::index_sequence<kLane...>) {
   constexpr int half = kSegment / 2, lanes = sizeof...(kLane);
-  return __builtin_shufflevector(
-             a, b,
-             ((kLane / kSegment) * kSegment + kLane % half + (kLane % kSegment < half ? 0 : lanes))...) +
-         __builtin_shufflevector(
-             a, b,
-             ((kLane / kSegment) * kSegment + half + kLane % half +
-              (kLane % kSegment < half ? 0 : lanes))...);
+  return __builtin_shufflevector(a, b,
+                                 ((kLane / kSegment) * kSegment + kLane % half +
+                                  (kLane % kSegment < half ? 0 : lanes))...) +
+         __builtin_shufflevector(a, b,
+                                 ((kLane / kSegment) * kSegment + half + kLane % half +
+                                  (kLane % kSegment < half ? 0 : lanes))...);
 }
 
 // Lane i of the result is the sum of the lanes of vectors[i]; `vectors` is overwritten.
@@ -63,7 +63,8 @@ inline Vector<T> sum_each(Vector<T>* vectors) {
 }
 
 // Adds the samples' shares of `grad` (queries, padded) to grad_plane, and to dots the products of
-// grad and corners, over N vectors of channels. As many samples at a time as fill one vector of dots.
+// grad and corners, over N vectors of channels. As many samples at a time as fill one vector of
+// dots.
 template <typename T, int N>
 void scatter(const Samples<T>& samples, const T* grad, const T* plane, int64_t padded,
              T* grad_plane, T* const* dots) {
@@ -216,8 +217,7 @@ void backward(const Problem& problem, const Inputs& inputs, const void* grad_out
       differentiate(desk.samples, sample_gradients);
       write_gradients<T, W>(problem, rows, desk.samples, sample_gradients, gradients);
     }
-    write_plane(problem, desk.levels, grad_plane, padded,
-                static_cast<T*>(gradients.value) + token);
+    write_plane(problem, desk.levels, grad_plane, padded, static_cast<T*>(gradients.value) + token);
   }
 }
 

@@ -1,10 +1,12 @@
-// A head's maps in memory of a thread: (pixels, channels) for all levels, each in a border of zeros.
+// A head's maps in memory of a thread: (pixels, channels) for all levels, each in a border of
+// zeros.
 //
 // In `value` the pixels of a head are M*D numbers apart, which uses one in M of the cache's sets;
 // here they are neighbours. A column of zeros stands between two rows, so that the one right of a
 // row is the one left of the next. Sums of a sample's four corners need no test for the border.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 
 #include "common/convert.h"
@@ -95,8 +97,7 @@ void write_plane(const Problem& problem, const Level* levels, const T* plane, in
   const int64_t channels = problem.channels, stride = problem.heads * channels;
   for_each_row(problem, levels, [&](int64_t token, int64_t pixel, int64_t width) {
     for (int64_t x = 0; x < width; ++x) {
-      std::memcpy(value + (token + x) * stride, plane + (pixel + x) * padded,
-                  static_cast<size_t>(channels) * sizeof(T));
+      std::copy_n(plane + (pixel + x) * padded, channels, value + (token + x) * stride);
     }
   });
 }

@@ -19,9 +19,9 @@ struct Samples {
   T *width, *height;
   int32_t *first, *row, *query;
   // Of the inputs.
-  T* numbers;         // locations or offsets, (count, 2)
-  T *x, *y;           // in pixels; once located, the share of the right and lower neighbour
-  T *scale_x, *scale_y;  // pixels that an offset of 1 means
+  T* numbers;             // locations or offsets, (count, 2)
+  T *x, *y;               // in pixels; once located, the share of the right and lower neighbour
+  T *scale_x, *scale_y;   // pixels that an offset of 1 means
   T *attention, *inside;  // the weight; 1 where the sample touches the map, else 0
   int32_t* corner;        // pixel of the upper left neighbour
   T* share[4];            // of each corner: weight times bilinear weight
@@ -56,12 +56,12 @@ struct Samples {
 
 // e^x to an error of 2 ulp without a call, so that loops over it become vector code.
 inline float exponential(float x) {
-  x = x < -87.0f ? -87.0f : x;  // as small as normal numbers go
+  x = x < -87.0f ? -87.0f : x;      // as small as normal numbers go
   const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to a whole number
   const float rounded = x * 1.44269504f + magic;
   const float whole = rounded - magic;
   const float rest = (x - whole * 0.693359375f) + whole * 2.12194440e-4f;  // ln 2 in two parts
-  float sum = 1.9875691500e-4f;  // Cephes' expf
+  float sum = 1.9875691500e-4f;                                            // Cephes' expf
   sum = sum * rest + 1.3981999507e-3f;
   sum = sum * rest + 8.3334519073e-3f;
   sum = sum * rest + 4.1665795894e-2f;
@@ -76,6 +76,7 @@ inline double exponential(double x) { return std::exp(x); }
 
 template <typename T>
 void softmax(T* numbers, int64_t length, int64_t rows) {
+  if (length == 0) return;
   for (int64_t r = 0; r < rows; ++r) {
     T* row = numbers + r * length;
     T most = row[0];
@@ -100,6 +101,13 @@ struct Rows {
   }
 };
 
+// Fetches what lies `count` numbers after `from`, which may be past the end of its array.
+template <typename W>
+inline void prefetch(const W* from, int64_t count) {
+  const auto bytes = static_cast<uintptr_t>(count) * sizeof(W);
+  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(from) + bytes));
+}
+
 constexpr int64_t kAhead = 16;  // queries
 
 template <typename T, typename W>
@@ -107,8 +115,8 @@ void read_strips(const Problem& problem, const Rows& rows, const W* from, int64_
   for (int64_t i = 0; i < rows.count; ++i) {
     const W* strip = from + rows.index(problem, i) * length;
     // A strip is too short for the processor to see where the next ones lie.
-    __builtin_prefetch(strip + kAhead * problem.heads * length);
-    __builtin_prefetch(strip + kAhead * problem.heads * length + length - 1);
+    prefetch(strip, kAhead * problem.heads * length);
+    prefetch(strip, kAhead * problem.heads * length + length - 1);
     for (int64_t s = 0; s < length; ++s) to[i * length + s] = to_float(strip[s]);
   }
 }
@@ -127,8 +135,8 @@ void read_reference(const Problem& problem, const Rows& rows, const T* reference
   const int64_t size = problem.reference_size, points = problem.points;
   const T half = T(1) / T(2 * points);
   for (int64_t i = 0; i < rows.count; ++i) {
-    const T* place = reference +
-                     (rows.batch * problem.queries + rows.query + i) * problem.levels * size;
+    const T* place =
+        reference + (rows.batch * problem.queries + rows.query + i) * problem.levels * size;
     for (int64_t l = 0; l < problem.levels; ++l, place += size) {
       for (int64_t s = i * to.per_query + l * points, p = 0; p < points; ++p, ++s) {
         to.x[s] = place[0] * to.width[s] - T(0.5);

@@ -1,9 +1,9 @@
 // Multi-scale deformable attention on a GPU, backward.
 //
-// Lanes are grouped as forward. For each sample every lane adds its channels' shares of the gradient
-// to that of `value`, by atomics of 16 bytes where the device has them, and multiplies them with the
-// corners; the group sums the products, and the sample's own lane makes of them the gradients of its
-// place and weight, which nobody else writes.
+// Lanes are grouped as forward. For each sample every lane adds its channels' shares of the
+// gradient to that of `value`, by atomics of 16 bytes where the device has them, and multiplies
+// them with the corners; the group sums the products, and the sample's own lane makes of them the
+// gradients of its place and weight, which nobody else writes.
 #include "ms_deform_attn/cuda_device.cuh"
 
 namespace vidgap::ms_deform_attn {
@@ -67,10 +67,9 @@ __global__ void __launch_bounds__(kThreads, 2)
   const int64_t grad_stride = device.heads * device.channels;
   for (int64_t b = blockIdx.z; b < device.batch; b += gridDim.z) {
     const V* head = value + b * device.batch_stride + m * device.head_stride;
-    T* head_grad = static_cast<T*>(gradients.value) + b * device.tokens * grad_stride +
-                   m * device.channels;
-    for (int64_t first = blockIdx.x * groups; first < device.queries;
-         first += gridDim.x * groups) {
+    T* head_grad =
+        static_cast<T*>(gradients.value) + b * device.tokens * grad_stride + m * device.channels;
+    for (int64_t first = blockIdx.x * groups; first < device.queries; first += gridDim.x * groups) {
       // A group without a query goes along with query 0 and writes nothing.
       const int64_t q = first + threadIdx.x / group.size;
       const bool has_query = q < device.queries;
@@ -124,8 +123,7 @@ __global__ void __launch_bounds__(kThreads, 2)
       for (int r = 0; r < kRounds; ++r) {
         const int s = r * group.size + group.lane;
         if (!has_query || s >= device.samples) break;
-        const T of_weight =
-            kFused ? weights[r] * (weight_grads[r] - weighted) : weight_grads[r];
+        const T of_weight = kFused ? weights[r] * (weight_grads[r] - weighted) : weight_grads[r];
         write_weight<T, V>(device, gradients.weights, row * device.samples + s, of_weight);
       }
     }
@@ -143,17 +141,18 @@ int backward_cuda(const Problem& problem, const Inputs& inputs, const void* grad
                   void* stream) {
   (void)variant;  // gradients go to device memory: shared memory has no addition of floats
   if (too_large(problem)) return kTooLarge;
-  if (problem.batch == 0) return kSuccess;
-  cudaError_t error = cudaSetDevice(device_index);
-  if (error != cudaSuccess) return error;
+  if (problem.batch == 0 || problem.heads == 0) return kSuccess;
+  const CurrentDevice current(device_index);
+  if (current.status() != cudaSuccess) return current.status();
   return with_types(problem, [&](auto number, auto sum) -> int {
     using V = decltype(number);
     using T = decltype(sum);
     constexpr int kWide = kPerAccess<V>;
     Device device = device_problem(problem);
     const int64_t count = device.batch * device.tokens * device.heads * device.channels;
-    error = cudaMemsetAsync(gradients.value, 0, static_cast<size_t>(count) * sizeof(T),
-                            static_cast<cudaStream_t>(stream));
+    const cudaError_t error =
+        cudaMemsetAsync(gradients.value, 0, static_cast<size_t>(count) * sizeof(T),
+                        static_cast<cudaStream_t>(stream));
     if (error != cudaSuccess || problem.queries == 0) return error;
     const bool fast = sizeof(T) == 4 && device.channels % kWide == 0 &&
                       aligned({inputs.value, grad_output, gradients.value, workspace});

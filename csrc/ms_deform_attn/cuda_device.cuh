@@ -9,6 +9,24 @@ namespace vidgap::ms_deform_attn {
 
 constexpr int kResidentBytes = 100 * 1024;  // of shared memory, so that two blocks fit
 
+// Makes a device current, and afterwards the one from before again.
+class CurrentDevice {
+ public:
+  explicit CurrentDevice(int device) {
+    status_ = cudaGetDevice(&before_);
+    if (status_ == cudaSuccess && before_ != device) status_ = cudaSetDevice(device);
+  }
+  ~CurrentDevice() { cudaSetDevice(before_); }
+  CurrentDevice(const CurrentDevice&) = delete;
+  CurrentDevice& operator=(const CurrentDevice&) = delete;
+
+  cudaError_t status() const { return status_; }
+
+ private:
+  int before_ = 0;
+  cudaError_t status_;
+};
+
 inline int power_of_two_from(int64_t number) {
   int power = 1;
   while (power < number) power *= 2;
@@ -140,8 +158,9 @@ __global__ void head_major_kernel(Device device, const V* from, V* to) {
     for (int64_t i = blockIdx.x * int64_t{kThreads} + threadIdx.x; i < count;
          i += gridDim.x * int64_t{kThreads}) {
       const int64_t token = i / per_token, channel = i % per_token * kWidth;
-      const V* source = from + ((b * device.tokens + token) * device.heads + blockIdx.y) *
-                                   device.channels + channel;
+      const V* source =
+          from + ((b * device.tokens + token) * device.heads + blockIdx.y) * device.channels +
+          channel;
       store<kWidth>(to + (head * device.tokens + token) * device.channels + channel,
                     load<kWidth>(source));
     }
@@ -155,8 +174,10 @@ int copy_head_major(const Device& device, const void* value, void* workspace, bo
   auto* to = static_cast<V*>(workspace);
   const int64_t width = fast ? kPerAccess<V> : 1;
   const int64_t blocks = (device.tokens * device.channels / width + kThreads - 1) / kThreads;
+  if (blocks == 0) return kSuccess;
   const dim3 grid = grid_of(device, blocks < 65535 ? blocks : 65535);
-  if (fast) return launch(head_major_kernel<V, kPerAccess<V>>, grid, kThreads, 0, stream, device, from, to);
+  if (fast)
+    return launch(head_major_kernel<V, kPerAccess<V>>, grid, kThreads, 0, stream, device, from, to);
   return launch(head_major_kernel<V, 1>, grid, kThreads, 0, stream, device, from, to);
 }
 

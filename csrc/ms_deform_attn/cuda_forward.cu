@@ -21,8 +21,9 @@ __device__ inline void fetch_resident(const Device& device, const V* head, V* re
   __syncthreads();  // until nobody reads those of the head before
   for (int64_t i = threadIdx.x; i < device.resident_count * per_token; i += kThreads) {
     const int64_t token = i / per_token, channel = i % per_token * kWidth;
-    store<kWidth>(resident + token * device.channels + channel,
-                  load<kWidth>(head + (device.resident_first + token) * device.token_stride + channel));
+    store<kWidth>(
+        resident + token * device.channels + channel,
+        load<kWidth>(head + (device.resident_first + token) * device.token_stride + channel));
   }
   __syncthreads();
 }
@@ -36,8 +37,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   for (int64_t b = blockIdx.z; b < device.batch; b += gridDim.z) {
     const V* head = value + b * device.batch_stride + m * device.head_stride;
     if constexpr (kResident) fetch_resident<V, kWidth>(device, head, resident);
-    for (int64_t first = blockIdx.x * groups; first < device.queries;
-         first += gridDim.x * groups) {
+    for (int64_t first = blockIdx.x * groups; first < device.queries; first += gridDim.x * groups) {
       // A group without a query goes along with query 0 and writes nothing.
       const int64_t q = first + threadIdx.x / group.size;
       const bool has_query = q < device.queries;
@@ -104,8 +104,8 @@ int start(const Device& device, const Inputs& inputs, const void* value, void* o
       const cudaError_t error = cudaFuncSetAttribute(
           kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
       if (error != cudaSuccess) return error;
-      return launch(kernel, grid_of(device, a_head), kThreads, static_cast<size_t>(bytes), stream, device,
-                    inputs, from, to);
+      return launch(kernel, grid_of(device, a_head), kThreads, static_cast<size_t>(bytes), stream,
+                    device, inputs, from, to);
     }
   }
   return launch(forward_kernel<T, V, kWidth, kFused, kRounds, false>, grid_of(device, blocks),
@@ -124,9 +124,9 @@ int64_t forward_workspace_cuda(const Problem& problem, Variant variant) {
 int forward_cuda(const Problem& problem, const Inputs& inputs, void* output, void* workspace,
                  Variant variant, int device_index, void* stream) {
   if (too_large(problem)) return kTooLarge;
-  if (problem.batch == 0 || problem.queries == 0) return kSuccess;
-  const cudaError_t error = cudaSetDevice(device_index);
-  if (error != cudaSuccess) return error;
+  if (problem.batch == 0 || problem.queries == 0 || problem.heads == 0) return kSuccess;
+  const CurrentDevice current(device_index);
+  if (current.status() != cudaSuccess) return current.status();
   return with_types(problem, [&](auto number, auto sum) -> int {
     using V = decltype(number);
     using T = decltype(sum);

@@ -18,11 +18,11 @@ struct Device {
   int64_t batch, tokens, heads, channels, queries;
   int levels, points, samples;  // samples of a query and head: L*P
   int reference_size;
-  int group;            // lanes that share a query and head, a power of two
-  bool wide_weights;    // weights, offsets and logits are of the coordinate type
+  int group;          // lanes that share a query and head, a power of two
+  bool wide_weights;  // weights, offsets and logits are of the coordinate type
   int height[kMaxLevels], width[kMaxLevels], first[kMaxLevels];  // first: of a level's tokens
-  // From a token to the next, from a head to the next and from a batch entry to the next, in `value`
-  // as the kernel reads it.
+  // From a token to the next, from a head to the next and from a batch entry to the next, in
+  // `value` as the kernel reads it.
   int64_t token_stride, head_stride, batch_stride;
   int resident_first, resident_count;  // tokens that a block keeps in shared memory
 };
@@ -58,7 +58,9 @@ __device__ inline void write_weight(const Device& device, void* array, int64_t i
 // How many lanes make a group where the kernel knows it, for the sizes of the networks: 12 or 16
 // samples of 32 channels. 0: the problem says it.
 template <int kRounds>
-constexpr int kLanesFor = kRounds == 2 ? 8 : kRounds < kMaxRounds ? 4 : 0;
+constexpr int kLanesFor = kRounds == 2           ? 8
+                          : kRounds < kMaxRounds ? 4
+                                                 : 0;
 
 // The lanes of a group. All groups of a warp must call together: a shuffle of whole warps needs no
 // instruction to find out who takes part.
@@ -99,9 +101,9 @@ __device__ inline void read_weights(const Device& device, const Lanes& group, co
 #pragma unroll
   for (int r = 0; r < kRounds; ++r) {
     const int s = r * group.size + group.lane;
-    mine[r] = s < device.samples
-                  ? read_weight<T, V>(device, weights, row * device.samples + s)
-                  : kFused ? T(-INFINITY) : T(0);
+    mine[r] = s < device.samples ? read_weight<T, V>(device, weights, row * device.samples + s)
+              : kFused           ? T(-INFINITY)
+                                 : T(0);
     most = mine[r] > most ? mine[r] : most;
   }
   if constexpr (kFused) {
@@ -133,8 +135,8 @@ __device__ inline Sample<T> locate(const Device& device, const Inputs& inputs, i
   sample.scale_x = sample.scale_y = T(1);
   if constexpr (kFused) {
     const int size = device.reference_size;
-    const T* reference = static_cast<const T*>(inputs.reference) +
-                         (query_row * device.levels + level) * size;
+    const T* reference =
+        static_cast<const T*>(inputs.reference) + (query_row * device.levels + level) * size;
     if (size == 4) {
       const T half = T(1) / static_cast<T>(2 * device.points);
       sample.scale_x = reference[2] * half * width;

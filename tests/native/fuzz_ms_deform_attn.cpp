@@ -44,8 +44,17 @@ class Array {
     switch (type_) {
       case DType::kFloat64: write(at, number); break;
       case DType::kFloat32: write(at, static_cast<float>(number)); break;
-      case DType::kFloat16: { Float16 half; assign(half, static_cast<float>(number)); write(at, half); break; }
-      case DType::kBFloat16: { BFloat16 half; assign(half, static_cast<float>(number)); write(at, half); }
+      case DType::kFloat16: {
+        Float16 half;
+        assign(half, static_cast<float>(number));
+        write(at, half);
+        break;
+      }
+      case DType::kBFloat16: {
+        BFloat16 half;
+        assign(half, static_cast<float>(number));
+        write(at, half);
+      }
     }
   }
   double operator[](int64_t i) const {
@@ -67,7 +76,9 @@ class Array {
 
  private:
   template <typename T>
-  static void write(char* at, T number) { std::memcpy(at, &number, sizeof(T)); }
+  static void write(char* at, T number) {
+    std::memcpy(at, &number, sizeof(T));
+  }
   template <typename T>
   static T read(const char* at) {
     T number;
@@ -104,9 +115,9 @@ Case random_case() {
   }
   p.batch = whole(0, 3);
   p.queries = whole(0, 9);
-  p.heads = whole(1, 5);
-  p.channels = whole(0, 1) ? 8 * whole(1, 8) : whole(1, 70);
-  p.points = whole(1, 8);
+  p.heads = whole(0, 5);
+  p.channels = whole(0, 1) ? 8 * whole(1, 8) : whole(0, 70);
+  p.points = whole(0, 8);
   p.value_type = static_cast<DType>(whole(0, 3));
   const DType coordinates = p.value_type == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32;
   p.weight_type = whole(0, 1) ? p.value_type : coordinates;
@@ -128,14 +139,16 @@ Case random_case() {
 }
 
 struct Results {
-  std::vector<std::vector<double>> arrays;  // output, then gradients: value, places, offsets, weights
+  std::vector<std::vector<double>>
+      arrays;  // output, then gradients: value, places, offsets, weights
 };
 
 // The definition, a sample at a time.
 Results slow(const Case& c) {
   const Problem& p = c.problem;
   const int64_t samples = p.levels * p.points, rows = p.batch * p.queries * p.heads;
-  Results out{{std::vector<double>(rows * p.channels), std::vector<double>(c.arrays[kValue].count()),
+  Results out{{std::vector<double>(rows * p.channels),
+               std::vector<double>(c.arrays[kValue].count()),
                std::vector<double>(rows * samples * 2), std::vector<double>(rows * samples * 2),
                std::vector<double>(rows * samples)}};
   for (int64_t row = 0; row < rows; ++row) {
@@ -172,7 +185,8 @@ Results slow(const Case& c) {
         const double left = std::floor(x), top = std::floor(y), right = x - left, lower = y - top;
         double dx = 0, dy = 0;
         for (int k = 0; k < 4; ++k) {
-          const int64_t column = static_cast<int64_t>(left) + k % 2, line = static_cast<int64_t>(top) + k / 2;
+          const int64_t column = static_cast<int64_t>(left) + k % 2,
+                        line = static_cast<int64_t>(top) + k / 2;
           if (column < 0 || column >= width || line < 0 || line >= height) continue;
           const double part_x = k % 2 ? right : 1 - right, part_y = k / 2 ? lower : 1 - lower;
           const int64_t token = first + line * width + column;
@@ -180,7 +194,8 @@ Results slow(const Case& c) {
           for (int64_t d = 0; d < p.channels; ++d) {
             const int64_t v = ((b * p.tokens + token) * p.heads + m) * p.channels + d;
             const double grad = c.arrays[kGradOutput][row * p.channels + d];
-            out.arrays[0][row * p.channels + d] += weight[s] * part_x * part_y * c.arrays[kValue][v];
+            out.arrays[0][row * p.channels + d] +=
+                weight[s] * part_x * part_y * c.arrays[kValue][v];
             out.arrays[1][v] += weight[s] * part_x * part_y * grad;
             dot += grad * c.arrays[kValue][v];
           }
@@ -197,7 +212,8 @@ Results slow(const Case& c) {
     }
     for (int64_t s = 0; s < samples; ++s) weighted += weight[s] * of_weight[s];
     for (int64_t s = 0; s < samples; ++s)
-      out.arrays[4][row * samples + s] = p.fused() ? weight[s] * (of_weight[s] - weighted) : of_weight[s];
+      out.arrays[4][row * samples + s] =
+          p.fused() ? weight[s] * (of_weight[s] - weighted) : of_weight[s];
   }
   return out;
 }
@@ -216,15 +232,20 @@ struct OnDevice {
   OnDevice(Array& array, bool device) : array_(array), device_(device) {
     if (!device_) return;
     check(cudaMalloc(&memory_, array.memory().size() + 1), "cudaMalloc");
-    check(cudaMemcpy(memory_, array.memory().data(), array.memory().size(), cudaMemcpyHostToDevice), "copy");
+    check(cudaMemcpy(memory_, array.memory().data(), array.memory().size(), cudaMemcpyHostToDevice),
+          "copy");
   }
   ~OnDevice() {
     if (!device_) return;
-    check(cudaMemcpy(array_.memory().data(), memory_, array_.memory().size(), cudaMemcpyDeviceToHost), "copy");
+    check(
+        cudaMemcpy(array_.memory().data(), memory_, array_.memory().size(), cudaMemcpyDeviceToHost),
+        "copy");
     check(cudaFree(memory_), "cudaFree");
   }
   OnDevice(const OnDevice&) = delete;
-  void* pointer() { return device_ ? static_cast<char*>(memory_) + array_.offset_bytes() : array_.data(); }
+  void* pointer() {
+    return device_ ? static_cast<char*>(memory_) + array_.offset_bytes() : array_.data();
+  }
 
  private:
   Array& array_;
@@ -284,9 +305,12 @@ Results run(Case& c, const std::string& name) {
 void compare(const Case& c, const Results& found, const Results& wanted, const std::string& name) {
   const char* names[] = {"output", "grad value", "grad locations", "grad offsets", "grad weights"};
   const DType narrow = bytes_of(c.problem.value_type) < bytes_of(c.problem.weight_type)
-                           ? c.problem.value_type : c.problem.weight_type;
-  const double tolerance = narrow == DType::kFloat64 ? 1e-11 : narrow == DType::kFloat32 ? 2e-5
-                           : narrow == DType::kFloat16 ? 4e-3 : 3e-2;
+                           ? c.problem.value_type
+                           : c.problem.weight_type;
+  const double tolerance = narrow == DType::kFloat64   ? 1e-11
+                           : narrow == DType::kFloat32 ? 2e-5
+                           : narrow == DType::kFloat16 ? 4e-3
+                                                       : 3e-2;
   for (int a = 0; a < 5; ++a) {
     double error = 0, size = 1;
     int64_t outliers = 0;
@@ -294,7 +318,8 @@ void compare(const Case& c, const Results& found, const Results& wanted, const s
     for (size_t i = 0; i < found.arrays[a].size(); ++i) {
       const double want = wanted.arrays[a][i], difference = found.arrays[a][i] - want;
       size += want * want;
-      if (!std::isfinite(difference)) fail(name + ": " + names[a] + " is not finite, or not written");
+      if (!std::isfinite(difference))
+        fail(name + ": " + names[a] + " is not finite, or not written");
       if (of_places && std::fabs(difference) > tolerance * (1 + std::fabs(want)) && outliers < 2) {
         ++outliers;
         continue;
@@ -303,11 +328,13 @@ void compare(const Case& c, const Results& found, const Results& wanted, const s
     }
     if (std::sqrt(error / size) > tolerance * (of_places ? 4 : 1)) {
       const Problem& p = c.problem;
-      fail(name + ": " + names[a] + " is off by " + std::to_string(std::sqrt(error / size)) + " at B " +
-           std::to_string(p.batch) + " Q " + std::to_string(p.queries) + " M " + std::to_string(p.heads) +
-           " D " + std::to_string(p.channels) + " L " + std::to_string(p.levels) + " P " +
-           std::to_string(p.points) + " types " + std::to_string(static_cast<int>(p.value_type)) + " " +
-           std::to_string(static_cast<int>(p.weight_type)) + " reference " + std::to_string(p.reference_size));
+      fail(name + ": " + names[a] + " is off by " + std::to_string(std::sqrt(error / size)) +
+           " at B " + std::to_string(p.batch) + " Q " + std::to_string(p.queries) + " M " +
+           std::to_string(p.heads) + " D " + std::to_string(p.channels) + " L " +
+           std::to_string(p.levels) + " P " + std::to_string(p.points) + " types " +
+           std::to_string(static_cast<int>(p.value_type)) + " " +
+           std::to_string(static_cast<int>(p.weight_type)) + " reference " +
+           std::to_string(p.reference_size));
     }
   }
 }

@@ -1,8 +1,8 @@
 // The part of CUDA's runtime and device functions that our kernels use, for the emulator.
 #pragma once
 
-#include <cmath>
 #include <algorithm>
+#include <cmath>
 
 #include "emulator.h"
 
@@ -60,13 +60,27 @@ cudaError_t cudaFuncSetAttribute(Kernel, cudaFuncAttribute, int) {
   return cudaSuccess;
 }
 
-struct alignas(8) float2 { float x, y; };
-struct alignas(16) float4 { float x, y, z, w; };
-struct alignas(16) uint4 { unsigned x, y, z, w; };
-struct alignas(8) uint2 { unsigned x, y; };
-struct alignas(16) int4 { int x, y, z, w; };
-struct alignas(8) int2 { int x, y; };
-struct alignas(16) double2 { double x, y; };
+struct alignas(8) float2 {
+  float x, y;
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+struct alignas(8) uint2 {
+  unsigned x, y;
+};
+struct alignas(16) int4 {
+  int x, y, z, w;
+};
+struct alignas(8) int2 {
+  int x, y;
+};
+struct alignas(16) double2 {
+  double x, y;
+};
 inline float2 make_float2(float x, float y) { return {x, y}; }
 inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 inline int2 make_int2(int x, int y) { return {x, y}; }
@@ -74,7 +88,9 @@ inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return
 inline double2 make_double2(double x, double y) { return {x, y}; }
 
 inline void __syncthreads() { emulation::barrier(); }
-inline void __syncwarp(unsigned mask = 0xffffffffu) { emulation::exchange(mask, 0, 0, emulation::lane()); }
+inline void __syncwarp(unsigned mask = 0xffffffffu) {
+  emulation::exchange(mask, 0, 0, emulation::lane());
+}
 
 template <typename T>
 T __shfl_sync(unsigned mask, T value, int source, int width = 32) {

@@ -1,9 +1,10 @@
 // Runs CUDA kernels on a CPU, to test their arithmetic, bounds and synchronisation without a GPU.
 //
 // Blocks run one after another; the threads of a block are fibers that give way where they wait for
-// each other: at barriers and in shuffles. A thread that waits for one that will not come, lanes that
-// meet in different shuffles, and a shuffle from a lane outside its mask end the program with a word.
-// CUDA_EMULATION_ORDER = forward (default), backward or random says which thread goes first.
+// each other: at barriers and in shuffles. A thread that waits for one that will not come, lanes
+// that meet in different shuffles, and a shuffle from a lane outside its mask end the program with
+// a word. CUDA_EMULATION_ORDER = forward (default), backward or random says which thread goes
+// first.
 #pragma once
 
 #include <algorithm>
@@ -150,8 +151,8 @@ inline void run_block() {
   block.alive = block.count;
   std::fill(block.shared.begin(), block.shared.end(), ~uint64_t{0});  // not a number, until written
   for (unsigned i = 0; i < block.count; ++i) {
-    start(block.fibers[i], dim3(i % blockDim.x, i / blockDim.x % blockDim.y,
-                                i / blockDim.x / blockDim.y));
+    start(block.fibers[i],
+          dim3(i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y));
   }
   while (block.alive > 0) {
     block.progress = false;
@@ -164,8 +165,8 @@ inline void run_block() {
 
 inline void run(dim3 grid, dim3 threads, size_t shared_bytes, std::function<void()> body) {
   const unsigned count = threads.x * threads.y * threads.z;
-  if (count == 0 || count > 1024 || grid.x == 0 || grid.y == 0 || grid.z == 0 ||
-      grid.y > 65535 || grid.z > 65535 || shared_bytes > 227 * 1024) {
+  if (count == 0 || count > 1024 || grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 ||
+      grid.z > 65535 || shared_bytes > 227 * 1024) {
     fail("a launch that no GPU takes");
   }
   gridDim = grid;

@@ -1,4 +1,4 @@
-"""Process time of contenders on the same work, turn by turn, and what machine it was."""
+"""The time of contenders on the same work, turn by turn, and what machine it was."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 GIT = ["git", "-C", str(Path(__file__).parent)]
 QUIETLY: dict[str, Any] = {"capture_output": True, "text": True, "check": True}
@@ -48,6 +49,24 @@ class Timing:
         return {name: round(value, 3) for name, value in numbers.items()}
 
 
+@dataclass(frozen=True)
+class Durations:
+    """Seconds of one call of one contender, over the repeats."""
+
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The median."""
+        return float(np.median(self.values))
+
+    def as_json(self) -> dict[str, float]:
+        """Return median and quartiles in milliseconds, and how many calls these were."""
+        low, middle, high = (1000 * float(p) for p in np.percentile(self.values, [25, 50, 75]))
+        numbers = {"median": middle, "q1": low, "q3": high}
+        return {name: round(n, 4) for name, n in numbers.items()} | {"calls": len(self.values)}
+
+
 def interleaved(
     contenders: Mapping[str, Sequence[Callable[[], Any]]], repeats: int
 ) -> dict[str, Timing]:
@@ -58,27 +77,35 @@ def interleaved(
             thrown away before the next call.
         repeats: how often every case is run, after each contender has run one that is not timed.
     """
-    names = list(contenders)
-    num_cases = len(contenders[names[0]])
     for calls in contenders.values():
         calls[0]()
-    seconds = np.zeros((repeats, len(names)))
+    seconds = turns(contenders, repeats)[..., 0]  # (repeats, cases, contenders)
+    rates = seconds.shape[1] / seconds.sum(1)
+    return {name: Timing(tuple(column)) for name, column in zip(contenders, rates.T, strict=True)}
+
+
+def turns(
+    contenders: Mapping[str, Sequence[Callable[[], Any]]], repeats: int
+) -> npt.NDArray[np.float64]:
+    """Return processor and wall seconds, (repeats, cases, contenders, 2); as `interleaved`."""
+    names = list(contenders)
+    num_cases = len(contenders[names[0]])
+    seconds = np.zeros((repeats, num_cases, len(names), 2))
     for repeat in range(repeats):
         for case in range(num_cases):
             for turn in range(len(names)):
                 which = (turn + case + repeat) % len(names)
-                seconds[repeat, which] += process_seconds(contenders[names[which]][case])
-    rates = num_cases / seconds  # (repeats, contenders)
-    return {name: Timing(tuple(column)) for name, column in zip(names, rates.T, strict=True)}
+                seconds[repeat, case, which] = seconds_of(contenders[names[which]][case])
+    return seconds
 
 
-def process_seconds(call: Callable[[], Any]) -> float:
-    """Return the processor time of one call, without the freeing of its result."""
-    start = time.process_time()
+def seconds_of(call: Callable[[], Any]) -> tuple[float, float]:
+    """Return processor and wall time of one call, without the freeing of its result."""
+    start, wall_start = time.process_time(), time.perf_counter()
     result = call()
-    stop = time.process_time()
+    wall_stop, stop = time.perf_counter(), time.process_time()
     del result
-    return stop - start
+    return stop - start, wall_stop - wall_start
 
 
 def circumstances(packages: Sequence[str]) -> dict[str, Any]:

@@ -24,11 +24,11 @@ struct Sizes {
 };
 
 struct Tensors {
-  const float* value;      // (B, S, M, D)
-  const float* locations;  // (B, Q, M, L, P, 2)
-  const float* weights;    // (B, Q, M, L, P)
-  float* output;           // (B, Q, M, D)
-  const float* grad;       // of the output; null: forward
+  const float* value;                                 // (B, S, M, D)
+  const float* locations;                             // (B, Q, M, L, P, 2)
+  const float* weights;                               // (B, Q, M, L, P)
+  float* output;                                      // (B, Q, M, D)
+  const float* grad;                                  // of the output; null: forward
   float *value_grad, *locations_grad, *weights_grad;  // zero before
 };
 

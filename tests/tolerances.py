@@ -71,3 +71,7 @@ AUTOCAST = 0.1
 
 SHARED_MEMORY = 99 * 1024
 """Bytes a program may have on the smallest of the GPUs since sm_80 (8.6, 8.9, 12.0)."""
+
+SPILLED = 16
+"""Bytes of registers that a kernel of window attention may spill where a GPU has 255 and products
+need more of them than on Hopper (8 on sm_80 with Triton 3.6, 0 with 3.8)."""

@@ -15,18 +15,18 @@ struct Float16 {
 };
 
 template <typename To, typename From>
-inline To bit_cast(From from) {
+static inline To bit_cast(From from) {
   static_assert(sizeof(To) == sizeof(From), "a bit cast keeps the size");
   To to;
   std::memcpy(&to, &from, sizeof(to));
   return to;
 }
 
-inline float to_float(BFloat16 number) {
+static inline float to_float(BFloat16 number) {
   return bit_cast<float>(static_cast<uint32_t>(number.bits) << 16);
 }
 
-inline float to_float(Float16 number) {
+static inline float to_float(Float16 number) {
 #ifdef __FLT16_MAX__
   return static_cast<float>(bit_cast<_Float16>(number.bits));
 #else
@@ -40,17 +40,17 @@ inline float to_float(Float16 number) {
 #endif
 }
 
-inline float to_float(float number) { return number; }
-inline double to_float(double number) { return number; }
+static inline float to_float(float number) { return number; }
+static inline double to_float(double number) { return number; }
 
 // Round to nearest, ties to even.
-inline void assign(BFloat16& to, float number) {
+static inline void assign(BFloat16& to, float number) {
   const uint32_t bits = bit_cast<uint32_t>(number);
   const uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
   to.bits = static_cast<uint16_t>(number == number ? rounded : 0x7fc0);
 }
 
-inline void assign(Float16& to, float number) {
+static inline void assign(Float16& to, float number) {
 #ifdef __FLT16_MAX__
   to.bits = bit_cast<uint16_t>(static_cast<_Float16>(number));
 #else
@@ -72,7 +72,7 @@ inline void assign(Float16& to, float number) {
 #endif
 }
 
-inline void assign(float& to, float number) { to = number; }
-inline void assign(double& to, double number) { to = number; }
+static inline void assign(float& to, float number) { to = number; }
+static inline void assign(double& to, double number) { to = number; }
 
 }  // namespace vidgap

@@ -39,7 +39,7 @@ constexpr int kLanes = VIDGAP_VECTOR_BYTES / static_cast<int>(sizeof(T));
 #define VIDGAP_NO_ALIAS _Pragma("GCC ivdep")
 #endif
 
-constexpr int64_t round_up(int64_t number, int64_t multiple) {
+static constexpr int64_t round_up(int64_t number, int64_t multiple) {
   return (number + multiple - 1) / multiple * multiple;
 }
 

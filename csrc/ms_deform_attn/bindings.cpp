@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,6 +24,12 @@ void* pointer(Address address) { return reinterpret_cast<void*>(address); }
 
 // A problem with the memory that its shapes lie in.
 struct OwnedProblem {
+  OwnedProblem(std::vector<int64_t> shapes_, const Problem& sizes)
+      : shapes(std::move(shapes_)), problem(sizes) {
+    problem.shapes = shapes.data();
+  }
+  OwnedProblem(const OwnedProblem&) = delete;
+
   std::vector<int64_t> shapes;
   Problem problem;
 };
@@ -38,7 +45,7 @@ Gradients gradients_at(Address value, Address locations, Address offsets, Addres
 std::string error_message(int status) {
   if (status == kUnsupportedDType) return "no kernel takes these dtypes";
   if (status == kOutOfMemory) return "out of memory";
-  if (status == kTooLarge) return "the CUDA kernels take up to 16 levels, 256 samples, 2^27 tokens";
+  if (status == kTooLarge) return "larger than the kernels take";
 #ifdef VIDGAP_CUDA_ARCHITECTURES
   if (status > 0) return cudaGetErrorString(static_cast<cudaError_t>(status));
 #endif
@@ -52,14 +59,25 @@ PYBIND11_MODULE(_native, module) {
       .def(py::init([](int64_t batch, int64_t tokens, int64_t heads, int64_t channels,
                        int64_t queries, int64_t levels, int64_t points, std::vector<int64_t> shapes,
                        int value_type, int weight_type, int reference_size) {
-        OwnedProblem owned{
-            std::move(shapes),
-            {batch, tokens, heads, channels, queries, levels, points, nullptr,
-             static_cast<DType>(value_type), static_cast<DType>(weight_type), reference_size}};
-        owned.problem.shapes = owned.shapes.data();  // moving a vector keeps its memory
-        return owned;
+        const Problem sizes{batch,
+                            tokens,
+                            heads,
+                            channels,
+                            queries,
+                            levels,
+                            points,
+                            nullptr,
+                            static_cast<DType>(value_type),
+                            static_cast<DType>(weight_type),
+                            reference_size};
+        return std::make_unique<OwnedProblem>(std::move(shapes), sizes);
       }));
   module.def("error_message", &error_message);
+#ifdef _OPENMP
+  module.attr("has_threads") = true;
+#else
+  module.attr("has_threads") = false;
+#endif
   module.def("cpu_kernels", &cpu_kernels_name);
   module.def("use_cpu_kernels", &use_cpu_kernels);
 

@@ -15,20 +15,30 @@ struct Choice {
   bool (*runs_here)();
 };
 
+#ifdef VIDGAP_X86_LEVELS
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
+bool has_v3() { return __builtin_cpu_supports("x86-64-v3"); }
+bool has_v4() { return __builtin_cpu_supports("x86-64-v4"); }
+#else
+// Of what the levels have, as much as these compilers can ask for.
+bool has_v3() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
+         __builtin_cpu_supports("popcnt");
+}
+bool has_v4() {
+  return has_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vl");
+}
+#endif
+#endif
+
 // Best first.
 const Choice kChoices[] = {
 #ifdef VIDGAP_X86_LEVELS
-    {"x86-64-v4", &kKernelsV4,
-     [] {
-       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-              __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("fma");
-     }},
-    {"x86-64-v3", &kKernelsV3,
-     [] {
-       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-              __builtin_cpu_supports("bmi2");
-     }},
+    {"x86-64-v4", &kKernelsV4, [] { return has_v4(); }},
+    {"x86-64-v3", &kKernelsV3, [] { return has_v3(); }},
 #endif
     {"baseline", &kKernelsBaseline, [] { return true; }},
 };
@@ -53,6 +63,7 @@ template <typename Work>
 int share_out(const Problem& problem, bool backward, int num_threads, Work work) {
   const CpuKernels& kernels = *current_choice().load()->kernels;
   const int64_t whole = problem.batch * problem.heads;
+  if (problem.tokens >= int64_t{1} << 30) return kTooLarge;  // a plane's pixels are int32
   if (whole == 0) return kSuccess;
   // Parts of a head cost a copy of its values each: only where threads would have nothing to do.
   const int64_t threads = num_threads < 1 ? 1 : num_threads;
@@ -61,7 +72,9 @@ int share_out(const Problem& problem, bool backward, int num_threads, Work work)
   const int64_t units = whole * parts;
   const int64_t bytes = kernels.scratch_bytes(problem, backward);
   std::atomic<int> status{kSuccess};
+#ifdef _OPENMP
 #pragma omp parallel for num_threads(threads) schedule(static, 1) if (threads > 1)
+#endif
   for (int64_t t = 0; t < threads; ++t) {
     const Share share{units * t / threads, units * (t + 1) / threads, parts};
     if (share.begin == share.end) continue;

@@ -3,6 +3,7 @@
 #include "ms_deform_attn/cpu_kernels.h"
 
 #include <initializer_list>
+#include <type_traits>
 #include <utility>
 
 #include "ms_deform_attn/cpu_samples.h"
@@ -36,17 +37,27 @@ inline void gather(const Samples<T>& samples, int64_t begin, const T* plane, int
   for (int n = 0; n < N; ++n) reinterpret_cast<Vector<T>*>(out)[n] = upper[n] + lower[n];
 }
 
-// Halves of every segment of length `kSegment`, added: a's and b's segments alternate in the
-// result.
-template <int kSegment, typename V, size_t... kLane>
-inline V fold(V a, V b, std::index_sequence<kLane...>) {
+// The lanes of a and b, one after the other, that kLane names.
+template <typename T, size_t... kLane>
+inline Vector<T> pick(Vector<T> a, Vector<T> b) {
+#if defined(__clang__) || __GNUC__ >= 12
+  return __builtin_shufflevector(a, b, kLane...);
+#else
+  using Index = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+  typedef Index Indices __attribute__((vector_size(VIDGAP_VECTOR_BYTES)));
+  return __builtin_shuffle(a, b, Indices{kLane...});
+#endif
+}
+
+// Halves of every segment of kSegment lanes, added: a's and b's segments alternate in the result.
+template <typename T, int kSegment, size_t... kLane>
+inline Vector<T> fold(Vector<T> a, Vector<T> b, std::index_sequence<kLane...>) {
   constexpr int half = kSegment / 2, lanes = sizeof...(kLane);
-  return __builtin_shufflevector(a, b,
-                                 ((kLane / kSegment) * kSegment + kLane % half +
-                                  (kLane % kSegment < half ? 0 : lanes))...) +
-         __builtin_shufflevector(a, b,
-                                 ((kLane / kSegment) * kSegment + half + kLane % half +
-                                  (kLane % kSegment < half ? 0 : lanes))...);
+  constexpr auto first = [](int lane) {
+    return static_cast<size_t>(lane / kSegment * kSegment + lane % half +
+                               (lane % kSegment < half ? 0 : lanes));
+  };
+  return pick<T, first(kLane)...>(a, b) + pick<T, (first(kLane) + half)...>(a, b);
 }
 
 // Lane i of the result is the sum of the lanes of vectors[i]; `vectors` is overwritten.
@@ -56,8 +67,8 @@ inline Vector<T> sum_each(Vector<T>* vectors) {
     return vectors[0];
   } else {
     for (int i = 0; i < kSegment / 2; ++i)
-      vectors[i] = fold<kSegment>(vectors[i], vectors[i + kSegment / 2],
-                                  std::make_index_sequence<kLanes<T>>{});
+      vectors[i] = fold<T, kSegment>(vectors[i], vectors[i + kSegment / 2],
+                                     std::make_index_sequence<kLanes<T>>{});
     return sum_each<T, kSegment / 2>(vectors);
   }
 }

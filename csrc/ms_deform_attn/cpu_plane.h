@@ -45,12 +45,11 @@ struct Level {
 // Fills `levels` unless null. The plane ends in zeros, from the returned pixel on: whatever level a
 // sample is of, its four corners there are 0.
 inline int64_t place_levels(const Problem& problem, Level* levels) {
-  int64_t next = 0, widest = 0;
+  int64_t next = 0;
   for (int64_t l = 0; l < problem.levels; ++l) {
     const int64_t height = problem.shapes[2 * l], width = problem.shapes[2 * l + 1];
     if (levels != nullptr) levels[l] = {height, width, next + (width + 1) + 1};
     next += (height + 2) * (width + 1) + 1;
-    widest = widest > width ? widest : width;
   }
   return next;
 }

@@ -69,7 +69,8 @@ inline float exponential(float x) {
   sum = sum * rest + 5.0000001201e-1f;
   sum = sum * rest * rest + rest + 1.0f;
   const uint32_t power = (bit_cast<uint32_t>(rounded) - bit_cast<uint32_t>(magic)) << 23;
-  return bit_cast<float>(bit_cast<uint32_t>(sum) + power);
+  const float result = bit_cast<float>(bit_cast<uint32_t>(sum) + power);
+  return x == x ? result : x;  // adding to the bits makes a number of some that are none
 }
 
 inline double exponential(double x) { return std::exp(x); }

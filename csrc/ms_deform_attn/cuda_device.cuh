@@ -7,8 +7,6 @@
 
 namespace vidgap::ms_deform_attn {
 
-constexpr int kResidentBytes = 100 * 1024;  // of shared memory, so that two blocks fit
-
 // Makes a device current, and afterwards the one from before again.
 class CurrentDevice {
  public:
@@ -16,14 +14,16 @@ class CurrentDevice {
     status_ = cudaGetDevice(&before_);
     if (status_ == cudaSuccess && before_ != device) status_ = cudaSetDevice(device);
   }
-  ~CurrentDevice() { cudaSetDevice(before_); }
+  ~CurrentDevice() {
+    if (before_ >= 0) cudaSetDevice(before_);
+  }
   CurrentDevice(const CurrentDevice&) = delete;
   CurrentDevice& operator=(const CurrentDevice&) = delete;
 
   cudaError_t status() const { return status_; }
 
  private:
-  int before_ = 0;
+  int before_ = -1;
   cudaError_t status_;
 };
 
@@ -68,9 +68,20 @@ inline void lay_out(Device& device, bool head_major) {
   device.batch_stride = tokens * heads * channels;
 }
 
-// The coarse levels that fit into shared memory: those before or after the finest, which are
-// neighbours among the tokens.
-inline void choose_resident(Device& device, int64_t value_bytes) {
+// Bytes of shared memory with which two blocks fit on a multiprocessor, each with 1 KB for itself.
+inline int resident_bytes(int device_index, cudaError_t& error) {
+  int of_block = 0, of_all = 0;
+  error = cudaDeviceGetAttribute(&of_block, cudaDevAttrMaxSharedMemoryPerBlockOptin, device_index);
+  if (error == cudaSuccess)
+    error =
+        cudaDeviceGetAttribute(&of_all, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device_index);
+  const int half = of_all / 2 - 1024;
+  return half < of_block ? half : of_block;
+}
+
+// The coarse levels that fit into `bytes` of shared memory: those before or after the finest, which
+// are neighbours among the tokens.
+inline void choose_resident(Device& device, int64_t value_bytes, int64_t bytes) {
   int finest = 0;
   for (int l = 1; l < device.levels; ++l) {
     if (device.height[l] * device.width[l] > device.height[finest] * device.width[finest])
@@ -79,7 +90,7 @@ inline void choose_resident(Device& device, int64_t value_bytes) {
   const int end = device.first[finest] + device.height[finest] * device.width[finest];
   const int before = device.first[finest], after = static_cast<int>(device.tokens) - end;
   const int count = before >= after ? before : after;
-  if (count * device.channels * value_bytes > kResidentBytes) return;
+  if (count * device.channels * value_bytes > bytes) return;
   device.resident_first = before >= after ? 0 : end;
   device.resident_count = count;
 }

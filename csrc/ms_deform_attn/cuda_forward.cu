@@ -98,11 +98,13 @@ int start(const Device& device, const Inputs& inputs, const void* value, void* o
       const auto bytes = device.resident_count * device.channels * static_cast<int64_t>(sizeof(V));
       // Two blocks a multiprocessor, over all heads, so that each fetches once for many queries.
       int multiprocessors = 1;
-      cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, index);
+      cudaError_t error =
+          cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, index);
+      if (error != cudaSuccess) return error;
       int64_t a_head = 2 * multiprocessors / (device.heads * device.batch);
       a_head = a_head < 1 ? 1 : a_head > blocks ? blocks : a_head;
-      const cudaError_t error = cudaFuncSetAttribute(
-          kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+      error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                   static_cast<int>(bytes));
       if (error != cudaSuccess) return error;
       return launch(kernel, grid_of(device, a_head), kThreads, static_cast<size_t>(bytes), stream,
                     device, inputs, from, to);
@@ -141,7 +143,11 @@ int forward_cuda(const Problem& problem, const Inputs& inputs, void* output, voi
       const int status = copy_head_major<V>(device, inputs.value, workspace, fast, stream);
       if (status != kSuccess) return status;
     }
-    if (variant == Variant::kSharedCoarse) choose_resident(device, sizeof(V));
+    if (variant == Variant::kSharedCoarse) {
+      cudaError_t error;
+      choose_resident(device, sizeof(V), resident_bytes(device_index, error));
+      if (error != cudaSuccess) return error;
+    }
     const void* value = head_major ? workspace : inputs.value;
     return with_rounds<V>(device, problem.fused(), fast, [&](auto rounds, auto fused) -> int {
       constexpr bool kFused = decltype(fused)::value != 0;

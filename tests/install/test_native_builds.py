@@ -18,7 +18,16 @@ from install.environments import ROOT, layered_environment, run
 
 pytestmark = pytest.mark.install
 
-NO_NVCC = {"CMAKE_ARGS": "-DCMAKE_IGNORE_PATH=/usr/local/bin;/usr/local/cuda/bin;/usr/bin/nvcc"}
+FOLDERS_OF_NVCC = sorted(
+    {
+        str(folder)
+        for found in (*os.environ["PATH"].split(os.pathsep), "/usr/local/bin", "/usr/bin")
+        if (Path(found) / "nvcc").exists()
+        for folder in (Path(found), (Path(found) / "nvcc").resolve().parent)
+    }
+)
+NO_NVCC = {"CMAKE_ARGS": f"-DCMAKE_IGNORE_PATH={';'.join(FOLDERS_OF_NVCC)}", "CUDA_HOME": ""}
+BROKEN_NVCC = {"CMAKE_ARGS": "-DVIDGAP_NVCC=/bin/false"}
 NO_CUDA = {"VIDGAP_CUDA": "0"}
 NO_COMPILER = {"CXX": "/no/such/compiler", "VIDGAP_CUDA": "0"}
 REQUIRED = {"VIDGAP_REQUIRE_NATIVE": "1"}
@@ -85,6 +94,13 @@ def test_without_nvcc_the_temporal_package_is_python_alone(checkout: Path, tmp_p
     wheel = build(checkout / "packages/temporal", tmp_path, NO_NVCC)
     assert not is_native(wheel)
     assert "conv_gru" in backends("temporal", wheel, tmp_path)
+
+
+def test_an_nvcc_that_does_not_work_costs_no_cpu_kernel(checkout: Path, tmp_path: Path) -> None:
+    wheel = build(checkout / "packages/segmenter", tmp_path, {**BROKEN_NVCC, **REQUIRED})
+    assert is_native(wheel)
+    insisting = {**BROKEN_NVCC, **REQUIRED, "VIDGAP_CUDA": "1"}
+    assert try_to_build(checkout / "packages/segmenter", tmp_path, insisting).returncode != 0
 
 
 @pytest.mark.parametrize("package", ["segmenter", "temporal"])

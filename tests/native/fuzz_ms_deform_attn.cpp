@@ -36,7 +36,8 @@ int64_t bytes_of(DType type) {
 // Numbers of a type, read and written as double.
 class Array {
  public:
-  Array(DType type, int64_t count) : type_(type), count_(count), offset_(whole(0, 1)) {
+  Array(DType type, int64_t count, bool aligned)
+      : type_(type), count_(count), offset_(aligned ? 0 : whole(0, 1)) {
     memory_.assign(static_cast<size_t>((count + offset_) * bytes_of(type)), '\xff');
   }
   void set(int64_t i, double number) {
@@ -92,6 +93,7 @@ class Array {
 
 struct Case {
   Problem problem;
+  bool aligned;  // whether arrays begin at multiples of 16 bytes
   std::vector<int64_t> shapes;
   std::vector<Array> arrays;  // value, locations, weights, reference, grad_output
 };
@@ -103,10 +105,13 @@ double wild() {
   return numbers[whole(0, 5)];
 }
 
+// One in three has the sizes of the networks, for which there are kernels of their own.
 Case random_case() {
   Case c;
+  const bool of_network = whole(0, 2) == 0;
+  c.aligned = of_network;
   Problem& p = c.problem;
-  p.levels = whole(1, 4);
+  p.levels = of_network ? whole(3, 4) : whole(1, 4);
   p.tokens = 0;
   for (int64_t l = 0; l < p.levels; ++l) {
     c.shapes.push_back(whole(1, 7));
@@ -116,18 +121,18 @@ Case random_case() {
   p.batch = whole(0, 3);
   p.queries = whole(0, 9);
   p.heads = whole(0, 5);
-  p.channels = whole(0, 1) ? 8 * whole(1, 8) : whole(0, 70);
-  p.points = whole(0, 8);
+  p.channels = of_network ? 32 : whole(0, 1) ? 8 * whole(1, 8) : whole(0, 70);
+  p.points = of_network ? 4 : whole(0, 8);
   p.value_type = static_cast<DType>(whole(0, 3));
   const DType coordinates = p.value_type == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32;
   p.weight_type = whole(0, 1) ? p.value_type : coordinates;
-  p.reference_size = static_cast<int>(2 * whole(0, 2));
+  p.reference_size = static_cast<int>(2 * whole(of_network ? 1 : 0, 2));
   const int64_t rows = p.batch * p.queries * p.heads, samples = p.levels * p.points;
-  c.arrays.emplace_back(p.value_type, p.batch * p.tokens * p.heads * p.channels);
-  c.arrays.emplace_back(p.fused() ? p.weight_type : coordinates, rows * samples * 2);
-  c.arrays.emplace_back(p.weight_type, rows * samples);
-  c.arrays.emplace_back(coordinates, p.batch * p.queries * p.levels * p.reference_size);
-  c.arrays.emplace_back(p.value_type, rows * p.channels);
+  c.arrays.emplace_back(p.value_type, p.batch * p.tokens * p.heads * p.channels, c.aligned);
+  c.arrays.emplace_back(p.fused() ? p.weight_type : coordinates, rows * samples * 2, c.aligned);
+  c.arrays.emplace_back(p.weight_type, rows * samples, c.aligned);
+  c.arrays.emplace_back(coordinates, p.batch * p.queries * p.levels * p.reference_size, c.aligned);
+  c.arrays.emplace_back(p.value_type, rows * p.channels, c.aligned);
   for (Array& array : c.arrays) {
     for (int64_t i = 0; i < array.count(); ++i) array.set(i, normal());
   }
@@ -261,11 +266,11 @@ Results run(Case& c, const std::string& name) {
   const bool places = !p.fused() || whole(0, 1);
   const int64_t samples = c.arrays[kWeights].count();
   std::vector<Array> results;
-  results.emplace_back(p.value_type, c.arrays[kGradOutput].count());
-  results.emplace_back(coordinates, c.arrays[kValue].count());
-  results.emplace_back(coordinates, places ? 2 * samples : 0);
-  results.emplace_back(p.weight_type, p.fused() ? 2 * samples : 0);
-  results.emplace_back(p.weight_type, samples);
+  results.emplace_back(p.value_type, c.arrays[kGradOutput].count(), c.aligned);
+  results.emplace_back(coordinates, c.arrays[kValue].count(), c.aligned);
+  results.emplace_back(coordinates, places ? 2 * samples : 0, c.aligned);
+  results.emplace_back(p.weight_type, p.fused() ? 2 * samples : 0, c.aligned);
+  results.emplace_back(p.weight_type, samples, c.aligned);
   {
     std::vector<OnDevice*> in, out;
     for (Array& array : c.arrays) in.push_back(new OnDevice(array, device));

@@ -21,13 +21,20 @@ class Place(NamedTuple):
 PLACES = [Place("reference", "cpu"), Place("native", "cpu"), Place("native", "cuda")]
 
 
-@pytest.fixture(params=PLACES, ids=lambda place: f"{place.backend}-{place.device}")
-def place(request: pytest.FixtureRequest) -> Place:
-    """Each place in turn; one that should be there (VIDGAP_REQUIRE_NATIVE=1) is never skipped."""
-    wanted: Place = request.param
+def skip_unless(wanted: Place) -> Place:
+    """Skip a test where `wanted` is not to be had, and say why.
+
+    What should be there (VIDGAP_REQUIRE_NATIVE=1) is never skipped but for want of a GPU.
+    """
     if wanted.device == "cuda" and not torch.cuda.is_available():
         pytest.skip("no GPU is visible")
     obstacle = obstacles(torch.device(wanted.device))[wanted.backend]
     if obstacle is not None and os.environ.get("VIDGAP_REQUIRE_NATIVE", "0") != "1":
         pytest.skip(f"{wanted.backend}: {obstacle}")
     return wanted
+
+
+@pytest.fixture(params=PLACES, ids=lambda place: f"{place.backend}-{place.device}")
+def place(request: pytest.FixtureRequest) -> Place:
+    """Each place in turn, or the reason why not."""
+    return skip_unless(request.param)

@@ -159,9 +159,9 @@ def test_a_location_that_is_nowhere_contributes_nothing(
     torch.testing.assert_close(out.double(), wanted, **TOLERANCE[dtype])
     out.square().sum().backward()
     assert all(leaf.grad.isfinite().all() for leaf in leaves)
-    for place in ((0, 1, 0, 1, 2), (1, 0, 1, 0, 0)):
-        assert locations.grad[place].eq(0).all()
-        assert weights.grad[place] == 0
+    for nowhere in ((0, 1, 0, 1, 2), (1, 0, 1, 0, 0)):
+        assert locations.grad[nowhere].eq(0).all()
+        assert weights.grad[nowhere] == 0
 
 
 @pytest.mark.parametrize("numbers", [2, 4])

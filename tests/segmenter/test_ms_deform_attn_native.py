@@ -11,27 +11,28 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from segmenter.conftest import Place, skip_unless
 from tolerances import NORM_RATIO
 from torch import Tensor
 
 from vidgap_segmenter import backends, ms_deform_attn, ms_deform_attn_fused
 from vidgap_segmenter.ops import extension
 from vidgap_segmenter.ops.backend import Obstacle
-from vidgap_segmenter.ops.ms_deform_attn import call
+from vidgap_segmenter.ops.ms_deform_attn import call, obstacles
 
-DEVICES = ["cpu", "cuda"]
 LEVELS_OF_X86 = ["x86-64-v4", "x86-64-v3", "baseline"]
 
 
-@pytest.fixture(params=DEVICES)
+@pytest.fixture(params=["cpu", "cuda"])
 def device(request: pytest.FixtureRequest) -> str:
     """Each device with kernels, or the reason why it has none here."""
-    if request.param == "cuda" and not torch.cuda.is_available():
-        pytest.skip("no GPU is visible")
-    obstacle = extension.obstacle(torch.device(request.param))
-    if obstacle is not None:
-        pytest.skip(str(obstacle))
-    return request.param
+    return skip_unless(Place("native", request.param)).device
+
+
+@pytest.fixture
+def cpu() -> str:
+    """The CPU, for tests of what only it has."""
+    return skip_unless(Place("native", "cpu")).device
 
 
 @pytest.fixture(autouse=True)
@@ -134,30 +135,54 @@ def assert_close_to_float64(case: Case, inputs: Sequence[Tensor], found: Sequenc
         assert error <= case.tolerance * size, f"{error / size:.1e}"
 
 
+@pytest.mark.usefixtures("cpu")
 @pytest.mark.parametrize("name", LEVELS_OF_X86)
-@settings(max_examples=200, deadline=None)
-@given(case=cases())
-def test_every_instruction_set_agrees_with_float64(case: Case, name: str) -> None:
+def test_every_instruction_set_agrees_with_float64(name: str) -> None:
     native = extension.extension()
     before = native.cpu_kernels()
     if not native.use_cpu_kernels(name):
         pytest.skip(f"{name} is not built in, or this processor has it not")
-    inputs = make_inputs(case)
-    found = run(case, inputs, "native")
-    assert native.use_cpu_kernels(before)
-    assert_close_to_float64(case, inputs, found)
+    try:
+        agree_on_the_cpu()
+    finally:
+        native.use_cpu_kernels(before)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is visible")
-@pytest.mark.parametrize("variant", [0, 1, 2, 3])
 @settings(max_examples=200, deadline=None)
 @given(case=cases())
-def test_every_variant_on_a_gpu_agrees_with_float64(case: Case, variant: int) -> None:
+def agree_on_the_cpu(case: Case) -> None:
+    inputs = make_inputs(case)
+    assert_close_to_float64(case, inputs, run(case, inputs, "native"))
+
+
+@pytest.fixture(params=[1, 2, 3])
+def variant(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Each way in which the CUDA kernels read values."""
+    skip_unless(Place("native", "cuda"))
+    monkeypatch.setattr(call, "variant", request.param)
+    return request.param
+
+
+@pytest.mark.usefixtures("variant")
+def test_every_variant_on_a_gpu_agrees_with_float64() -> None:
+    agree_on_a_gpu()
+
+
+@settings(max_examples=200, deadline=None)
+@given(case=cases())
+def agree_on_a_gpu(case: Case) -> None:
     inputs = make_inputs(case, "cuda")
-    call.variant, before = variant, call.variant
-    found = run(case, inputs, "native")
-    call.variant = before
-    assert_close_to_float64(case, inputs, found)
+    assert_close_to_float64(case, inputs, run(case, inputs, "native"))
+
+
+@pytest.mark.usefixtures("variant")
+@pytest.mark.parametrize("levels", [3, 4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+def test_every_variant_agrees_on_the_sizes_of_the_networks(dtype: torch.dtype, levels: int) -> None:
+    shapes = ((3, 5), *MODEL.shapes)[-levels:]
+    case = MODEL._replace(value_dtype=dtype, weight_dtype=dtype, shapes=shapes)
+    inputs = make_inputs(case, "cuda")
+    assert_close_to_float64(case, inputs, run(case, inputs, "native"))
 
 
 MODEL = Case(2, 700, 8, 32, 4, ((5, 10), (10, 20), (20, 40)), 2, *[torch.float32] * 2, 0)
@@ -204,6 +229,7 @@ def test_views_of_any_stride_and_alignment_give_the_same(device: str, numbers: i
             assert ratio <= (0 if device == "cpu" else NORM_RATIO[torch.float32])
 
 
+@pytest.mark.usefixtures("cpu")
 def test_an_expanded_batch_gets_the_sum_of_its_gradients() -> None:
     case = MODEL._replace(queries=9)
     inputs = make_inputs(case._replace(batch=1))
@@ -216,16 +242,23 @@ def test_an_expanded_batch_gets_the_sum_of_its_gradients() -> None:
         torch.testing.assert_close(have, want.sum(0, keepdim=True))
 
 
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """The number of threads is afterwards what it was."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("cpu", "threads")
 @pytest.mark.parametrize("batch", [1, 3], ids=["one", "three"])
 def test_the_number_of_threads_changes_no_bit(batch: int) -> None:
     case = MODEL._replace(batch=batch, heads=3)
     inputs = make_inputs(case)
-    before = torch.get_num_threads()
     results = []
-    for threads in (1, 2, 5, 16):
-        torch.set_num_threads(threads)
+    for number in (1, 2, 5, 16):
+        torch.set_num_threads(number)
         results.append(run(case, inputs, "native"))
-    torch.set_num_threads(before)
     for other in results[1:]:
         assert all(a.equal(b) for a, b in zip(results[0], other, strict=True))
 
@@ -294,12 +327,53 @@ def test_autocast_leaves_every_dtype_as_it_is(device: str) -> None:
     assert narrow.dtype == torch.bfloat16
 
 
+def test_a_second_derivative_is_refused(device: str) -> None:
+    inputs = [x.requires_grad_() for x in make_inputs(MODEL._replace(queries=2), device)]
+    out = ms_deform_attn_fused(inputs[0], MODEL.shapes, *inputs[1:], backend="native")
+    (grad,) = torch.autograd.grad(out.square().sum(), inputs[:1], create_graph=True)
+    with pytest.raises(RuntimeError, match="native backend has no second derivative; use backend"):
+        grad.sum().backward()
+
+
+def test_what_is_too_large_for_the_kernels_takes_the_reference() -> None:
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    limits = [
+        (cpu, {"tokens": 2**30}, "takes less than 1073741824 tokens on cpu"),
+        (cuda, {"tokens": 2**27}, "takes less than 134217728 tokens on cuda"),
+        (cuda, {"levels": 17}, "takes up to 16 levels on cuda, not 17"),
+        (cuda, {"samples": 257}, "takes up to 256 samples a head on cuda, not 257"),
+    ]
+    for kind, sizes, reason in limits:
+        if obstacles(kind)["native"] is None:
+            assert str(obstacles(kind, **sizes)["native"]).startswith(reason)
+    value = torch.ones(1, 4, 1, 2).to(torch.float8_e4m3fn)
+    places, weights = torch.ones(1, 1, 1, 1, 1, 2) / 2, torch.ones(1, 1, 1, 1, 1)
+    with pytest.raises(ValueError, match=r"not for torch\.float8_e4m3fn"):
+        ms_deform_attn(value, [(2, 2)], places, weights, backend="native")
+
+
+def test_logits_that_are_no_numbers_make_outputs_that_are_none(device: str) -> None:
+    inputs = make_inputs(MODEL._replace(queries=3), device)
+    bits = torch.tensor([0x7FC00001], dtype=torch.int32, device=device)
+    inputs[3].view(-1)[5] = bits.view(torch.float32)[0]
+    out = ms_deform_attn_fused(inputs[0], MODEL.shapes, *inputs[1:], backend="native")
+    assert out[0, 0, :32].isnan().all()
+    assert out[0, 0, 32:].isfinite().all()
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="fewer than two GPUs are visible")
+def test_another_than_the_current_device_computes_and_stays_another() -> None:
+    inputs = make_inputs(MODEL, "cuda:1")
+    assert_close_to_float64(MODEL, inputs, run(MODEL, inputs, "native"))
+    assert torch.cuda.current_device() == 0
+
+
 def test_a_missing_extension_is_said_once_and_the_reference_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     absent = {"native": Obstacle("not built in this installation (no such file)", "build it")}
     contract = importlib.import_module("vidgap_segmenter.ops.ms_deform_attn")
-    monkeypatch.setattr(contract, "obstacles", lambda _device: {**absent, "reference": None})
+    monkeypatch.setattr(contract, "obstacles", lambda *_: {**absent, "reference": None})
     monkeypatch.setattr("vidgap_segmenter.ops.backend._warned", set())
     inputs = make_inputs(MODEL._replace(queries=2))
     text = "ms_deform_attn_fused runs on its reference in PyTorch: backend 'native': not built"
@@ -336,12 +410,14 @@ def test_a_cuda_graph_replays_on_a_side_stream_without_a_sync() -> None:
     inputs = make_inputs(MODEL, "cuda")
     wanted = run(MODEL, inputs, "native")
     graph = torch.cuda.CUDAGraph()
-    torch.cuda.set_sync_debug_mode("error")
-    with torch.cuda.graph(graph):
-        out = ms_deform_attn_fused(inputs[0], MODEL.shapes, *inputs[1:])
-    out.zero_()
-    graph.replay()
-    torch.cuda.set_sync_debug_mode("default")
+    try:
+        torch.cuda.set_sync_debug_mode("error")
+        with torch.cuda.graph(graph):
+            out = ms_deform_attn_fused(inputs[0], MODEL.shapes, *inputs[1:])
+        out.zero_()
+        graph.replay()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
     torch.testing.assert_close(out, wanted[0])
 
 
@@ -359,9 +435,9 @@ def test_more_than_two_to_the_31_elements_are_addressed() -> None:
     assert out[:-1].eq(0).all()
 
 
+@pytest.mark.usefixtures("threads")
 def test_a_data_loader_worker_computes_after_its_parent_did() -> None:
     """A forked child must not wait for threads that it does not have."""
-    before = torch.get_num_threads()
     torch.set_num_threads(2)
     inputs = make_inputs(MODEL)
     wanted = ms_deform_attn_fused(inputs[0], MODEL.shapes, *inputs[1:])
@@ -375,5 +451,4 @@ def test_a_data_loader_worker_computes_after_its_parent_did() -> None:
 
     loader = torch.utils.data.DataLoader(Maps(), num_workers=1, timeout=60, batch_size=None)
     (found,) = list(loader)
-    torch.set_num_threads(before)
     assert found.equal(wanted)

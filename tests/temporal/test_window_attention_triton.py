@@ -5,6 +5,7 @@ What needs a GPU is in `test_window_attention_cuda.py`.
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -15,13 +16,15 @@ from pathlib import Path
 import pytest
 import torch
 from temporal.test_window_attention import make_inputs, options
-from tolerances import SHARED_MEMORY
+from tolerances import SHARED_MEMORY, SPILLED
+from torch.torch_version import TorchVersion
 
 from vidgap_temporal.ops import window_attention
 from vidgap_temporal.ops.window_attention import obstacles, triton
 
 FOLDER = Path(__file__).parent
 CUDA = torch.device("cuda")
+VERSION = importlib.metadata.version("triton") if triton.IS_INSTALLED else "0"
 needs_triton = pytest.mark.skipif(not triton.IS_INSTALLED, reason="Triton is not installed")
 
 
@@ -35,6 +38,9 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 @needs_triton
+@pytest.mark.skipif(
+    TorchVersion(VERSION) < "3.8", reason="Triton 3.6 cannot interpret loops with NumPy 2.4"
+)
 def test_the_kernels_compute_the_definition_when_interpreted():
     path = str(FOLDER / "window_attention_interpreted.py")
     done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", path, TRITON_INTERPRET="1")
@@ -57,7 +63,7 @@ def test_kernels_compile_without_spills_and_with_wide_loads(tmp_path):
     cases = [*(f"{architecture}:bf16:8:32" for architecture in architectures), "sm_90:fp32:8:32"]
     for case, (forward, backward, bias) in compiled(tmp_path, *cases):
         for kernel in (forward, backward, bias):
-            assert kernel["spilled"] == 0, (case, kernel)
+            assert kernel["spilled"] <= (0 if "sm_90" in case else SPILLED), (case, kernel)
             assert kernel["shared"] <= SHARED_MEMORY, (case, kernel)
         for kernel, reads, writes in ((forward, 3, 1), (backward, 4, 3)):
             assert kernel["wide_loads"] >= reads, (case, kernel)

@@ -20,6 +20,7 @@ enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
 enum cudaDeviceAttr {
   cudaDevAttrMultiProcessorCount,
   cudaDevAttrMaxSharedMemoryPerBlockOptin,
+  cudaDevAttrMaxSharedMemoryPerMultiprocessor,
   cudaDevAttrComputeCapabilityMajor,
 };
 
@@ -50,14 +51,17 @@ inline cudaError_t cudaMemsetAsync(void* data, int value, size_t bytes, cudaStre
   return cudaSuccess;
 }
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
-  *value = attribute == cudaDevAttrMultiProcessorCount            ? 4
-           : attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin ? 227 * 1024
-                                                                  : 9;
+  switch (attribute) {  // of a GPU of sm_86, which has the least shared memory
+    case cudaDevAttrMultiProcessorCount: *value = 4; break;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = 99 * 1024; break;
+    case cudaDevAttrMaxSharedMemoryPerMultiprocessor: *value = 100 * 1024; break;
+    case cudaDevAttrComputeCapabilityMajor: *value = 8; break;
+  }
   return cudaSuccess;
 }
 template <typename Kernel>
-cudaError_t cudaFuncSetAttribute(Kernel, cudaFuncAttribute, int) {
-  return cudaSuccess;
+cudaError_t cudaFuncSetAttribute(Kernel, cudaFuncAttribute, int bytes) {
+  return bytes <= 99 * 1024 ? cudaSuccess : cudaErrorInvalidValue;
 }
 
 struct alignas(8) float2 {
@@ -102,11 +106,6 @@ T __shfl_xor_sync(unsigned mask, T value, int other, int width = 32) {
   const unsigned lane = emulation::lane(), source = lane ^ static_cast<unsigned>(other);
   return emulation::exchange(mask, 2, value, source / width > lane / width ? lane : source);
 }
-template <typename T>
-T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32) {
-  const unsigned lane = emulation::lane(), source = lane + delta;
-  return emulation::exchange(mask, 3, value, source / width != lane / width ? lane : source);
-}
 
 // Kernels run in one thread of the host: reading and writing is atomic.
 template <typename T>
@@ -124,10 +123,6 @@ inline float2 atomicAdd(float2* at, float2 value) {
   const float2 before = *at;
   *at = {before.x + value.x, before.y + value.y};
   return before;
-}
-template <typename T>
-T __ldg(const T* at) {
-  return *at;
 }
 
 inline float __expf(float x) { return std::exp(x); }

@@ -3,8 +3,9 @@
 // Blocks run one after another; the threads of a block are fibers that give way where they wait for
 // each other: at barriers and in shuffles. A thread that waits for one that will not come, lanes
 // that meet in different shuffles, and a shuffle from a lane outside its mask end the program with
-// a word. CUDA_EMULATION_ORDER = forward (default), backward or random says which thread goes
-// first.
+// a word. A fiber runs on until it waits: a race of two threads in the middle of their work, and an
+// addition that should be atomic and is not, go unnoticed.
+// CUDA_EMULATION_ORDER = forward (default), backward or random says which thread goes first.
 #pragma once
 
 #include <algorithm>
@@ -30,7 +31,6 @@ struct dim3 {
 };
 
 inline thread_local dim3 threadIdx, blockIdx, blockDim, gridDim;
-constexpr int warpSize = 32;
 
 namespace emulation {
 
@@ -54,8 +54,7 @@ struct Fiber {
   void* pointer = nullptr;
   dim3 index;
   bool done = true;
-  const void* waits_for = nullptr;  // what it waits at, for the message
-  void* fake_stack = nullptr;       // of the address sanitizer
+  void* fake_stack = nullptr;  // of the address sanitizer
 };
 
 // A meeting of lanes: a shuffle, or a barrier of a block (mask unused).
@@ -129,7 +128,6 @@ inline void start(Fiber& fiber, dim3 index) {
   fiber.pointer = stack;
   fiber.index = index;
   fiber.done = false;
-  fiber.waits_for = nullptr;
 }
 
 inline std::vector<unsigned> order_of(unsigned count) {
@@ -166,7 +164,7 @@ inline void run_block() {
 inline void run(dim3 grid, dim3 threads, size_t shared_bytes, std::function<void()> body) {
   const unsigned count = threads.x * threads.y * threads.z;
   if (count == 0 || count > 1024 || grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 ||
-      grid.z > 65535 || shared_bytes > 227 * 1024) {
+      grid.z > 65535 || shared_bytes > 99 * 1024) {
     fail("a launch that no GPU takes");
   }
   gridDim = grid;

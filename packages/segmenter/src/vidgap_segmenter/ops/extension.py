@@ -9,6 +9,13 @@ import torch
 
 from vidgap_segmenter.ops.backend import Obstacle
 
+DISTRIBUTION = "vidgap-segmenter"
+TOOL = "a C++17 compiler"
+"""What builds the extension."""
+
+DTYPES = {torch.float32: 0, torch.float64: 1, torch.float16: 2, torch.bfloat16: 3}
+"""Element types that the kernels take, in the numbering of csrc/common/dtype.h."""
+
 
 def load() -> tuple[ModuleType | None, str]:
     """Return the extension, or None and what the import said."""
@@ -20,43 +27,56 @@ def load() -> tuple[ModuleType | None, str]:
 
 _native, WHY_ABSENT = load()
 
-HOW_TO_BUILD = (
-    "reinstall vidgap-segmenter where a C++ compiler is "
-    "(VIDGAP_REQUIRE_NATIVE=1 makes a failed build an error)"
-)
-HOW_TO_BUILD_CUDA = "reinstall vidgap-segmenter where nvcc is, with VIDGAP_CUDA=1"
-DEVICES = ("cpu", "cuda")
 
-DTYPES = {torch.float32: 0, torch.float64: 1, torch.float16: 2, torch.bfloat16: 3}
-"""Element types that the kernels take, in the numbering of csrc/common/dtype.h."""
-
-
-def obstacle(device: torch.device) -> Obstacle | None:
-    """Say what keeps the extension's kernels from running on `device`."""
-    if device.type not in DEVICES:
-        return Obstacle(f"made for {' and '.join(DEVICES)}, not for {device.type}")
+def obstacle(device: torch.device, dtype: torch.dtype) -> Obstacle | None:
+    """Say what keeps the extension's kernels from running on `device` with numbers of `dtype`."""
+    if device.type not in ("cpu", "cuda"):
+        return Obstacle(f"made for cpu and cuda, not for {device.type}")
+    if dtype not in DTYPES:
+        return Obstacle(f"made for float16, bfloat16, float32 and float64, not for {dtype}")
     if _native is None:
-        return Obstacle(f"not built in this installation ({WHY_ABSENT})", HOW_TO_BUILD)
-    if device.type == "cuda":
-        if not _native.cuda_architectures:
-            return Obstacle("built without CUDA", HOW_TO_BUILD_CUDA)
-        missing = missing_code(device, _native.cuda_architectures)
-        return Obstacle(missing, HOW_TO_BUILD_CUDA) if missing else None
-    return None
+        return Obstacle(
+            f"not built in this installation ({WHY_ABSENT})",
+            f"reinstall {DISTRIBUTION} where {TOOL} is "
+            "(VIDGAP_REQUIRE_NATIVE=1 makes a failed build an error)",
+        )
+    return obstacle_of_gpu(device, _native.cuda_architectures) if device.type == "cuda" else None
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def missing_code(device: torch.device, architectures: str) -> str:
-    """Say why code for `architectures`, as CMake calls them ("80-real 90-virtual"), is too new.
+def obstacle_of_gpu(device: torch.device, architectures: str) -> Obstacle | None:
+    """Say what keeps code for `architectures`, as "80-real 90-virtual", from a GPU."""
+    if not architectures:
+        return Obstacle(
+            "built without CUDA", f"reinstall {DISTRIBUTION} where nvcc is, with VIDGAP_CUDA=1"
+        )
+    capability = capability_of(device)
+    if capability == 0 or any(runs_on(name, capability) for name in architectures.split()):
+        return None
+    return Obstacle(
+        f"built for {architectures}, not for this GPU's sm_{capability}",
+        f"reinstall {DISTRIBUTION} with -C cmake.define.CMAKE_CUDA_ARCHITECTURES={capability}-real",
+    )
 
-    Empty where it is not, and where there is no GPU to ask.
-    """
+
+def capability_of(device: torch.device) -> int:
+    """Return 90 for a GPU of sm_90; 0 where there is no GPU to ask."""
     if not torch.cuda.is_available():
-        return ""
-    major, minor = torch.cuda.get_device_capability(device)
-    numbers = [int(name.split("-")[0].rstrip("af")) for name in architectures.split()]
-    oldest, this = min(numbers, default=0), 10 * major + minor
-    return f"built for GPUs of sm_{oldest} and later, not for sm_{this}" if this < oldest else ""
+        return 0
+    # torch.compile knows this call as a constant, and not `torch.cuda.get_device_capability`.
+    properties = torch.cuda.get_device_properties(device)
+    return 10 * properties.major + properties.minor
+
+
+def runs_on(architecture: str, capability: int) -> bool:
+    """Say whether code for an architecture, as CMake calls it, runs on a GPU.
+
+    Machine code ("90-real") runs on later GPUs of its generation, PTX ("90-virtual") on all later
+    ones; "90" is both.
+    """
+    number, _, kind = architecture.partition("-")
+    made_for = int(number.rstrip("af"))
+    same_generation = made_for // 10 == capability // 10
+    return made_for <= capability and (kind != "real" or same_generation)
 
 
 def extension() -> ModuleType:
@@ -65,15 +85,16 @@ def extension() -> ModuleType:
     return _native
 
 
-def built_for() -> str:
-    """Say what the extension's code is made for, as "x86-64-v4; CUDA 80-real 90-real"."""
-    if _native is None:
-        return "nothing"
-    cuda = _native.cuda_architectures
-    return f"{_native.cpu_kernels()}; CUDA {cuda}" if cuda else _native.cpu_kernels()
-
-
 def check_status(op: str, status: int) -> None:
     """Raise RuntimeError where a kernel's function did not return success."""
     if status != 0:
         raise RuntimeError(f"{op}: {extension().error_message(status)} (status {status})")
+
+
+def built_for() -> str:
+    """Say what the extension's code is made for, as "x86-64-v4; CUDA 80-real 90-real"."""
+    if _native is None:
+        return "nothing"
+    cpu = _native.cpu_kernels() + ("" if _native.has_threads else " without OpenMP: one thread")
+    cuda = _native.cuda_architectures
+    return f"{cpu}; CUDA {cuda}" if cuda else cpu

@@ -1,7 +1,7 @@
 """Multi-scale deformable attention (Deformable DETR §4.1): the contract of the op.
 
 `reference.py` is its definition. Shapes and indices are Python ints and no tensor's values are
-read, so every check runs before any work.
+read, so every check runs before any work. The native backend has first derivatives only.
 """
 
 from __future__ import annotations
@@ -12,11 +12,16 @@ import torch
 from torch import Tensor
 
 from vidgap_segmenter.ops import extension
-from vidgap_segmenter.ops.backend import Backend, Obstacles, choose
+from vidgap_segmenter.ops.backend import Backend, Obstacle, Obstacles, choose
 from vidgap_segmenter.ops.ms_deform_attn import native
 from vidgap_segmenter.ops.ms_deform_attn import reference as _reference
 
 SpatialShapes = Sequence[tuple[int, int]]
+
+MOST_TOKENS = {"cpu": 2**30, "cuda": 2**27}
+MOST_LEVELS = 16
+MOST_SAMPLES = 256
+"""What the kernels take (csrc/ms_deform_attn)."""
 
 
 def ms_deform_attn(
@@ -63,7 +68,7 @@ def ms_deform_attn(
         )
     _check_coordinates("sampling_locations", locations, value)
     _check_numbers("attention_weights", attention_weights, value)
-    if choose("ms_deform_attn", backend, obstacles(value.device)) == "native":
+    if _choose("ms_deform_attn", backend, value, locations) == "native":
         return native.ms_deform_attn(value, shapes, locations, attention_weights)
     return _reference.ms_deform_attn(value, shapes, locations, attention_weights)
 
@@ -121,14 +126,51 @@ def ms_deform_attn_fused(
     _check_coordinates("reference", reference, value)
     _check_numbers("offsets", offsets, value)
     _check_numbers("logits", logits, value)
-    if choose("ms_deform_attn_fused", backend, obstacles(value.device)) == "native":
+    if _choose("ms_deform_attn_fused", backend, value, offsets) == "native":
         return native.ms_deform_attn_fused(value, shapes, reference, offsets, logits)
     return _reference.ms_deform_attn_fused(value, shapes, reference, offsets, logits)
 
 
-def obstacles(device: torch.device) -> Obstacles:
-    """Return what keeps each backend from running on `device` (None: nothing), best first."""
-    return {"native": extension.obstacle(device), "reference": None}
+def obstacles(
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    tokens: int = 1,
+    levels: int = 1,
+    samples: int = 1,
+) -> Obstacles:
+    """Return what keeps each backend from running (None: nothing), best first.
+
+    Args:
+        device: of the tensors.
+        dtype: of the values.
+        tokens: S.
+        levels: L.
+        samples: of a query and head, L*P.
+    """
+    native_obstacle = extension.obstacle(device, dtype)
+    if native_obstacle is None:
+        native_obstacle = _obstacle_of_size(device, tokens, levels, samples)
+    return {"native": native_obstacle, "reference": None}
+
+
+def _obstacle_of_size(
+    device: torch.device, tokens: int, levels: int, samples: int
+) -> Obstacle | None:
+    """Say what is too large for the kernels, whose indices of tokens have 32 bits."""
+    most = MOST_TOKENS[device.type]
+    if tokens >= most:
+        return Obstacle(f"takes less than {most} tokens on {device.type}, not {tokens}")
+    if device.type == "cuda" and levels > MOST_LEVELS:
+        return Obstacle(f"takes up to {MOST_LEVELS} levels on cuda, not {levels}")
+    if device.type == "cuda" and samples > MOST_SAMPLES:
+        return Obstacle(f"takes up to {MOST_SAMPLES} samples a head on cuda, not {samples}")
+    return None
+
+
+def _choose(op: str, backend: str, value: Tensor, locations: Tensor) -> str:
+    levels, points = locations.shape[3:5]
+    sizes = (value.shape[1], levels, levels * points)
+    return choose(op, backend, obstacles(value.device, value.dtype, *sizes))
 
 
 def _check_value(value: Tensor, spatial_shapes: SpatialShapes) -> list[tuple[int, int]]:

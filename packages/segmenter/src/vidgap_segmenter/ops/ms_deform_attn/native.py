@@ -162,6 +162,12 @@ def _gradients_fused(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return value_grad, None, reference_grad if wanted else None, *others
 
 
+def _no_second_derivative(*_: Any) -> None:
+    raise RuntimeError(
+        "ms_deform_attn: the native backend has no second derivative; use backend='reference'"
+    )
+
+
 IMPLEMENTATIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "ms_deform_attn": (_forward, _fake_forward),
     "ms_deform_attn_fused": (_forward_fused, _fake_forward_fused),
@@ -173,6 +179,6 @@ for _name, (_kernel, _fake) in IMPLEMENTATIONS.items():
         LIBRARY.impl(_name, _kernel, _device)
     torch.library.register_fake(f"vidgap_segmenter::{_name}", _fake, lib=LIBRARY)
 for _name, _formula in (("", _gradients), ("_fused", _gradients_fused)):
-    torch.library.register_autograd(
-        f"vidgap_segmenter::ms_deform_attn{_name}", _formula, setup_context=_save, lib=LIBRARY
-    )
+    _op = f"vidgap_segmenter::ms_deform_attn{_name}"
+    torch.library.register_autograd(_op, _formula, setup_context=_save, lib=LIBRARY)
+    torch.library.register_autograd(f"{_op}_backward", _no_second_derivative, lib=LIBRARY)

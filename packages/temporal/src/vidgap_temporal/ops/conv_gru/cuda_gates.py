@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 from types import ModuleType
 
 import torch
 from torch import Tensor
 
+from vidgap_temporal.ops import extension
 from vidgap_temporal.ops.backend import Obstacle
-
-
-def load() -> tuple[ModuleType | None, str]:
-    """Return the extension, or None and what the import said."""
-    try:
-        return importlib.import_module("vidgap_temporal._native"), ""
-    except ImportError as error:
-        return None, str(error)
-
-
-_native, WHY_ABSENT = load()
-
-HOW_TO_BUILD = (
-    "reinstall vidgap-temporal where nvcc is "
-    "(VIDGAP_REQUIRE_NATIVE=1 makes a failed build an error)"
-)
-
-DTYPES = {torch.float32: 0, torch.float64: 1, torch.float16: 2, torch.bfloat16: 3}
-"""Element types that the kernels take, in the numbering of csrc/common/dtype.h."""
+from vidgap_temporal.ops.extension import DTYPES
 
 
 def obstacle(device: torch.device, dtype: torch.dtype) -> Obstacle | None:
@@ -37,28 +19,7 @@ def obstacle(device: torch.device, dtype: torch.dtype) -> Obstacle | None:
             "runs on GPUs; on a CPU the convolutions of the reference are already at the "
             "machine's ceiling"
         )
-    if device.type != "cuda":
-        return Obstacle(f"made for cuda, not for {device.type}")
-    if dtype not in DTYPES:
-        return Obstacle(f"made for float16, bfloat16, float32 and float64, not for {dtype}")
-    if _native is None:
-        return Obstacle(f"not built in this installation ({WHY_ABSENT})", HOW_TO_BUILD)
-    missing = missing_code(device, _native.cuda_architectures)
-    return Obstacle(missing) if missing else None
-
-
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def missing_code(device: torch.device, architectures: str) -> str:
-    """Say why code for `architectures`, as CMake calls them ("80-real 90-virtual"), is too new.
-
-    Empty where it is not, and where there is no GPU to ask.
-    """
-    if not torch.cuda.is_available():
-        return ""
-    major, minor = torch.cuda.get_device_capability(device)
-    numbers = [int(name.split("-")[0].rstrip("af")) for name in architectures.split()]
-    oldest, this = min(numbers, default=0), 10 * major + minor
-    return f"built for GPUs of sm_{oldest} and later, not for sm_{this}" if this < oldest else ""
+    return extension.obstacle(device, dtype)
 
 
 class KernelGates:
@@ -170,9 +131,8 @@ class KernelGates:
 
 def cuda_gates(x: Tensor, gate: torch.dtype) -> KernelGates:
     """Return the kernels on the current stream of the device of `x`; only without an obstacle."""
-    assert _native is not None
     stream = torch.cuda.current_stream(x.device).cuda_stream
-    return KernelGates(_native, x.dtype, gate, stream)
+    return KernelGates(extension.extension(), x.dtype, gate, stream)
 
 
 def address(tensor: Tensor | None) -> int:

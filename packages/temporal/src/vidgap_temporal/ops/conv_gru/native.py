@@ -158,10 +158,19 @@ def _gradients(
     return *(grad if want else None for grad, want in zip(found, wanted, strict=True)), None
 
 
+def _no_second_derivative(*_: Any) -> None:
+    raise RuntimeError(
+        "conv_gru: the native backend has no second derivative; use backend='reference'"
+    )
+
+
 LIBRARY.impl("conv_gru", _forward_cuda, "CUDA")
 LIBRARY.impl("conv_gru_backward", _backward_cuda, "CUDA")
 torch.library.register_fake("vidgap_temporal::conv_gru", _fake_forward, lib=LIBRARY)
 torch.library.register_fake("vidgap_temporal::conv_gru_backward", _fake_backward, lib=LIBRARY)
 torch.library.register_autograd(
     "vidgap_temporal::conv_gru", _gradients, setup_context=_save, lib=LIBRARY
+)
+torch.library.register_autograd(
+    "vidgap_temporal::conv_gru_backward", _no_second_derivative, lib=LIBRARY
 )

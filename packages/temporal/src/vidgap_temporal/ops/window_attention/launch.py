@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vidgap_temporal.ops.window_attention import kernels
+from vidgap_temporal.ops.window_attention import kernels, places
 from vidgap_temporal.ops.window_attention.tiles import Tiles, power_of_two, tiles_of
 
 WARPS_FORWARD, WARPS_BACKWARD = 16, 8
@@ -27,7 +27,7 @@ def forward(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, *settings: Any) -> Te
     out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
     if out.numel():
         maps = [with_dense_channels(x) for x in (q, k, v)]
-        launch = Launch.of(q, WARPS_FORWARD, *settings)
+        launch = launch_for(q, WARPS_FORWARD, *settings)
         launch.run(kernels.forward_kernel, *maps, bias.contiguous(), out, maps=maps)
     return out
 
@@ -45,7 +45,7 @@ def backward(
     q_grad, k_grad, v_grad = (torch.empty_like(q, memory_format=CONTIGUOUS) for _ in range(3))
     if not q.numel():
         return q_grad, k_grad, v_grad, bias.new_zeros(bias.shape if wants_bias else 0)
-    launch = Launch.of(q, WARPS_BACKWARD, *settings)
+    launch = launch_for(q, WARPS_BACKWARD, *settings)
     partial = launch.partial(wants_bias)
     maps = [with_dense_channels(x) for x in (q, k, v)]
     tensors = (*maps, bias.contiguous(), grad.to(q.dtype).contiguous())
@@ -75,27 +75,30 @@ class Launch:
     tiles: Tiles
 
     @classmethod
+    @functools.lru_cache(maxsize=1024)  # a third of what a call costs the host
     def of(
         cls,
-        q: Tensor,
+        shape: tuple[int, ...],
+        itemsize: int,
+        device: torch.device,
         warps: int,
         num_heads: int,
         window_size: int,
         shift: int,
-        partner: Sequence[int],
+        partner: tuple[int, ...],
     ) -> Launch:
-        """Return the launch for maps like `q` with `warps` warps a multiprocessor."""
-        batch, num_frames, height, width, channels = q.shape
+        """Return the launch for maps of `shape` with `warps` warps a multiprocessor."""
+        batch, num_frames, height, width, channels = shape
         head_channels = channels // num_heads
-        tiles = tiles_of(window_size, head_channels, q.element_size())
+        tiles = tiles_of(window_size, head_channels, itemsize)
         windows = -(-height // window_size) * -(-width // window_size)
         num_blocks = batch * num_frames * -(-windows // tiles.pack)
-        programs = multiprocessors(q.device) * (warps // tiles.num_warps)
+        programs = multiprocessors(device) * (warps // tiles.num_warps)
         groups = min(num_blocks, max(1, programs // num_heads))
         row = width * channels
         arguments = {
             "out_strides": (num_frames * height * row, height * row, row, channels),
-            "partner": pack(tuple(partner)),
+            "partner": pack(partner),
             "num_frames": num_frames,
             "height": height,
             "width": width,
@@ -113,7 +116,7 @@ class Launch:
             "num_warps": tiles.num_warps,
             "num_stages": tiles.num_stages,
         }
-        return cls(q.device, groups, arguments, tiles)
+        return cls(device, groups, arguments, tiles)
 
     def run(self, kernel: Any, *tensors: Tensor, maps: Sequence[Tensor], **others: Any) -> None:
         """Launch `kernel` on `tensors`, where `maps` are q, k and v."""
@@ -151,6 +154,14 @@ class Launch:
         return bias_grad
 
 
+def launch_for(
+    q: Tensor, warps: int, num_heads: int, window_size: int, shift: int, partner: Sequence[int]
+) -> Launch:
+    """Return the launch for maps like `q`."""
+    like = (tuple(q.shape), q.element_size(), q.device)
+    return Launch.of(*like, warps, num_heads, window_size, shift, tuple(partner))
+
+
 def current(device: torch.device) -> contextlib.AbstractContextManager[Any]:
     """Return what makes `device` the current one, where Triton launches."""
     return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
@@ -168,7 +179,6 @@ def with_dense_channels(x: Tensor) -> Tensor:
     return x if x.stride(-1) == 1 or x.shape[-1] == 1 else x.contiguous()
 
 
-@functools.cache
 def pack(partner: tuple[int, ...]) -> tuple[int, ...]:
     """Pack a permutation into words of four frames, the number of words a power of two.
 
@@ -178,7 +188,7 @@ def pack(partner: tuple[int, ...]) -> tuple[int, ...]:
     """
     if not partner:
         return ()
-    bits, frames_a_word = kernels.BITS.value, kernels.FRAMES_A_WORD.value
+    bits, frames_a_word = places.BITS.value, places.FRAMES_A_WORD.value
     words = [1 << 62 | 1] * power_of_two(-(-len(partner) // frames_a_word))
     for frame, other in enumerate(partner):
         words[frame // frames_a_word] |= other << (1 + bits * (frame % frames_a_word))

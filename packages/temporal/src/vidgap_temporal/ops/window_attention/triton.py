@@ -117,6 +117,12 @@ def _gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return *grads, bias_grad if wants_bias else None, None, None, None, None
 
 
+def _no_second_derivative(*_: Any) -> None:
+    raise RuntimeError(
+        "window_attention: the backend in Triton has no second derivative; use backend='reference'"
+    )
+
+
 for _name, _kernel, _fake in (
     ("window_attention", _forward, _fake_forward),
     ("window_attention_backward", _backward, _fake_backward),
@@ -126,4 +132,7 @@ for _name, _kernel, _fake in (
     torch.library.register_fake(f"vidgap_temporal::{_name}", _fake, lib=LIBRARY)
 torch.library.register_autograd(
     "vidgap_temporal::window_attention", _gradients, setup_context=_save, lib=LIBRARY
+)
+torch.library.register_autograd(
+    "vidgap_temporal::window_attention_backward", _no_second_derivative, lib=LIBRARY
 )

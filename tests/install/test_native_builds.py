@@ -18,14 +18,13 @@ from install.environments import ROOT, layered_environment, run
 
 pytestmark = pytest.mark.install
 
-FOLDERS_OF_NVCC = sorted(
-    {
-        str(folder)
-        for found in (*os.environ["PATH"].split(os.pathsep), "/usr/local/bin", "/usr/bin")
-        if (Path(found) / "nvcc").exists()
-        for folder in (Path(found), (Path(found) / "nvcc").resolve().parent)
-    }
+# Where CMake would look: PATH, what the environment names, and its own list of system folders.
+PLACES = (
+    *os.environ["PATH"].split(os.pathsep),
+    f"{os.environ.get('CUDA_HOME', '/usr/local/cuda')}/bin",
+    *("/usr/local/cuda/bin", "/usr/local/bin", "/usr/bin", "/bin", "/opt/cuda/bin"),
 )
+FOLDERS_OF_NVCC = sorted({place for place in PLACES if (Path(place) / "nvcc").exists()})
 NO_NVCC = {"CMAKE_ARGS": f"-DCMAKE_IGNORE_PATH={';'.join(FOLDERS_OF_NVCC)}", "CUDA_HOME": ""}
 BROKEN_NVCC = {"CMAKE_ARGS": "-DVIDGAP_NVCC=/bin/false"}
 NO_CUDA = {"VIDGAP_CUDA": "0"}
@@ -125,7 +124,7 @@ def test_what_falls_back_warns_in_one_line_and_works(checkout: Path, tmp_path: P
     done = subprocess.run([python, "-c", call], capture_output=True, text=True, check=True)
     assert done.stderr.count("RuntimeWarning") == 1
     assert "ms_deform_attn runs on its reference in PyTorch" in done.stderr
-    assert "reinstall vidgap-segmenter where a C++ compiler is" in done.stderr
+    assert "reinstall vidgap-segmenter where a C++17 compiler is" in done.stderr
 
 
 def test_a_broken_compile_falls_back_and_with_require_native_is_shown(

@@ -1,4 +1,4 @@
-"""The example of the package's README runs."""
+"""The examples of the package's README run, one after another."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import torch
 README = Path(__file__).parents[2] / "packages" / "segmenter" / "README.md"
 
 
-def test_the_example_runs() -> None:
+def test_the_examples_run() -> None:
     torch.manual_seed(0)
-    (example,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    examples = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     names: dict[str, object] = {}
-    exec(example, names)
+    for example in examples:
+        exec(example, names)
     assert names["losses"].total.isfinite()
     assert [len(frames) for frames in names["instances"]] == [3]
+    assert names["out"].shape == (1, 100, 256)

@@ -28,7 +28,7 @@ def load() -> tuple[ModuleType | None, str]:
 _native, WHY_ABSENT = load()
 
 
-def obstacle(device: torch.device, dtype: torch.dtype) -> Obstacle | None:
+def obstacle(device: torch.device, dtype: torch.dtype = torch.float32) -> Obstacle | None:
     """Say what keeps the extension's kernels from running on `device` with numbers of `dtype`."""
     if device.type not in ("cpu", "cuda"):
         return Obstacle(f"made for cpu and cuda, not for {device.type}")

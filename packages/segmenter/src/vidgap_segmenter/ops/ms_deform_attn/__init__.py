@@ -68,7 +68,7 @@ def ms_deform_attn(
         )
     _check_coordinates("sampling_locations", locations, value)
     _check_numbers("attention_weights", attention_weights, value)
-    if _choose("ms_deform_attn", backend, value, locations) == "native":
+    if choose("ms_deform_attn", backend, _obstacles_to(value, locations)) == "native":
         return native.ms_deform_attn(value, shapes, locations, attention_weights)
     return _reference.ms_deform_attn(value, shapes, locations, attention_weights)
 
@@ -126,7 +126,7 @@ def ms_deform_attn_fused(
     _check_coordinates("reference", reference, value)
     _check_numbers("offsets", offsets, value)
     _check_numbers("logits", logits, value)
-    if _choose("ms_deform_attn_fused", backend, value, offsets) == "native":
+    if choose("ms_deform_attn_fused", backend, _obstacles_to(value, offsets)) == "native":
         return native.ms_deform_attn_fused(value, shapes, reference, offsets, logits)
     return _reference.ms_deform_attn_fused(value, shapes, reference, offsets, logits)
 
@@ -167,10 +167,9 @@ def _obstacle_of_size(
     return None
 
 
-def _choose(op: str, backend: str, value: Tensor, locations: Tensor) -> str:
+def _obstacles_to(value: Tensor, locations: Tensor) -> Obstacles:
     levels, points = locations.shape[3:5]
-    sizes = (value.shape[1], levels, levels * points)
-    return choose(op, backend, obstacles(value.device, value.dtype, *sizes))
+    return obstacles(value.device, value.dtype, value.shape[1], levels, levels * points)
 
 
 def _check_value(value: Tensor, spatial_shapes: SpatialShapes) -> list[tuple[int, int]]:

@@ -9,19 +9,53 @@
 namespace vidgap::ms_deform_attn {
 namespace {
 
-// Adds share * grad to the corner's gradient, and returns grad times the corner.
-template <typename T, typename V, int kWidth>
-__device__ inline T visit_corner(T share, const T (&grad)[kWidth], const V* value, T* value_grad) {
-  const Pack<V, kWidth> pack = load<kWidth>(value);
-  T dot = 0, shares[kWidth];
+// Adds up the lanes' products of the gradient with the corners of sample j of a round, for the lane
+// that has the sample. Where the kernel knows a group's size, for four samples at a time: twice a
+// lane gives one half of its numbers to another lane for the other half of that one's, and then it
+// has those of one sample.
+template <typename T, int kLanes>
+struct Dots {
+  T even[4], first_two[4];
+
+  __device__ void add(const Group<kLanes>& group, int j, const T (&dots)[4], T (&mine)[4]) {
+    if (j % 2 == 0) return copy(dots, even);
+    T two[4], four[4];
+    exchange(group, 1, even, dots, two);
+    if (j % 4 == 1) return copy(two, first_two);
+    exchange(group, 2, first_two, two, four);
 #pragma unroll
-  for (int i = 0; i < kWidth; ++i) {
-    dot += grad[i] * static_cast<T>(widen(pack.numbers[i]));
-    shares[i] = share * grad[i];
+    for (int k = 0; k < 4; ++k) {
+#pragma unroll
+      for (int other = 4; other < kLanes; other *= 2) four[k] += group.from_other(four[k], other);
+      if (group.lane / 4 == j / 4) mine[k] += four[k];
+    }
   }
-  add_to(value_grad, shares);
-  return dot;
-}
+  // Lanes with that bit keep the second numbers, the others the first.
+  __device__ static void exchange(const Group<kLanes>& group, int bit, const T (&first)[4],
+                                  const T (&second)[4], T (&sums)[4]) {
+    const bool has_bit = (group.lane & bit) != 0;
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+      sums[k] =
+          (has_bit ? second[k] : first[k]) + group.from_other(has_bit ? first[k] : second[k], bit);
+    }
+  }
+  __device__ static void copy(const T (&from)[4], T (&to)[4]) {
+#pragma unroll
+    for (int k = 0; k < 4; ++k) to[k] = from[k];
+  }
+};
+
+template <typename T>
+struct Dots<T, 0> {
+  __device__ void add(const Group<0>& group, int j, const T (&dots)[4], T (&mine)[4]) {
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+      const T sum = group.sum(dots[k]);
+      if (group.lane == j) mine[k] += sum;
+    }
+  }
+};
 
 // Of a sample's place in pixels, and of its weight.
 template <typename T>
@@ -59,10 +93,11 @@ __device__ inline void write_place(const Device& device, const Gradients& gradie
 }
 
 template <typename T, typename V, int kWidth, bool kFused, int kRounds>
-__global__ void __launch_bounds__(kThreads, 2)
+__global__ void __launch_bounds__(kThreads, kBlocks<T>)
     backward_kernel(Device device, Inputs inputs, const V* value, const V* grad_output,
                     Gradients gradients) {
-  const Group<kLanesFor<kRounds>> group(device);
+  constexpr int kLanes = kLanesFor<kRounds>;
+  const Group<kLanes> group(device);
   const int64_t m = blockIdx.y, groups = kThreads / group.size;
   const int64_t grad_stride = device.heads * device.channels;
   for (int64_t b = blockIdx.z; b < device.batch; b += gridDim.z) {
@@ -92,24 +127,29 @@ __global__ void __launch_bounds__(kThreads, 2)
 #pragma unroll
             for (int i = 0; i < kWidth; ++i) grad[i] = static_cast<T>(widen(pack.numbers[i]));
           }
-#pragma unroll(kLanesFor<kRounds> > 0 ? kLanesFor<kRounds> : 1)
+          Dots<T, kLanes> dots;
+#pragma unroll(kLanes > 0 ? kLanes : 1)
           for (int j = 0; j < group.size; ++j) {
-            if (r * group.size + j >= device.samples) break;
-            const int token = group.from(mine.token, j);
-            const int row_and_inside = group.from(mine.row_and_inside, j);
-            const int corner[4] = {0, 1, row_and_inside >> 4, (row_and_inside >> 4) + 1};
+            if (kLanes == 0 && r * group.size + j >= device.samples) break;
+            const Corners corners = group.corners(mine, j);
+            int64_t offsets[4];
+            Pack<V, kWidth> packs[4];
+            corners.offsets(0, device.token_stride, offsets);
+            read_corners(corners, has_channels, head + channel, offsets, packs);
+            corners.offsets(0, grad_stride, offsets);
+            T products[4] = {};
 #pragma unroll
             for (int k = 0; k < 4; ++k) {
               const T share = group.from(mine.share[k], j);
-              T dot = 0;
-              if (has_channels && (row_and_inside >> k & 1) != 0) {
-                const int64_t at = token + corner[k];
-                dot = visit_corner(share, grad, head + at * device.token_stride + channel,
-                                   head_grad + at * grad_stride + channel);
+              T shares[kWidth];
+#pragma unroll
+              for (int i = 0; i < kWidth; ++i) {
+                products[k] += grad[i] * static_cast<T>(widen(packs[k].numbers[i]));
+                shares[i] = share * grad[i];
               }
-              dot = group.sum(dot);
-              if (group.lane == j) mine_dots[k] += dot;
+              if (has_channels && corners.has(k)) add_to(head_grad + channel + offsets[k], shares);
             }
+            dots.add(group, j, products, mine_dots);
           }
         }
         const SampleGradient<T> gradient = differentiate(mine, mine_dots);

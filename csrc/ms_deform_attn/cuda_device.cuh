@@ -79,20 +79,23 @@ inline int resident_bytes(int device_index, cudaError_t& error) {
   return half < of_block ? half : of_block;
 }
 
-// The coarse levels that fit into `bytes` of shared memory: those before or after the finest, which
-// are neighbours among the tokens.
+// Of the runs of neighbouring levels that fit into `bytes` of shared memory, the one with the most
+// levels (each has as many samples), and of those the one with the most tokens.
 inline void choose_resident(Device& device, int64_t value_bytes, int64_t bytes) {
-  int finest = 0;
-  for (int l = 1; l < device.levels; ++l) {
-    if (device.height[l] * device.width[l] > device.height[finest] * device.width[finest])
-      finest = l;
+  int most_levels = 0;
+  for (int from = 0; from < device.levels; ++from) {
+    int count = 0;
+    for (int l = from; l < device.levels; ++l) {
+      count += device.height[l] * device.width[l];
+      if (count * device.channels * value_bytes > bytes) break;
+      const int levels = l - from + 1;
+      if (levels < most_levels || (levels == most_levels && count <= device.resident_count))
+        continue;
+      most_levels = levels;
+      device.resident_first = device.first[from];
+      device.resident_count = count;
+    }
   }
-  const int end = device.first[finest] + device.height[finest] * device.width[finest];
-  const int before = device.first[finest], after = static_cast<int>(device.tokens) - end;
-  const int count = before >= after ? before : after;
-  if (count * device.channels * value_bytes > bytes) return;
-  device.resident_first = before >= after ? 0 : end;
-  device.resident_count = count;
 }
 
 inline bool aligned(std::initializer_list<const void*> pointers) {

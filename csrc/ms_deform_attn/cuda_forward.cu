@@ -7,13 +7,6 @@
 namespace vidgap::ms_deform_attn {
 namespace {
 
-template <typename T, typename V, int kWidth>
-__device__ inline void add_corner(T share, const V* from, T (&sums)[kWidth]) {
-  const Pack<V, kWidth> pack = load<kWidth>(from);
-#pragma unroll
-  for (int i = 0; i < kWidth; ++i) sums[i] += share * static_cast<T>(widen(pack.numbers[i]));
-}
-
 // The tokens that stay in shared memory, copied by the whole block.
 template <typename V, int kWidth>
 __device__ inline void fetch_resident(const Device& device, const V* head, V* resident) {
@@ -29,9 +22,10 @@ __device__ inline void fetch_resident(const Device& device, const V* head, V* re
 }
 
 template <typename T, typename V, int kWidth, bool kFused, int kRounds, bool kResident>
-__global__ void __launch_bounds__(kThreads, 2)
+__global__ void __launch_bounds__(kThreads, kRounds < kMaxRounds ? 4 : kBlocks<T>)
     forward_kernel(Device device, Inputs inputs, const V* value, V* output) {
-  const Group<kLanesFor<kRounds>> group(device);
+  constexpr int kLanes = kLanesFor<kRounds>;
+  const Group<kLanes> group(device);
   const int64_t m = blockIdx.y, groups = kThreads / group.size;
   V* const resident = static_cast<V*>(shared_memory());
   for (int64_t b = blockIdx.z; b < device.batch; b += gridDim.z) {
@@ -54,25 +48,25 @@ __global__ void __launch_bounds__(kThreads, 2)
           if (r * group.size >= device.samples) break;
           const Sample<T> mine = locate<T, V, kFused>(device, inputs, row, query_row,
                                                       r * group.size + group.lane, weights[r]);
-#pragma unroll(kLanesFor<kRounds> > 0 ? kLanesFor<kRounds> : 1)
+#pragma unroll(kLanes > 0 ? 2 : 1)
           for (int j = 0; j < group.size; ++j) {
-            if (r * group.size + j >= device.samples) break;
-            const int token = group.from(mine.token, j);
-            const int row_and_inside = group.from(mine.row_and_inside, j);
-            T share[4];
-#pragma unroll
-            for (int k = 0; k < 4; ++k) share[k] = group.from(mine.share[k], j);
-            if (!has_channels) continue;
-            const int corner[4] = {0, 1, row_and_inside >> 4, (row_and_inside >> 4) + 1};
+            if (kLanes == 0 && r * group.size + j >= device.samples) break;
+            const Corners corners = group.corners(mine, j);
+            int64_t offsets[4];
+            Pack<V, kWidth> packs[4];
+            if (kResident && corners.resident()) {
+              corners.offsets(device.resident_first, device.channels, offsets);
+              read_corners(corners, has_channels, resident + channel, offsets, packs);
+            } else {
+              corners.offsets(0, device.token_stride, offsets);
+              read_corners(corners, has_channels, head + channel, offsets, packs);
+            }
 #pragma unroll
             for (int k = 0; k < 4; ++k) {
-              if ((row_and_inside >> k & 1) == 0) continue;
-              const int at = token + corner[k], local = at - device.resident_first;
-              if (kResident && local >= 0 && local < device.resident_count) {
-                add_corner(share[k], resident + int64_t{local} * device.channels + channel, sums);
-              } else {
-                add_corner(share[k], head + at * device.token_stride + channel, sums);
-              }
+              const T share = group.from(mine.share[k], j);
+#pragma unroll
+              for (int i = 0; i < kWidth; ++i)
+                sums[i] += share * static_cast<T>(widen(packs[k].numbers[i]));
             }
           }
         }

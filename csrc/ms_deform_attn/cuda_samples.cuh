@@ -4,6 +4,8 @@
 // and computes its corners; the others get them by shuffles.
 #pragma once
 
+#include <type_traits>
+
 #include "common/numbers.cuh"
 #include "ms_deform_attn/ms_deform_attn.h"
 
@@ -12,6 +14,8 @@ namespace vidgap::ms_deform_attn {
 constexpr int kMaxLevels = 16;
 constexpr int kMaxRounds = 8;  // of a group of at most 32 lanes: 256 samples a head
 constexpr int kThreads = 256;
+template <typename T>
+constexpr int kBlocks = sizeof(T) == 8 ? 1 : 2;  // at least, on a multiprocessor: limits registers
 
 // A Problem as the kernels take it: sizes that fit, levels in the constant bank.
 struct Device {
@@ -30,15 +34,47 @@ struct Device {
 // Where a sample lies. Its corners are the upper left, upper right, lower left and lower right one.
 template <typename T>
 struct Sample {
-  int token;           // of the upper left corner
-  int row_and_inside;  // tokens from a row to the next, times 16; bit k: corner k is in the map
-  T share[4];          // of each corner: weight times bilinear weight
+  int token;               // of the upper left corner
+  unsigned row_and_flags;  // tokens from a row to the next, above the flags: corner k is in the map
+                           // (bits 0 to 3), the level is in shared memory (bit 4)
+  T share[4];              // of each corner: weight times bilinear weight, 0 outside the map
   // For gradients only.
   T right, lower, weight, scale_x, scale_y;
   int level;
 
-  __device__ bool inside() const { return (row_and_inside & 15) != 0; }
+  __device__ bool inside() const { return (row_and_flags & 15) != 0; }
 };
+
+// What all lanes of a group know of a sample, and where its corners lie.
+struct Corners {
+  int token, row;
+  unsigned flags;
+
+  __device__ bool has(int k) const { return (flags >> k & 1) != 0; }
+  __device__ bool resident() const { return (flags >> 4 & 1) != 0; }
+  // From token `first` to each corner, where tokens are `stride` numbers apart.
+  __device__ void offsets(int first, int64_t stride, int64_t (&to)[4]) const {
+    to[0] = (token - first) * stride;
+    to[1] = to[0] + stride;
+    to[2] = to[0] + row * stride;
+    to[3] = to[2] + stride;
+  }
+};
+
+// The corners that are in the map, zeros for the others. Four reads without a branch between them
+// wait for memory together. As words: nvcc merges numbers of 16 bits with zeros one by one.
+template <int kWidth, typename V>
+__device__ inline void read_corners(const Corners& corners, bool wanted, const V* from,
+                                    const int64_t (&offsets)[4], Pack<V, kWidth> (&to)[4]) {
+  using Words =
+      std::conditional_t<sizeof(Pack<V, kWidth>) == sizeof(uint4), uint4, Pack<V, kWidth>>;
+#pragma unroll
+  for (int k = 0; k < 4; ++k) {
+    Words words{};
+    if (wanted && corners.has(k)) words = *reinterpret_cast<const Words*>(from + offsets[k]);
+    memcpy(&to[k], &words, sizeof(words));
+  }
+}
 
 template <typename T, typename V>
 __device__ inline T read_weight(const Device& device, const void* array, int64_t index) {
@@ -76,17 +112,25 @@ struct Group {
     return __shfl_sync(0xffffffffu, number, source, size);
   }
   template <typename T>
+  __device__ Corners corners(const Sample<T>& mine, int source) const {
+    const unsigned row_and_flags = from(mine.row_and_flags, source);
+    return {from(mine.token, source), static_cast<int>(row_and_flags >> 5), row_and_flags};
+  }
+  template <typename T>
+  __device__ T from_other(T number, int distance) const {
+    return __shfl_xor_sync(0xffffffffu, number, distance, size);
+  }
+  template <typename T>
   __device__ T sum(T number) const {
 #pragma unroll
-    for (int other = size / 2; other > 0; other /= 2)
-      number += __shfl_xor_sync(0xffffffffu, number, other, size);
+    for (int other = size / 2; other > 0; other /= 2) number += from_other(number, other);
     return number;
   }
   template <typename T>
   __device__ T most(T number) const {
 #pragma unroll
     for (int other = size / 2; other > 0; other /= 2) {
-      const T there = __shfl_xor_sync(0xffffffffu, number, other, size);
+      const T there = from_other(number, other);
       number = there > number ? there : number;
     }
     return number;
@@ -160,8 +204,11 @@ __device__ inline Sample<T> locate(const Device& device, const Inputs& inputs, i
   const int has_left = column >= 0, has_right = column + 1 < row_length;
   const int has_upper = line >= 0, has_lower = line + 1 < device.height[level];
   sample.token = device.first[level] + line * row_length + column;
-  sample.row_and_inside = row_length * 16 + (has_left & has_upper) + (has_right & has_upper) * 2 +
-                          (has_left & has_lower) * 4 + (has_right & has_lower) * 8;
+  const int resident = device.first[level] - device.resident_first;
+  sample.row_and_flags = static_cast<unsigned>(row_length) << 5 | (has_left & has_upper) |
+                         (has_right & has_upper) << 1 | (has_left & has_lower) << 2 |
+                         (has_right & has_lower) << 3 |
+                         (resident >= 0 && resident < device.resident_count) << 4;
   const T right = x - left, lower = y - top;
   sample.right = right;
   sample.lower = lower;
@@ -169,6 +216,10 @@ __device__ inline Sample<T> locate(const Device& device, const Inputs& inputs, i
   sample.share[1] = weight * right * (T(1) - lower);
   sample.share[2] = weight * (T(1) - right) * lower;
   sample.share[3] = weight * right * lower;
+#pragma unroll
+  for (int k = 0; k < 4; ++k) {
+    if ((sample.row_and_flags >> k & 1) == 0) sample.share[k] = T(0);
+  }
   return sample;
 }
 

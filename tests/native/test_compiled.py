@@ -97,7 +97,7 @@ def sass(package: str, kernel: str, architecture: str) -> str:
 
 def test_corners_are_read_16_bytes_at_a_time_and_added_four_floats_at_a_time() -> None:
     forward = sass("vidgap_segmenter", r"forward_kernelIf13__nv_bfloat16Li8ELb1ELi3ELb0E", "sm_90")
-    assert forward.count("LDG.E.128") >= 48  # four corners of twelve samples
+    assert forward.count("LDG.E.128") == 24  # four corners, of two samples in each of three rounds
     backward = sass("vidgap_segmenter", r"backward_kernelIf13__nv_bfloat16Li8ELb1ELi3E", "sm_90")
     assert backward.count("LDG.E.128") >= 48
     assert backward.count("REDG.E.ADD.F32x4") >= 96  # eight channels of each

@@ -53,7 +53,7 @@ inline cudaError_t cudaMemsetAsync(void* data, int value, size_t bytes, cudaStre
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   switch (attribute) {  // of a GPU of sm_86, which has the least shared memory
     case cudaDevAttrMultiProcessorCount: *value = 4; break;
-    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = 99 * 1024; break;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = emulation::most_shared; break;
     case cudaDevAttrMaxSharedMemoryPerMultiprocessor: *value = 100 * 1024; break;
     case cudaDevAttrComputeCapabilityMajor: *value = 8; break;
   }
@@ -61,7 +61,9 @@ inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, 
 }
 template <typename Kernel>
 cudaError_t cudaFuncSetAttribute(Kernel, cudaFuncAttribute, int bytes) {
-  return bytes <= 99 * 1024 ? cudaSuccess : cudaErrorInvalidValue;
+  if (bytes > emulation::most_shared) return cudaErrorInvalidValue;
+  emulation::opted_in = static_cast<size_t>(bytes > 48 * 1024 ? bytes : 48 * 1024);
+  return cudaSuccess;
 }
 
 struct alignas(8) float2 {

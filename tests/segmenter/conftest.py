@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
@@ -38,3 +39,32 @@ def skip_unless(wanted: Place) -> Place:
 def place(request: pytest.FixtureRequest) -> Place:
     """Each place in turn, or the reason why not."""
     return skip_unless(request.param)
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def device(request: pytest.FixtureRequest) -> str:
+    """Each device with kernels, or the reason why it has none here."""
+    return skip_unless(Place("native", request.param)).device
+
+
+@pytest.fixture
+def cpu() -> str:
+    """The CPU, for tests of what only it has."""
+    return skip_unless(Place("native", "cpu")).device
+
+
+@pytest.fixture
+def poisoned_memory() -> Iterator[None]:
+    """Fill new tensors with NaN, so that what a kernel does not write shows."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = True
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """The number of threads is afterwards what it was."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)

@@ -141,7 +141,7 @@ def _empty(tensor: Tensor) -> Tensor:
     return tensor.new_empty(tensor.shape)
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001 - torch names it
     value, ctx.shapes, *others = inputs
     ctx.save_for_backward(value, *others)
 

@@ -104,7 +104,7 @@ def _fake_backward(_grad: Tensor, q: Tensor, *others: Any) -> Four:
     return q_grad, k_grad, v_grad, bias.new_empty(bias.shape if wants_bias else 0)
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001 - torch names it
     q, k, v, bias, *ctx.settings = inputs
     ctx.save_for_backward(q, k, v, bias)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vidgap_segmenter import ClipOutput, ClipTargets, Criterion, Losses, Prediction
 from vidgap_segmenter.criterion import mean_over_processes
-from vidgap_segmenter.matcher import CostWeights, FrameTargets, match
+from vidgap_segmenter.matcher import Cost, FrameTargets, choice_cost, mask_costs, match
 
 SIZE = (2, 40, 64)  # T, H, W of the clips; padded to 64 x 64
 NO_INSTANCES = random_targets(0, SIZE)
@@ -128,14 +128,17 @@ def test_the_sampler_is_asked_for_every_point() -> None:
     assert asked == 2 * [(4, 40, 2), (pairs, 100, 2), (pairs, 20, 2)]
 
 
+@torch.no_grad()
 def test_matching_is_the_cheapest_of_all_assignments() -> None:
     output, _ = random_output(num_levels=1)
     targets = FrameTargets.from_clips(BATCHES["some"], (64, 64))
     class_logits = output.class_logits.transpose(1, 2).flatten(0, 1)
     mask_logits = output.mask_logits.transpose(1, 2).flatten(0, 1)
     points = torch.rand(4, 30, 2, dtype=torch.float64)
-    weights = CostWeights(2.0, 5.0, 5.0)
-    matching = match(class_logits, mask_logits, targets, points, weights)
+    mask, dice = mask_costs(mask_logits, targets, points)
+    classes = choice_cost(class_logits, targets)
+    costs = [Cost("class", 2.0, classes), Cost("mask", 5.0, mask), Cost("dice", 5.0, dice)]
+    matching = match(costs, targets)
 
     def cost(frame: int, query: int, row: int) -> Tensor:
         grid = 2 * points[frame][None, None] - 1

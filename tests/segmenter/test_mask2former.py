@@ -184,7 +184,7 @@ def test_the_pixel_decoder_keeps_float32_under_autocast_unless_told_not_to(full:
     wanted = model(frames).mask_logits
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         maps = model.backbone(frames[0] / 255)
-        encoded = model.pixel_decoder.encode(maps[1:])
+        encoded = model.pixel_decoder.encode(maps)
         features = model.pixel_decoder.mask_features(maps[0], encoded[0])
         found = model(frames).mask_logits.float()
     assert features.dtype == (torch.float32 if full else torch.bfloat16)

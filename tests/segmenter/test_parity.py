@@ -74,7 +74,7 @@ def test_each_part_equals_hugging_face_on_the_same_input(
     their_features = wanted.pixel_decoder_last_hidden_state
 
     maps = model.backbone(images)
-    encoded = model.pixel_decoder.encode(their_maps[1:])
+    encoded = model.pixel_decoder.encode(their_maps)
     mask_features = model.pixel_decoder.mask_features(their_maps[0], their_encoded[-1])
     output = model.decoder(their_encoded, their_features, every_level=True)
 

@@ -1,9 +1,11 @@
-"""Mask2Former on clips, with a seam for a temporal module."""
+"""Mask2Former and Mask DINO on clips, with a seam for a temporal module."""
 
 from vidgap_segmenter.backbones import Backbone, build_backbone, load_backbone_weights
+from vidgap_segmenter.clip_segmenter import ClipSegmenter
 from vidgap_segmenter.criterion import Criterion
 from vidgap_segmenter.inference import instance_inference
 from vidgap_segmenter.mask2former import Mask2Former
+from vidgap_segmenter.mask_dino import MaskDINO, MaskDINOCriterion, MaskDINOOutput
 from vidgap_segmenter.ops import backends, ms_deform_attn, ms_deform_attn_fused
 from vidgap_segmenter.optim import parameter_groups
 from vidgap_segmenter.structures import ClipOutput, ClipTargets, Instances, Losses, Prediction
@@ -13,12 +15,16 @@ from vidgap_segmenter.weights import LoadReport
 __all__ = [
     "Backbone",
     "ClipOutput",
+    "ClipSegmenter",
     "ClipTargets",
     "Criterion",
     "Instances",
     "LoadReport",
     "Losses",
     "Mask2Former",
+    "MaskDINO",
+    "MaskDINOCriterion",
+    "MaskDINOOutput",
     "Prediction",
     "SavableTemporalModule",
     "TemporalModule",

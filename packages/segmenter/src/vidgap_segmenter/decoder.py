@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vidgap_segmenter.attention import Attention
+from vidgap_segmenter.mlp import mlp
 from vidgap_segmenter.position import sine_position
 
 
@@ -65,8 +66,10 @@ class MaskedDecoder(nn.Module):
         )
         self.norm = nn.LayerNorm(channels)
         self.class_embed = nn.Linear(channels, num_classes + 1)
-        self.mask_embed = _mlp(channels, channels)
-        self.embedding_head = _mlp(channels, embedding_dim) if embedding_dim else nn.Identity()
+        self.mask_embed = mlp(channels, channels, channels)
+        self.embedding_head = (
+            mlp(channels, channels, embedding_dim) if embedding_dim else nn.Identity()
+        )
 
     def forward(
         self, features: Sequence[Tensor], mask_features: Tensor, *, every_level: bool
@@ -180,14 +183,3 @@ def allowed_places(mask_embed: Tensor, mask_features: Tensor) -> Tensor:
     """
     inside = mask_embed @ mask_features >= 0
     return inside | ~inside.any(-1, keepdim=True)
-
-
-def _mlp(channels: int, out_channels: int) -> nn.Sequential:
-    """Three linear layers with ReLU between them."""
-    return nn.Sequential(
-        nn.Linear(channels, channels),
-        nn.ReLU(),
-        nn.Linear(channels, channels),
-        nn.ReLU(),
-        nn.Linear(channels, out_channels),
-    )

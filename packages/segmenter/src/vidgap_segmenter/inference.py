@@ -1,10 +1,11 @@
-"""From a decoder's output to instances in frames (Mask2Former, `instance_inference`)."""
+"""From a decoder's output to instances in frames."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.ops import box_convert
 
 from vidgap_segmenter.structures import ClipOutput, Instances
 
@@ -13,14 +14,14 @@ from vidgap_segmenter.structures import ClipOutput, Instances
 def instance_inference(
     output: ClipOutput, size: tuple[int, int], top_k: int = 100
 ) -> list[list[Instances]]:
-    """List the best instances of every frame.
+    """List the best instances of every frame (`instance_inference` of the official networks).
 
     A score is the class probability times the mean mask probability inside the mask. A query may
     appear more than once, with different labels.
 
     Args:
         output: of the last level, B clips of T frames.
-        size: (H, W) at which masks are wanted, usually that of the frames on disk.
+        size: (H, W) at which masks and boxes are wanted, usually that of the frames on disk.
         top_k: instances a frame, at most Q*K.
 
     Returns:
@@ -31,12 +32,14 @@ def instance_inference(
     """
     if top_k < 1:
         raise ValueError(f"top_k must be at least 1, got {top_k}")
-    clips, _, num_frames, _ = output.class_logits.shape
+    probabilities = output.class_probabilities.float()
+    clips, _, num_frames, _ = probabilities.shape
     return [
         [
             _frame_instances(
-                output.class_logits[clip, :, frame],
+                probabilities[clip, :, frame],
                 resize_to(output, output.mask_logits[clip, :, frame], size),
+                _scaled_boxes(output, clip, frame, size),
                 top_k,
             )
             for frame in range(num_frames)
@@ -68,9 +71,27 @@ def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0]
 
 
-def _frame_instances(class_logits: Tensor, mask_logits: Tensor, top_k: int) -> Instances:
-    """Rank (Q, K+1) class logits with (Q, H, W) mask logits."""
-    probabilities = class_logits.float().softmax(-1)[:, :-1]
+def _scaled_boxes(
+    output: ClipOutput, clip: int, frame: int, size: tuple[int, int]
+) -> Tensor | None:
+    """Return boxes as corners in pixels of a size of the frame, (Q, 4) float32, within it."""
+    if output.boxes is None:
+        return None
+    height, width = size
+    boxes = box_convert(output.boxes[clip, :, frame].float(), "cxcywh", "xyxy")
+    (padded_height, frame_height), (padded_width, frame_width) = zip(
+        output.padded_size, output.frame_size, strict=True
+    )
+    across, down = width * padded_width / frame_width, height * padded_height / frame_height
+    return (boxes * boxes.new_tensor([across, down, across, down])).clamp(
+        min=boxes.new_zeros(4), max=boxes.new_tensor([width, height, width, height])
+    )
+
+
+def _frame_instances(
+    probabilities: Tensor, mask_logits: Tensor, boxes: Tensor | None, top_k: int
+) -> Instances:
+    """Rank (Q, K) class probabilities with (Q, H, W) mask logits and (Q, 4) boxes."""
     num_classes = probabilities.shape[1]
     flat = probabilities.flatten()
     class_scores, index = flat.topk(min(top_k, len(flat)))
@@ -81,5 +102,9 @@ def _frame_instances(class_logits: Tensor, mask_logits: Tensor, top_k: int) -> I
     scores, order = (class_scores * mask_scores[queries]).sort(descending=True, stable=True)
     queries = queries[order]
     return Instances(
-        labels=(index % num_classes)[order], scores=scores, masks=masks[queries], queries=queries
+        labels=(index % num_classes)[order],
+        scores=scores,
+        masks=masks[queries],
+        queries=queries,
+        boxes=None if boxes is None else boxes[queries],
     )

@@ -1,13 +1,13 @@
-"""Mask2Former's pixel decoder: a deformable encoder over strides 8..32, then one FPN step.
+"""The pixel decoder: a deformable encoder over several strides, then one FPN step.
 
-Follows `modeling/pixel_decoder/msdeformattn.py`. It is cut in two so that a temporal module can
-stand between the halves: `encode` gives the maps of strides 8, 16, 32, and `mask_features` joins
-the stride-8 map with the backbone's stride-4 map.
+Follows Mask2Former's `modeling/pixel_decoder/msdeformattn.py` and Mask DINO's
+`pixel_decoder/maskdino_encoder.py`. It is cut in two so that a temporal module can stand between
+the halves: `encode` gives the encoded maps, and `mask_features` joins the finest of them with the
+backbone's stride-4 map.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
@@ -15,28 +15,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidgap_segmenter.ops import ms_deform_attn_fused
+from vidgap_segmenter.backbones.base import STRIDES
+from vidgap_segmenter.deformable_attention import DeformableAttention, reference_points
 from vidgap_segmenter.position import sine_position
 from vidgap_segmenter.precision import at_least_float32, autocast_off
 
-NUM_LEVELS = 3
 NORM_GROUPS = 32
+EXTRA_STRIDE = 2 * STRIDES[-1]
 
 
 class PixelDecoder(nn.Module):
-    """Turn four backbone maps into three encoded maps and the mask features.
-
-    Levels are ordered coarse to fine inside (index 0 is stride 32, as in official weights) and
-    fine to coarse at the border.
+    """Turn four backbone maps into encoded maps and the mask features.
 
     Args:
         in_channels: channels of the backbone maps at strides 4, 8, 16, 32.
+        strides: of the encoded maps, fine to coarse: each twice the one before, from 4 or more to
+            32, or to 64 (a convolution of the stride-32 map).
+        coarse_first: whether level 0 of the weights is the coarsest, as in Mask2Former, or the
+            finest, as in Mask DINO. Arguments and results are fine to coarse either way.
         channels: C of everything returned, divisible by 32 and by `num_heads`.
         num_layers: deformable encoder layers.
         ffn_channels: hidden channels of their feed-forward part.
         num_heads: attention heads.
         num_points: samples a head takes from each level.
-        full_precision: whether autocast is off inside, as in the official recipe; otherwise only
+        full_precision: whether autocast is off inside, as in the official recipes; otherwise only
             the places of samples stay float32 (docs/results.md has what each costs).
     """
 
@@ -44,6 +46,8 @@ class PixelDecoder(nn.Module):
         self,
         in_channels: Sequence[int],
         *,
+        strides: Sequence[int] = (8, 16, 32),
+        coarse_first: bool = True,
         channels: int = 256,
         num_layers: int = 6,
         ffn_channels: int = 1024,
@@ -57,18 +61,25 @@ class PixelDecoder(nn.Module):
                 f"channels must be divisible by {NORM_GROUPS} (group norm) and by num_heads "
                 f"{num_heads}, got {channels}"
             )
+        self.first = _first_map(strides)
+        self.coarse_first = coarse_first
         self.full_precision = full_precision
-        finest, *rest = in_channels
+        widths = list(in_channels[self.first :])
         self.input_proj = nn.ModuleList(
             nn.Sequential(_conv(width, channels, 1, nn.init.xavier_uniform_), _norm(channels))
-            for width in reversed(rest)
+            for width in (reversed(widths) if coarse_first else widths)
         )
-        self.level_embed = nn.Parameter(torch.empty(NUM_LEVELS, channels))
+        if strides[-1] == EXTRA_STRIDE:
+            halve = _conv(widths[-1], channels, 3, nn.init.xavier_uniform_, stride=2)
+            self.input_proj.append(nn.Sequential(halve, _norm(channels)))
+        num_levels = len(self.input_proj)
+        self.level_embed = nn.Parameter(torch.empty(num_levels, channels))
         self.layers = nn.ModuleList(
-            EncoderLayer(channels, ffn_channels, num_heads, num_points) for _ in range(num_layers)
+            EncoderLayer(channels, ffn_channels, num_heads, num_levels, num_points)
+            for _ in range(num_layers)
         )
         self.lateral = nn.Sequential(
-            _conv(finest, channels, 1, _c2_xavier, bias=False), _norm(channels)
+            _conv(in_channels[0], channels, 1, _c2_xavier, bias=False), _norm(channels)
         )
         self.smooth = nn.Sequential(
             _conv(channels, channels, 3, _c2_xavier, bias=False), _norm(channels), nn.ReLU()
@@ -80,36 +91,45 @@ class PixelDecoder(nn.Module):
         """Run the deformable encoder over frames.
 
         Args:
-            maps: the backbone's (B*T, C_l, H_l, W_l), strides 8, 16, 32 (fine to coarse).
+            maps: the backbone's (B*T, C_l, H_l, W_l), strides 4, 8, 16, 32.
 
         Returns:
-            (B*T, C, H_l, W_l) for the same strides, float32 where `full_precision`, views of one
-            token tensor.
+            (B*T, C, H_l, W_l) for `strides`, float32 where `full_precision`, views of one token
+            tensor.
         """
         with self._precision(maps[0].device):
-            coarse_first = [self._widen(map_) for map_ in reversed(maps)]
-            projected = [
-                proj(map_) for proj, map_ in zip(self.input_proj, coarse_first, strict=True)
-            ]
-            sizes = [(map_.shape[-2], map_.shape[-1]) for map_ in projected]
+            levels = self._in_order(self._project(maps))
+            sizes = [(map_.shape[-2], map_.shape[-1]) for map_ in levels]
             # (B*T, S, C), levels one after another
-            tokens = torch.cat([map_.flatten(2).transpose(1, 2) for map_ in projected], dim=1)
+            tokens = torch.cat([map_.flatten(2).transpose(1, 2) for map_ in levels], dim=1)
             position = self._positions(sizes, tokens)
             reference = reference_points(sizes, tokens)
             for layer in self.layers:
                 tokens = layer(tokens, position, reference, sizes)
             split = tokens.split([height * width for height, width in sizes], dim=1)
-            return [
+            encoded = [
                 level.transpose(1, 2).unflatten(2, size)
-                for level, size in zip(reversed(split), reversed(sizes), strict=True)
+                for level, size in zip(split, sizes, strict=True)
             ]
+            return self._in_order(encoded)
+
+    def _project(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Bring backbone maps to C channels, and add the coarsest level, fine to coarse."""
+        used = [self._widen(map_) for map_ in maps[self.first :]]
+        own, extra = self.input_proj[: len(used)], self.input_proj[len(used) :]
+        projected = [proj(map_) for proj, map_ in zip(own, self._in_order(used), strict=True)]
+        return self._in_order(projected) + [proj(used[-1]) for proj in extra]
+
+    def _in_order(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        """Turn fine-to-coarse levels into the order of the weights, or back."""
+        return list(reversed(levels)) if self.coarse_first else list(levels)
 
     def mask_features(self, finest: Tensor, encoded: Tensor) -> Tensor:
-        """Join the stride-4 backbone map with the stride-8 encoded map (the FPN step).
+        """Join the stride-4 backbone map with the finest encoded map (the FPN step).
 
         Args:
             finest: (B*T, C_4, H, W), the backbone's stride 4.
-            encoded: (B*T, C, H_8, W_8), stride 8, after the temporal module if there is one.
+            encoded: (B*T, C, H_l, W_l), after the temporal module if there is one.
 
         Returns:
             (B*T, C, H, W), float32 where `full_precision`.
@@ -147,10 +167,11 @@ def _conv(
     kernel: int,
     initialise: Callable[[Tensor], object],
     *,
+    stride: int = 1,
     bias: bool = True,
 ) -> nn.Conv2d:
-    """Build a convolution that keeps the size, its weight initialised, its bias zero."""
-    conv = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=bias)
+    """Build a convolution that only its stride shrinks, its weight initialised, its bias zero."""
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=bias)
     initialise(conv.weight)
     if conv.bias is not None:
         nn.init.zeros_(conv.bias)
@@ -169,9 +190,11 @@ def _norm(channels: int) -> nn.GroupNorm:
 class EncoderLayer(nn.Module):
     """Deformable self-attention and a feed-forward part, post-norm, on tokens (B*T, S, C)."""
 
-    def __init__(self, channels: int, ffn_channels: int, num_heads: int, num_points: int) -> None:
+    def __init__(
+        self, channels: int, ffn_channels: int, num_heads: int, num_levels: int, num_points: int
+    ) -> None:
         super().__init__()
-        self.self_attn = DeformableAttention(channels, num_heads, NUM_LEVELS, num_points)
+        self.self_attn = DeformableAttention(channels, num_heads, num_levels, num_points)
         self.norm1 = nn.LayerNorm(channels)
         self.linear1 = nn.Linear(channels, ffn_channels)
         self.linear2 = nn.Linear(ffn_channels, channels)
@@ -188,59 +211,14 @@ class EncoderLayer(nn.Module):
         return self.norm2(tokens + self.linear2(F.relu(self.linear1(tokens))))
 
 
-class DeformableAttention(nn.Module):
-    """Multi-scale deformable attention with its projections (Deformable DETR §4.1)."""
-
-    def __init__(self, channels: int, num_heads: int, num_levels: int, num_points: int) -> None:
-        super().__init__()
-        self.grid = (num_heads, num_levels, num_points)
-        samples = num_heads * num_levels * num_points
-        self.sampling_offsets = nn.Linear(channels, samples * 2)
-        self.attention_weights = nn.Linear(channels, samples)
-        self.value_proj = nn.Linear(channels, channels)
-        self.output_proj = nn.Linear(channels, channels)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Let head k look in direction 2πk/M, its point p at distance p+1, all equally."""
-        heads, levels, points = self.grid
-        angle = torch.arange(heads) * (2 * math.pi / heads)
-        direction = torch.stack((angle.cos(), angle.sin()), dim=-1)
-        direction = direction / direction.abs().amax(dim=-1, keepdim=True)  # (M, 2)
-        distance = torch.arange(1, points + 1)[:, None]
-        bias = (direction[:, None, None] * distance).expand(heads, levels, points, 2)
-        with torch.no_grad():
-            self.sampling_offsets.bias.copy_(bias.flatten())
-        for weight in (self.sampling_offsets.weight, *self.attention_weights.parameters()):
-            nn.init.zeros_(weight)
-        for projection in (self.value_proj, self.output_proj):
-            nn.init.xavier_uniform_(projection.weight)
-            nn.init.zeros_(projection.bias)
-
-    def forward(
-        self, query: Tensor, reference: Tensor, tokens: Tensor, sizes: list[tuple[int, int]]
-    ) -> Tensor:
-        """Return (B*T, Q, C) for `query` (B*T, Q, C) over `tokens` (B*T, S, C)."""
-        heads, levels, points = self.grid
-        value = self.value_proj(tokens).unflatten(-1, (heads, -1))  # (B*T, S, M, D)
-        offsets = self.sampling_offsets(query).unflatten(-1, (heads, levels, points, 2))
-        logits = self.attention_weights(query).unflatten(-1, (heads, levels * points))
-        return self.output_proj(ms_deform_attn_fused(value, sizes, reference, offsets, logits))
-
-
-def reference_points(sizes: Sequence[tuple[int, int]], tokens: Tensor) -> Tensor:
-    """Return the centre (x, y) of each token's own place, for every level, (B*T, S, L, 2).
-
-    Args:
-        sizes: (H_l, W_l) of each level.
-        tokens: (B*T, S, C), for its batch size and device; the points are float32 at least.
-    """
-    dtype = torch.promote_types(tokens.dtype, torch.float32)
-    centres = []
-    for height, width in sizes:
-        y = (torch.arange(height, device=tokens.device, dtype=dtype) + 0.5) / height
-        x = (torch.arange(width, device=tokens.device, dtype=dtype) + 0.5) / width
-        rows, columns = torch.meshgrid(y, x, indexing="ij")
-        centres.append(torch.stack((columns, rows), dim=-1).flatten(0, 1))
-    points = torch.cat(centres)[:, None]  # (S, 1, 2)
-    return points.expand(len(tokens), -1, len(sizes), 2)
+def _first_map(strides: Sequence[int]) -> int:
+    """Return the place of the first stride among the backbone's, having checked them all."""
+    possible = (*STRIDES, EXTRA_STRIDE)
+    first, last = strides[0], strides[-1]
+    if first in STRIDES and last in possible[3:]:
+        start = possible.index(first)
+        if list(strides) == list(possible[start : start + len(strides)]):
+            return start
+    raise ValueError(
+        f"strides must be consecutive ones of {list(possible)} up to 32 or 64, got {list(strides)}"
+    )

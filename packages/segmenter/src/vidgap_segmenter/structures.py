@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from vidgap_segmenter.precision import at_least_float32
+
 
 @dataclass(frozen=True)
 class ClipTargets:
@@ -56,22 +58,31 @@ class Prediction:
     """What the decoder says of a clip at one of its levels.
 
     Attributes:
-        class_logits: (B, Q, T, K+1); index K is "no instance".
+        class_logits: (B, Q, T, K+1), index K is "no instance"; or (B, Q, T, K) of independent
+            classes.
         mask_logits: (B, Q, T, h, w), at stride 4 of the padded frames.
+        boxes: (B, Q, T, 4), centre x, centre y, width, height in [0, 1] over the padded frame;
+            None from a network without them.
     """
 
     class_logits: Tensor
     mask_logits: Tensor
+    boxes: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.class_logits.ndim != 4:
             raise ValueError(
-                f"class_logits must be (B, Q, T, K+1), got {describe(self.class_logits)}"
+                "class_logits must be (B, Q, T, K+1) or (B, Q, T, K), "
+                f"got {describe(self.class_logits)}"
             )
         if self.mask_logits.ndim != 5 or self.mask_logits.shape[:3] != self.class_logits.shape[:3]:
             raise ValueError(
                 f"mask_logits must be {tuple(self.class_logits.shape[:3])} + (h, w), "
                 f"got {describe(self.mask_logits)}"
+            )
+        if self.boxes is not None and self.boxes.shape != (*self.class_logits.shape[:3], 4):
+            raise ValueError(
+                f"boxes must be {(*self.class_logits.shape[:3], 4)}, got {describe(self.boxes)}"
             )
 
 
@@ -80,12 +91,16 @@ class ClipOutput:
     """The segmenter's answer for a batch of clips: its last level, and the earlier ones.
 
     Attributes:
-        class_logits: (B, Q, T, K+1); index K is "no instance".
+        class_logits: (B, Q, T, K+1), index K is "no instance"; or (B, Q, T, K) where classes are
+            independent.
         mask_logits: (B, Q, T, h, w), at stride 4 of the padded frames.
         embeddings: (B, Q, T, C), the vectors by which queries are associated over frames.
         auxiliary: predictions of the earlier decoder levels, first to last (empty in eval mode).
         frame_size: (H, W) of the frames that were given.
         padded_size: (H, W) after padding right and bottom, which the mask logits cover.
+        boxes: (B, Q, T, 4) as in `Prediction`, or None.
+        independent_classes: whether each class is a question of its own, answered by a sigmoid
+            (Mask DINO), or one of K+1 is chosen by a softmax (Mask2Former).
     """
 
     class_logits: Tensor
@@ -94,6 +109,8 @@ class ClipOutput:
     auxiliary: tuple[Prediction, ...]
     frame_size: tuple[int, int]
     padded_size: tuple[int, int]
+    boxes: Tensor | None = None
+    independent_classes: bool = False
 
     def __post_init__(self) -> None:
         if self.embeddings.shape[:3] != self.class_logits.shape[:3]:
@@ -105,7 +122,13 @@ class ClipOutput:
     @property
     def levels(self) -> tuple[Prediction, ...]:
         """All decoder levels, the last one first (the order in which losses are computed)."""
-        return (Prediction(self.class_logits, self.mask_logits), *self.auxiliary)
+        return (Prediction(self.class_logits, self.mask_logits, self.boxes), *self.auxiliary)
+
+    @property
+    def class_probabilities(self) -> Tensor:
+        """The probability of each class, (B, Q, T, K), float32 or more."""
+        logits = at_least_float32(self.class_logits)
+        return logits.sigmoid() if self.independent_classes else logits.softmax(-1)[..., :-1]
 
 
 @dataclass(frozen=True)
@@ -113,16 +136,36 @@ class Losses:
     """Unweighted losses of every decoder level, float32, the last level first.
 
     Attributes:
-        classes: cross entropy, (levels,).
+        classes: cross entropy or focal loss, (levels,).
         mask: point-sampled binary cross entropy, (levels,).
         dice: point-sampled dice, (levels,).
         total: the weighted sum that is minimised, scalar.
+        box: L1 distance of boxes, (levels,), from a network with boxes.
+        giou: 1 - generalised IoU of boxes, (levels,), likewise.
+        denoising: the same of denoising queries, where there were any; `total` has theirs in it.
     """
 
     classes: Tensor
     mask: Tensor
     dice: Tensor
     total: Tensor
+    box: Tensor | None = None
+    giou: Tensor | None = None
+    denoising: Losses | None = None
+
+    def parts(self) -> dict[str, Tensor]:
+        """Return what there is by name, each (levels,); those of denoising as "denoising ..."."""
+        every = {
+            "class": self.classes,
+            "mask": self.mask,
+            "dice": self.dice,
+            "box": self.box,
+            "giou": self.giou,
+        }
+        own = {name: part for name, part in every.items() if part is not None}
+        if self.denoising is None:
+            return own
+        return own | {f"denoising {name}": part for name, part in self.denoising.parts().items()}
 
 
 @dataclass(frozen=True)
@@ -132,12 +175,14 @@ class Instances:
     Attributes:
         labels: (N,) int64. scores: (N,) float32 in [0, 1]. masks: (N, H, W) bool.
         queries: (N,) int64, the query each one came from.
+        boxes: (N, 4) float32, left, top, right, bottom in pixels, from a network with boxes.
     """
 
     labels: Tensor
     scores: Tensor
     masks: Tensor
     queries: Tensor
+    boxes: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.masks.ndim != 3 or not (
@@ -151,6 +196,16 @@ class Instances:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+def by_clip(tensor: Tensor, num_frames: int) -> Tensor:
+    """Turn rows of frames into clips, (B*T, Q, ...) -> (B, Q, T, ...)."""
+    return tensor.unflatten(0, (-1, num_frames)).transpose(1, 2)
+
+
+def by_frame(tensor: Tensor) -> Tensor:
+    """Turn clips into rows of frames, (B, Q, T, ...) -> (B*T, Q, ...)."""
+    return tensor.transpose(1, 2).flatten(0, 1)
 
 
 def describe(tensor: Tensor) -> str:

@@ -13,18 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from vidgap_segmenter import pickles
 from vidgap_segmenter.temporal import SavableTemporalModule, TemporalModule
 
 if TYPE_CHECKING:
-    from vidgap_segmenter.mask2former import Mask2Former
+    from vidgap_segmenter.clip_segmenter import ClipSegmenter
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+ARCHITECTURE = "architecture"
 CLASS_HEAD = ("decoder.class_embed.weight", "decoder.class_embed.bias")
+CLASS_WEIGHTS = (*CLASS_HEAD, "decoder.label_embed.weight")
+"""All weights whose shape depends on the number of classes (Mask DINO denoises labels, too)."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,24 @@ def load_checked(
     Raises:
         ValueError: something is missing, unexpected or of another shape; the message is the table.
     """
+    report = compare(module, state)
+    refused = LoadReport(
+        missing=not_under(allow_missing, report.missing),
+        unexpected=not_under(allow_unexpected, report.unexpected),
+        mismatched=report.mismatched,
+    )
+    if refused != LoadReport():
+        raise ValueError(f"weights do not fit {type(module).__name__}:\n{refused}")
+    module.load_state_dict(
+        {name: state[name] for name in state if name not in report.unexpected}, strict=False
+    )
+    return report
+
+
+def compare(module: nn.Module, state: Mapping[str, Tensor]) -> LoadReport:
+    """Say how weights fit a module; nothing is loaded."""
     own = module.state_dict()
-    report = LoadReport(
+    return LoadReport(
         missing=tuple(name for name in own if name not in state),
         unexpected=tuple(name for name in state if name not in own),
         mismatched=tuple(
@@ -84,19 +103,10 @@ def load_checked(
             if name in own and own[name].shape != tensor.shape
         ),
     )
-    refused = LoadReport(
-        missing=_not_under(allow_missing, report.missing),
-        unexpected=_not_under(allow_unexpected, report.unexpected),
-        mismatched=report.mismatched,
-    )
-    if refused != LoadReport():
-        raise ValueError(f"weights do not fit {type(module).__name__}:\n{refused}")
-    module.load_state_dict({name: state[name] for name in own if name in state}, strict=False)
-    return report
 
 
 def save_pretrained(
-    model: Mask2Former, folder: str | Path, classes: Sequence[Mapping[str, object]]
+    model: ClipSegmenter, folder: str | Path, classes: Sequence[Mapping[str, object]]
 ) -> None:
     """Write config and weights into `folder`, each under a temporary name that is then renamed.
 
@@ -112,7 +122,7 @@ def save_pretrained(
     if len(classes) != model.num_classes:
         raise ValueError(f"classes must list {model.num_classes} classes, got {len(classes)}")
     config = {
-        "segmenter": model.config,
+        "segmenter": {ARCHITECTURE: model.architecture, **model.config},
         "temporal": _temporal_config(model.temporal),
         "classes": [dict(info) for info in classes],
     }
@@ -152,7 +162,20 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     return config
 
 
-def load_folder(model: Mask2Former, folder: str | Path) -> None:
+def read_settings(folder: str | Path, architecture: str) -> dict[str, Any]:
+    """Read the arguments of the network that a folder describes.
+
+    Raises:
+        ValueError: it describes another network (where it names none, Mask2Former).
+    """
+    settings = dict(read_config(folder)["segmenter"])
+    found = settings.pop(ARCHITECTURE, "mask2former")
+    if found != architecture:
+        raise ValueError(f"{Path(folder) / CONFIG_FILE} describes a {found}, not a {architecture}")
+    return settings
+
+
+def load_folder(model: ClipSegmenter, folder: str | Path) -> None:
     """Load the weights of a folder into a model, strictly.
 
     Raises:
@@ -168,20 +191,25 @@ def load_folder(model: Mask2Former, folder: str | Path) -> None:
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Read weights by name from a `.safetensors` file, or from a `.pth` file of tensors alone.
+    """Read weights by name from a `.safetensors` file, or from a pickle of tensors or arrays.
+
+    A pickle is one of `torch.save` (`.pth`) or of numpy arrays (`.pkl`), told by its content; what
+    stands beside the weights (an optimiser's state) is read and dropped, and no code is run.
 
     Raises:
-        ValueError: a `.pth` file is broken or holds anything else.
+        ValueError: a pickle is broken or names anything but arrays, or there are other things than
+            weights among the weights.
         SafetensorError: a `.safetensors` file is broken.
     """
     if path.suffix == ".safetensors":
         return load_file(path)
-    with path.open("rb") as file:
-        try:
-            content = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # a broken file can raise anything: EOFError, KeyError, OSError
-            reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-            raise ValueError(f"{path}: cannot be read as tensors alone: {reason}") from error
+    try:
+        content = pickles.load(path)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a broken file can raise anything: EOFError, KeyError, OSError
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise ValueError(f"{path}: cannot be read as tensors alone: {reason}") from error
     for key in ("model", "state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -202,5 +230,6 @@ def _write(path: Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _not_under(prefixes: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+def not_under(prefixes: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names that begin with none of the prefixes."""
     return tuple(name for name in names if not name.startswith(tuple(prefixes)))

@@ -227,7 +227,7 @@ class Stream:
             self._ready.append(self._track(output, time, size))
 
     def _track(self, output: ClipOutput, time: int, size: tuple[int, int]) -> FrameResult:
-        probabilities = output.class_logits[0, :, time].float().softmax(-1)[:, :-1]  # (Q, K)
+        probabilities = output.class_probabilities[0, :, time].float()  # (Q, K)
         probabilities = probabilities * self.segmenter.kept_labels.to(probabilities)
         mask_logits = output.mask_logits[0, :, time]  # (Q, h, w) over the padded frame
         extent = [

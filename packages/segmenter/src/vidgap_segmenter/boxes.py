@@ -1,0 +1,81 @@
+"""Boxes as Mask DINO has them: (centre x, centre y, width, height) in [0, 1] over a frame."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from vidgap_segmenter.position import TEMPERATURE
+
+INSIDE = 1e-5
+"""How far from 0 and 1 a number stays before its logit is taken."""
+
+
+def inverse_sigmoid(share: Tensor) -> Tensor:
+    """Return the logits of numbers in [0, 1], which are kept 1e-5 away from 0 and 1."""
+    share = share.clamp(0, 1)
+    return (share.clamp(min=INSIDE) / (1 - share).clamp(min=INSIDE)).log()
+
+
+def mask_boxes(masks: Tensor, *, whole_pixels: bool = True) -> Tensor:
+    """Return the boxes around masks, normalised by the size of the map.
+
+    Args:
+        masks: (..., H, W), bool.
+        whole_pixels: whether a box reaches the far side of its last row and column, or their
+            index alone (`masks_to_boxes` of DETR, and so Mask DINO's "mask2box").
+
+    Returns:
+        (..., 4), float32. An empty mask has no size, and lies at the corner (0, 0) with whole
+        pixels, (1, 1) without, where the official code's numbers end up when they are clamped.
+    """
+    size = [masks.shape[-1], masks.shape[-2]]
+    first, last = [], []
+    for filled, length in zip((masks.any(-2), masks.any(-1)), size, strict=True):
+        place = torch.arange(length, device=masks.device)
+        last.append(place.where(filled, -1).amax(-1))
+        first.append(place.where(filled, length).amin(-1))
+    start = torch.stack(first, dim=-1).float()  # (..., 2), x then y
+    end = torch.stack(last, dim=-1).float() + whole_pixels
+    scale = start.new_tensor(size)
+    boxes = torch.cat(((start + end) / 2, end - start), dim=-1) / scale.repeat(2)
+    nowhere = boxes.new_tensor([0.0, 0.0, 0.0, 0.0] if whole_pixels else [1.0, 1.0, 0.0, 0.0])
+    return boxes.where(masks.flatten(-2).any(-1, keepdim=True), nowhere)
+
+
+def sine_embedding(boxes: Tensor, channels: int) -> Tensor:
+    """Return sines and cosines of a box's numbers, in the order y, x, width, height (DAB-DETR).
+
+    Args:
+        boxes: (..., 4).
+        channels: for each number, even.
+
+    Returns:
+        (..., 4 * channels), sines and cosines interleaved.
+    """
+    pair = torch.arange(channels // 2, device=boxes.device, dtype=boxes.dtype)
+    wavelength = TEMPERATURE ** (2 * pair / channels)
+    ordered = boxes[..., [1, 0, 2, 3], None] * (2 * math.pi) / wavelength  # (..., 4, channels/2)
+    return torch.stack((ordered.sin(), ordered.cos()), dim=-1).flatten(-3)
+
+
+def cell_boxes(sizes: list[tuple[int, int]], like: Tensor) -> Tensor:
+    """Return a box for each cell of several maps: its centre, and a width of 0.05 * 2^level.
+
+    Args:
+        sizes: (H_l, W_l) of each level, in the order of the tokens.
+        like: tensor of the device and dtype wanted.
+
+    Returns:
+        (S, 4).
+    """
+    boxes = []
+    for level, (height, width) in enumerate(sizes):
+        y = (torch.arange(height, device=like.device, dtype=like.dtype) + 0.5) / height
+        x = (torch.arange(width, device=like.device, dtype=like.dtype) + 0.5) / width
+        rows, columns = torch.meshgrid(y, x, indexing="ij")
+        side = torch.full_like(rows, 0.05 * 2**level)
+        boxes.append(torch.stack((columns, rows, side, side), dim=-1).flatten(0, 1))
+    return torch.cat(boxes)

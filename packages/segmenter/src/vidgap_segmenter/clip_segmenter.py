@@ -1,0 +1,201 @@
+"""What the networks share: from frames to encoded maps, through the temporal seam, to disk."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vidgap_segmenter import weights
+from vidgap_segmenter.backbones import Backbone
+from vidgap_segmenter.pixel_decoder import PixelDecoder
+from vidgap_segmenter.structures import ClipOutput, ClipTargets
+from vidgap_segmenter.temporal import Features, TemporalModule, TemporalState, check_refined
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+SIZE_DIVISOR = 32
+
+Setting = str | int | float | bool | list[int] | None
+"""A constructor's argument as JSON holds it."""
+
+
+class ClipSegmenter(nn.Module):
+    """Segment instances in each frame of a clip; queries keep their index over its frames.
+
+    Frames are independent but for `temporal`, which refines the encoder's maps between the
+    deformable encoder and the FPN step. With `temporal=None` this is a network on images. A
+    network adds `_decode`, from maps to predictions.
+
+    Args:
+        backbone: turns images into maps of strides 4 to 32.
+        pixel_decoder: encodes them.
+        temporal: what mixes frames, or None.
+        config: the network's arguments except `temporal`.
+        num_classes: K.
+        train_backbone: False freezes the backbone: no gradient goes through it.
+    """
+
+    architecture: ClassVar[str]
+    """The network's name in `config.json`."""
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        pixel_decoder: PixelDecoder,
+        temporal: TemporalModule | None,
+        *,
+        config: Mapping[str, Setting],
+        num_classes: int,
+        train_backbone: bool,
+    ) -> None:
+        super().__init__()
+        self._config = dict(config)
+        self.num_classes = num_classes
+        self.train_backbone = train_backbone
+        self.backbone = backbone
+        self.pixel_decoder = pixel_decoder
+        self.temporal = temporal
+        mean, std = (
+            torch.tensor(numbers).view(3, 1, 1)
+            for numbers in (backbone.pixel_mean, backbone.pixel_std)
+        )
+        self.register_buffer("pixel_mean", mean, persistent=False)
+        self.register_buffer("pixel_std", std, persistent=False)
+        self.backbone.requires_grad_(train_backbone)
+        self.train()
+
+    @property
+    def config(self) -> dict[str, Setting]:
+        """The constructor's arguments except `temporal`, as JSON can hold them."""
+        return dict(self._config)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; a frozen backbone stays in eval mode."""
+        super().train(mode)
+        self.backbone.train(mode and self.train_backbone)
+        return self
+
+    def forward(self, frames: Tensor, targets: Sequence[ClipTargets] | None = None) -> ClipOutput:
+        """Segment clips.
+
+        Args:
+            frames: (B, T, 3, H, W), RGB, 0..255, uint8 or floating, any H and W.
+            targets: the instances of each clip, for a network that learns by denoising them (Mask
+                DINO in training mode); nothing else looks at them.
+
+        Returns:
+            Predictions for every frame; auxiliary levels in training mode only.
+        """
+        finest, features = self._encode(frames)
+        return self._decode(finest, self._refine(features), frames, targets)
+
+    def step(
+        self, frames: Tensor, state: TemporalState | None = None
+    ) -> tuple[ClipOutput, TemporalState | None]:
+        """Segment the next frames of a stream.
+
+        Args:
+            frames: (B, T, 3, H, W) as for `forward`, any T >= 1.
+            state: what the last step returned; None before the first frame.
+
+        Returns:
+            Predictions for these frames, and the state after them (None without a temporal
+            module).
+        """
+        finest, features = self._encode(frames)
+        if self.temporal is None:
+            return self._decode(finest, features, frames), None
+        refined, state = self.temporal.step(features, state)
+        check_refined(features, refined)
+        return self._decode(finest, refined, frames), state
+
+    def segment_image(self, images: Tensor, num_copies: int) -> ClipOutput:
+        """Segment images as the last frame of a clip of copies (paper A.2).
+
+        What comes before the temporal module sees each frame alone, so it runs once.
+
+        Args:
+            images: (B, 3, H, W), RGB, 0..255.
+            num_copies: T, usually that of training.
+
+        Returns:
+            Predictions with T = 1.
+        """
+        if num_copies < 1:
+            raise ValueError(f"num_copies must be at least 1, got {num_copies}")
+        if images.ndim != 4:
+            raise ValueError(f"images must be (B, 3, H, W), got shape {tuple(images.shape)}")
+        frames = images[:, None]
+        finest, features = self._encode(frames)
+        if self.temporal is not None:
+            copies = [map_.expand(-1, num_copies, -1, -1, -1) for map_ in features]
+            features = [map_[:, -1:] for map_ in self._refine(copies)]
+        return self._decode(finest, features, frames)
+
+    def save_pretrained(self, folder: str | Path, classes: Sequence[Mapping[str, object]]) -> None:
+        """Write `config.json` and `model.safetensors` into `folder` (see `weights`)."""
+        weights.save_pretrained(self, folder, classes)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, temporal: TemporalModule | None = None) -> Self:
+        """Build a model from a folder that `save_pretrained` wrote, in eval mode.
+
+        Raises:
+            ValueError: the folder holds another network's weights, or those of a temporal module
+                and none is passed, or they do not fit; the message is a table of what does not.
+        """
+        settings = weights.read_settings(folder, cls.architecture)
+        model = cls(**settings, temporal=temporal)
+        weights.load_folder(model, folder)
+        return model.eval()
+
+    @abstractmethod
+    def _decode(
+        self,
+        finest: Tensor,
+        features: Features,
+        frames: Tensor,
+        targets: Sequence[ClipTargets] | None = None,
+    ) -> ClipOutput:
+        """Turn the stride-4 map (B*T, C_4, h, w) and the refined maps into predictions."""
+
+    def _refine(self, features: Features) -> Features:
+        if self.temporal is None:
+            return features
+        refined = self.temporal(features)
+        check_refined(features, refined)
+        return refined
+
+    def _encode(self, frames: Tensor) -> tuple[Tensor, Features]:
+        """Return the stride-4 map (B*T, C_4, h, w) and what the temporal seam takes."""
+        images = self._prepare(frames)
+        with torch.set_grad_enabled(self.train_backbone and torch.is_grad_enabled()):
+            maps = self.backbone(images)
+        features = self.pixel_decoder.encode(maps)
+        return maps[0], [map_.unflatten(0, frames.shape[:2]) for map_ in features]
+
+    def _prepare(self, frames: Tensor) -> Tensor:
+        """Normalise frames, then pad them with zeros right and bottom, (B*T, 3, H', W')."""
+        if frames.ndim != 5 or frames.shape[2] != 3:
+            raise ValueError(f"frames must be (B, T, 3, H, W), got shape {tuple(frames.shape)}")
+        if frames.dtype != torch.uint8 and not frames.is_floating_point():
+            raise ValueError(f"frames must be uint8 or floating, 0..255, got {frames.dtype}")
+        images = (frames.flatten(0, 1) - self.pixel_mean) / self.pixel_std
+        height, width = padded_size(images)
+        return F.pad(images, (0, width - images.shape[-1], 0, height - images.shape[-2]))
+
+
+def padded_size(frames: Tensor) -> tuple[int, int]:
+    """Return (H, W) of frames (..., H, W) after padding right and bottom."""
+    height, width = frames.shape[-2:]
+    return height + -height % SIZE_DIVISOR, width + -width % SIZE_DIVISOR

@@ -1,0 +1,76 @@
+"""Multi-scale deformable attention with its projections (Deformable DETR §4.1)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from vidgap_segmenter.ops import ms_deform_attn_fused
+
+
+class DeformableAttention(nn.Module):
+    """Each query reads a few learned places of every level.
+
+    Args:
+        channels: C.
+        num_heads: M.
+        num_levels: L.
+        num_points: samples a head takes from each level.
+    """
+
+    def __init__(self, channels: int, num_heads: int, num_levels: int, num_points: int) -> None:
+        super().__init__()
+        self.grid = (num_heads, num_levels, num_points)
+        samples = num_heads * num_levels * num_points
+        self.sampling_offsets = nn.Linear(channels, samples * 2)
+        self.attention_weights = nn.Linear(channels, samples)
+        self.value_proj = nn.Linear(channels, channels)
+        self.output_proj = nn.Linear(channels, channels)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Let head k look in direction 2πk/M, its point p at distance p+1, all equally."""
+        heads, levels, points = self.grid
+        angle = torch.arange(heads) * (2 * math.pi / heads)
+        direction = torch.stack((angle.cos(), angle.sin()), dim=-1)
+        direction = direction / direction.abs().amax(dim=-1, keepdim=True)  # (M, 2)
+        distance = torch.arange(1, points + 1)[:, None]
+        bias = (direction[:, None, None] * distance).expand(heads, levels, points, 2)
+        with torch.no_grad():
+            self.sampling_offsets.bias.copy_(bias.flatten())
+        for weight in (self.sampling_offsets.weight, *self.attention_weights.parameters()):
+            nn.init.zeros_(weight)
+        for projection in (self.value_proj, self.output_proj):
+            nn.init.xavier_uniform_(projection.weight)
+            nn.init.zeros_(projection.bias)
+
+    def forward(
+        self, query: Tensor, reference: Tensor, tokens: Tensor, sizes: list[tuple[int, int]]
+    ) -> Tensor:
+        """Return (B*T, Q, C) for `query` (B*T, Q, C) over `tokens` (B*T, S, C)."""
+        heads, levels, points = self.grid
+        value = self.value_proj(tokens).unflatten(-1, (heads, -1))  # (B*T, S, M, D)
+        offsets = self.sampling_offsets(query).unflatten(-1, (heads, levels, points, 2))
+        logits = self.attention_weights(query).unflatten(-1, (heads, levels * points))
+        return self.output_proj(ms_deform_attn_fused(value, sizes, reference, offsets, logits))
+
+
+def reference_points(sizes: Sequence[tuple[int, int]], tokens: Tensor) -> Tensor:
+    """Return the centre (x, y) of each token's own place, for every level, (B*T, S, L, 2).
+
+    Args:
+        sizes: (H_l, W_l) of each level.
+        tokens: (B*T, S, C), for its batch size and device; the points are float32 at least.
+    """
+    dtype = torch.promote_types(tokens.dtype, torch.float32)
+    centres = []
+    for height, width in sizes:
+        y = (torch.arange(height, device=tokens.device, dtype=dtype) + 0.5) / height
+        x = (torch.arange(width, device=tokens.device, dtype=dtype) + 0.5) / width
+        rows, columns = torch.meshgrid(y, x, indexing="ij")
+        centres.append(torch.stack((columns, rows), dim=-1).flatten(0, 1))
+    points = torch.cat(centres)[:, None]  # (S, 1, 2)
+    return points.expand(len(tokens), -1, len(sizes), 2)

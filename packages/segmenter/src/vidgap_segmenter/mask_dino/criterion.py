@@ -1,0 +1,169 @@
+"""Mask DINO's loss: focal classes, masks and boxes of every level, and of denoising (§3.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import box_convert, generalized_box_iou_loss, sigmoid_focal_loss
+
+from vidgap_segmenter.criterion import check_finite, check_targets, mean_over_processes
+from vidgap_segmenter.mask_dino.output import MaskDINOOutput
+from vidgap_segmenter.matcher import (
+    Cost,
+    FrameTargets,
+    Matching,
+    box_costs,
+    focal_cost,
+    mask_costs,
+    match,
+)
+from vidgap_segmenter.point_losses import PointLosses
+from vidgap_segmenter.points import Sampler, uniform
+from vidgap_segmenter.precision import at_least_float32, autocast_off
+from vidgap_segmenter.structures import ClipTargets, Losses, Prediction, by_frame
+
+ALPHA, GAMMA = 0.25, 2.0
+"""Of the focal loss."""
+
+
+class MaskDINOCriterion(nn.Module):
+    """Match queries with instances in every frame and level, and sum five losses.
+
+    Frames are independent images. Losses are computed in float32 whatever autocast says.
+
+    Args:
+        num_classes: K.
+        num_points: points on which masks are compared.
+        oversample: candidates drawn for each point that is chosen for its uncertainty.
+        importance: share of the points that are chosen for their uncertainty.
+        class_weight: weight of the focal part, in matching cost and loss.
+        mask_weight: weight of the masks' cross entropy.
+        dice_weight: weight of the masks' dice loss.
+        box_weight: weight of the boxes' L1 distance.
+        giou_weight: weight of the boxes' generalised IoU.
+        sampler: draws the points.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        num_points: int = 12544,
+        oversample: float = 3.0,
+        importance: float = 0.75,
+        class_weight: float = 4.0,
+        mask_weight: float = 5.0,
+        dice_weight: float = 5.0,
+        box_weight: float = 5.0,
+        giou_weight: float = 2.0,
+        sampler: Sampler = uniform,
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.point_losses = PointLosses(num_points, oversample, importance, sampler)
+        self.class_weight = class_weight
+        self.mask_weight = mask_weight
+        self.dice_weight = dice_weight
+        self.box_weight = box_weight
+        self.giou_weight = giou_weight
+
+    def forward(self, output: MaskDINOOutput, targets: Sequence[ClipTargets]) -> Losses:
+        """Compute the losses of a batch of clips.
+
+        Args:
+            output: predictions for B clips of T frames.
+            targets: the instances of each clip, the same that the model was given to denoise.
+
+        Returns:
+            Losses of every level, the last first and the proposals at the end, and of denoising;
+            `total` is the weighted sum of all.
+
+        Raises:
+            ValueError: targets do not fit the output, or a cost or loss is not finite.
+        """
+        check_targets(output, targets, self.num_classes, has_no_instance=False)
+        device = output.mask_logits.device
+        with autocast_off(device):
+            frame_targets = FrameTargets.from_clips(
+                [clip.to(device) for clip in targets], output.padded_size
+            )
+            num_masks = mean_over_processes(len(frame_targets.labels), device).clamp(min=1)
+            own = [
+                self._losses(level, frame_targets, self._match(level, frame_targets), num_masks)
+                for level in map(_Level.of, output.levels)
+            ]
+            losses = self._gather(own)
+            reconstruction = output.reconstruction
+            if reconstruction is not None:
+                denoising = reconstruction.denoising
+                num_noised = num_masks * denoising.num_groups
+                noised = self._gather(
+                    [
+                        self._losses(level, frame_targets, denoising.matching, num_noised)
+                        for level in map(_Level.of, reconstruction.levels)
+                    ]
+                )
+                losses = replace(losses, denoising=noised, total=losses.total + noised.total)
+        check_finite(losses)
+        return losses
+
+    @torch.no_grad()
+    def _match(self, level: _Level, targets: FrameTargets) -> Matching:
+        points = self.point_losses.for_matching(len(targets.counts), level.mask_logits.device)
+        mask, dice = mask_costs(level.mask_logits, targets, points)
+        box, giou = box_costs(level.boxes, targets)
+        classes = focal_cost(level.class_logits, targets, ALPHA, GAMMA)
+        costs = (
+            Cost("class", self.class_weight, classes),
+            Cost("mask", self.mask_weight, mask),
+            Cost("dice", self.dice_weight, dice),
+            Cost("box", self.box_weight, box),
+            Cost("giou", self.giou_weight, giou),
+        )
+        return match(costs, targets)
+
+    def _losses(
+        self, level: _Level, targets: FrameTargets, matching: Matching, num_masks: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Return the class, mask, dice, box and giou loss of one level."""
+        at = (matching.frames, matching.queries)
+        wanted = torch.zeros_like(level.class_logits)
+        wanted[(*at, targets.labels[matching.rows])] = 1
+        classes = sigmoid_focal_loss(level.class_logits, wanted, ALPHA, GAMMA, reduction="sum")
+        mask, dice = self.point_losses(level.mask_logits, targets, matching)
+        boxes, truth = level.boxes[at], targets.boxes[matching.rows].to(level.boxes.dtype)
+        box = F.l1_loss(boxes, truth, reduction="sum")
+        corners = (box_convert(each, "cxcywh", "xyxy") for each in (boxes, truth))
+        giou = generalized_box_iou_loss(*corners, reduction="sum")
+        return tuple(part / num_masks for part in (classes, mask, dice, box, giou))
+
+    def _gather(self, levels: Sequence[tuple[Tensor, ...]]) -> Losses:
+        """Stack the losses of levels and weigh them."""
+        classes, mask, dice, box, giou = (torch.stack(part) for part in zip(*levels, strict=True))
+        total = (
+            self.class_weight * classes
+            + self.mask_weight * mask
+            + self.dice_weight * dice
+            + self.box_weight * box
+            + self.giou_weight * giou
+        )
+        return Losses(classes, mask, dice, total.sum(), box, giou)
+
+
+@dataclass(frozen=True)
+class _Level:
+    """A level's predictions with frames as rows, float32 at least."""
+
+    class_logits: Tensor
+    mask_logits: Tensor
+    boxes: Tensor
+
+    @classmethod
+    def of(cls, level: Prediction) -> _Level:
+        assert level.boxes is not None
+        rows = (level.class_logits, level.mask_logits, level.boxes)
+        return cls(*(at_least_float32(by_frame(row)) for row in rows))

@@ -1,0 +1,238 @@
+"""Mask DINO's decoder (Li et al. 2023, §3; `transformer_decoder/maskdino_decoder.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vidgap_segmenter.attention import Attention
+from vidgap_segmenter.boxes import (
+    cell_boxes,
+    inverse_sigmoid,
+    mask_boxes,
+    sine_embedding,
+)
+from vidgap_segmenter.deformable_attention import DeformableAttention
+from vidgap_segmenter.mask_dino.denoising import Denoising
+from vidgap_segmenter.mlp import mlp
+
+Anchors = Literal["mask2box", "bitmask", "selected"]
+"""Where the first boxes come from: the first masks (by the index of their last pixel, or by its
+far side), or the boxes of the selected tokens."""
+
+CELL_MARGIN = 0.01
+"""Cells whose box has a number this near to 0 or 1 are not proposed."""
+
+
+@dataclass(frozen=True)
+class FramePrediction:
+    """A level's class logits (B*T, Q, K), mask logits (B*T, Q, h, w) and boxes (B*T, Q, 4)."""
+
+    class_logits: Tensor
+    mask_logits: Tensor
+    boxes: Tensor
+
+
+@dataclass(frozen=True)
+class FrameOutput:
+    """Predictions of B*T frames.
+
+    Attributes:
+        levels: first to last: the queries as selected, then after each layer; the last alone where
+            not every level is wanted. Denoising queries stand before the others.
+        proposals: what the selected tokens themselves predict.
+        embeddings: of the matching queries, (B*T, Q, C).
+    """
+
+    levels: list[FramePrediction]
+    proposals: FramePrediction
+    embeddings: Tensor
+
+
+class MaskDINODecoder(nn.Module):
+    """Select tokens as queries, then refine them and their boxes.
+
+    Args:
+        num_classes: K.
+        channels: C of features, mask features and queries.
+        num_queries: Q.
+        num_layers: decoder layers.
+        ffn_channels: hidden channels of their feed-forward parts.
+        num_heads: attention heads.
+        num_levels: L, the number of maps that `forward` is given.
+        num_points: samples a head takes from each of them.
+        anchors: where the first boxes come from.
+        embedding_dim: width of a separate embedding head; None: embeddings are the normalised
+            queries.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        channels: int = 256,
+        num_queries: int = 300,
+        num_layers: int = 9,
+        ffn_channels: int = 2048,
+        num_heads: int = 8,
+        num_levels: int = 4,
+        num_points: int = 4,
+        anchors: Anchors = "mask2box",
+        embedding_dim: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.num_queries = num_queries
+        self.anchors = anchors
+        self.proposal_proj = nn.Linear(channels, channels)
+        self.proposal_norm = nn.LayerNorm(channels)
+        self.class_embed = nn.Linear(channels, num_classes)
+        self.label_embed = nn.Embedding(num_classes, channels)
+        self.mask_embed = mlp(channels, channels, channels)
+        self.box_embed = mlp(channels, channels, 4)
+        self.place_embed = mlp(2 * channels, channels, channels, num_layers=2)
+        self.layers = nn.ModuleList(
+            DecoderLayer(channels, ffn_channels, num_heads, num_levels, num_points)
+            for _ in range(num_layers)
+        )
+        self.norm = nn.LayerNorm(channels)
+        self.embedding_head = (
+            mlp(channels, channels, embedding_dim) if embedding_dim else nn.Identity()
+        )
+        last = self.box_embed[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    def forward(
+        self,
+        features: Sequence[Tensor],
+        mask_features: Tensor,
+        denoising: Denoising | None,
+        *,
+        every_level: bool,
+    ) -> FrameOutput:
+        """Decode frames.
+
+        Args:
+            features: (B*T, C, H_l, W_l), in the order of the weights' levels: coarse to fine where
+                the encoder has its finest level first, and the other way round.
+            mask_features: (B*T, C, h, w), stride 4.
+            denoising: noised instances to be reconstructed, or None.
+            every_level: predict from the queries before each layer too, as training needs.
+
+        Raises:
+            ValueError: the maps have fewer places than there are queries.
+        """
+        sizes = [(map_.shape[-2], map_.shape[-1]) for map_ in features]
+        tokens = torch.cat([map_.flatten(2).transpose(1, 2) for map_ in features], dim=1)
+        content, box_logits = self._select(tokens, sizes)
+        proposals = self._predict(self.norm(content), mask_features, box_logits.sigmoid())
+        content, boxes = content.detach(), self._anchors(proposals)
+        allowed = None
+        if denoising is not None:
+            noised = self.label_embed(denoising.labels) * denoising.real[..., None]
+            content = torch.cat((noised.to(content.dtype), content), dim=1)
+            boxes = torch.cat((_settled(denoising.boxes).to(boxes.dtype), boxes), dim=1)
+            allowed = denoising.allowed(self.num_queries)
+        elif every_level:  # every parameter takes part in every step of a distributed run
+            content = content + 0 * self.label_embed.weight.sum()
+        levels = []
+        if every_level:
+            levels.append(self._predict(self.norm(content), mask_features, boxes))
+        before = boxes  # with the gradient of one layer back; `boxes` themselves carry none
+        for index, layer in enumerate(self.layers, start=1):
+            boxes_now = boxes.to(tokens.dtype)
+            place = self.place_embed(sine_embedding(boxes_now, tokens.shape[-1] // 2))
+            content = layer(content, place, boxes_now, tokens, sizes, allowed)
+            normed = self.norm(content)
+            if every_level or index == len(self.layers):
+                reported = (self.box_embed(normed) + inverse_sigmoid(before)).sigmoid()
+                # The official heads normalise once more what the decoder has normalised.
+                levels.append(self._predict(self.norm(normed), mask_features, reported))
+            before = (self.box_embed(content) + inverse_sigmoid(boxes)).sigmoid()
+            boxes = before.detach()
+        own = normed[:, -self.num_queries :]
+        return FrameOutput(levels, proposals, self.embedding_head(own))
+
+    def _select(self, tokens: Tensor, sizes: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+        """Return the best tokens (B*T, Q, C) and the logits of their boxes (B*T, Q, 4)."""
+        if tokens.shape[1] < self.num_queries:
+            raise ValueError(
+                f"frames must have at least {self.num_queries} places on the encoder's maps, one "
+                f"for each query, got {tokens.shape[1]} (sizes {sizes}): larger frames or fewer "
+                "queries are needed"
+            )
+        cells = cell_boxes(sizes, tokens)
+        inside = ((cells > CELL_MARGIN) & (cells < 1 - CELL_MARGIN)).all(-1, keepdim=True)
+        cell_logits = (cells / (1 - cells)).log().masked_fill(~inside, torch.inf)
+        memory = self.proposal_norm(self.proposal_proj(tokens.masked_fill(~inside, 0.0)))
+        best = self.class_embed(memory).amax(-1).topk(self.num_queries, dim=1).indices
+        content = memory.gather(1, best[..., None].expand(-1, -1, memory.shape[-1]))
+        return content, self.box_embed(content) + cell_logits[best]
+
+    def _anchors(self, proposals: FramePrediction) -> Tensor:
+        """Return the first boxes, (B*T, Q, 4), without gradient."""
+        if self.anchors == "selected":
+            return proposals.boxes.detach()
+        masks = proposals.mask_logits.detach() > 0
+        # float32 in every network, as in the official code; float64 begins after the first layer.
+        return _settled(mask_boxes(masks, whole_pixels=self.anchors == "bitmask"))
+
+    def _predict(self, normed: Tensor, mask_features: Tensor, boxes: Tensor) -> FramePrediction:
+        logits = self.mask_embed(normed) @ mask_features.flatten(2)
+        masks = logits.unflatten(2, mask_features.shape[-2:])
+        return FramePrediction(self.class_embed(normed), masks, boxes)
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention, deformable cross-attention and a feed-forward part, post-norm."""
+
+    def __init__(
+        self, channels: int, ffn_channels: int, num_heads: int, num_levels: int, num_points: int
+    ) -> None:
+        super().__init__()
+        self.self_attn = Attention(channels, num_heads)
+        self.self_norm = nn.LayerNorm(channels)
+        self.cross_attn = DeformableAttention(channels, num_heads, num_levels, num_points)
+        self.cross_norm = nn.LayerNorm(channels)
+        self.linear1 = nn.Linear(channels, ffn_channels)
+        self.linear2 = nn.Linear(ffn_channels, channels)
+        self.ffn_norm = nn.LayerNorm(channels)
+        for linear in (self.linear1, self.linear2):
+            nn.init.xavier_uniform_(linear.weight)
+
+    def forward(
+        self,
+        queries: Tensor,
+        place: Tensor,
+        boxes: Tensor,
+        tokens: Tensor,
+        sizes: list[tuple[int, int]],
+        allowed: Tensor | None,
+    ) -> Tensor:
+        """Return refined queries (B*T, Q, C).
+
+        Args:
+            queries: their content, (B*T, Q, C).
+            place: embedding of their boxes, (B*T, Q, C).
+            boxes: where they look, (B*T, Q, 4).
+            tokens: the maps, one after another, (B*T, S, C).
+            sizes: (H_l, W_l) of each map.
+            allowed: which queries each may see, (1, Q, Q) bool, or None.
+        """
+        placed = queries + place
+        queries = self.self_norm(queries + self.self_attn(placed, placed, queries, allowed))
+        reference = boxes[:, :, None].expand(-1, -1, len(sizes), -1)
+        attended = self.cross_attn(queries + place, reference, tokens, sizes)
+        queries = self.cross_norm(queries + attended)
+        return self.ffn_norm(queries + self.linear2(F.relu(self.linear1(queries))))
+
+
+def _settled(boxes: Tensor) -> Tensor:
+    """Keep boxes 1e-5 away from 0 and 1, where their logits end."""
+    return inverse_sigmoid(boxes).sigmoid()

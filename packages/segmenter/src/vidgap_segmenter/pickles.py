@@ -1,0 +1,184 @@
+"""Pickles that hold arrays by name, read without running anything that they name.
+
+The official Mask2Former and Detectron2 files are pickles of numpy arrays. What such a pickle names
+is looked up in one short list; each entry is a stand-in of ours that checks what it is given, so
+that not even numpy's own constructors see the file's content. Anything else is refused.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+ZIP = b"PK\x03\x04"
+OLD_TORCH = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
+"""How files of `torch.save` begin: a ZIP archive, before torch 1.6 a magic number."""
+
+DTYPES = ("b1", "f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1")
+
+REFUSAL = "it names {}, and a file of weights may name nothing but arrays"
+
+
+class Refused(pickle.UnpicklingError):
+    """A pickle names or holds what it need not."""
+
+
+class PickledType:
+    """Stands in for `numpy.dtype`: a number of a known size, in either byte order.
+
+    Args:
+        name: as "f4".
+        *_: whether numpy aligns and copies; without meaning here.
+    """
+
+    def __init__(self, name: str, *_: object) -> None:
+        if name not in DTYPES:
+            raise Refused(f"arrays must hold numbers, got dtype {name!r}")
+        self.dtype = np.dtype(name)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
+        if order not in ("<", ">", "|"):
+            raise Refused(f"a dtype's byte order must be <, > or |, got {order!r}")
+        if order != "|":
+            self.dtype = self.dtype.newbyteorder(order)
+
+
+class PickledArray:
+    """Stands in for `numpy.ndarray`: filled by `__setstate__`, then in `value`."""
+
+    value: npt.NDArray[Any]
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        if not isinstance(state, tuple) or len(state) != 5:
+            raise Refused("an array's state must be (version, shape, dtype, order, bytes)")
+        _, shape, kind, fortran, content = state
+        self.value = _array(content, kind, shape, "F" if fortran else "C")
+
+
+def _reconstruct(array: object, shape: object, kind: object) -> PickledArray:
+    """Stand in for numpy's: an empty array, to be filled."""
+    del shape, kind
+    if array is not PickledArray:
+        raise Refused("only arrays can be reconstructed")
+    return PickledArray()
+
+
+def _from_buffer(content: object, kind: object, shape: object, order: object) -> PickledArray:
+    """Stand in for `numpy._core.numeric._frombuffer` (pickle protocol 5)."""
+    array = PickledArray()
+    array.value = _array(content, kind, shape, order)
+    return array
+
+
+def _scalar(kind: object, content: object) -> int | float | bool:
+    """Stand in for `numpy._core.multiarray.scalar`."""
+    return _array(content, kind, (), "C").item()
+
+
+def _encode(text: object, encoding: object) -> bytes:
+    """Stand in for `_codecs.encode`, by which protocols 0 to 2 write bytes."""
+    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
+        raise Refused(f"bytes must be written as latin1, got {encoding!r}")
+    return text.encode("latin1")
+
+
+def _no_bytes() -> bytes:
+    """Stand in for `bytes`, which protocols 0 to 2 call for an empty array's content."""
+    return b""
+
+
+def _array(content: object, kind: object, shape: object, order: object) -> npt.NDArray[Any]:
+    if not isinstance(kind, PickledType):
+        raise Refused("an array's type must be a numpy dtype")
+    if isinstance(content, str):  # Python 2 wrote bytes as text
+        content = content.encode("latin1")
+    if not isinstance(content, (bytes, bytearray)):
+        raise Refused("an array's content must be bytes")
+    sides = shape if isinstance(shape, tuple) else (shape,)
+    if not all(isinstance(side, int) and side >= 0 for side in sides):
+        raise Refused(f"an array's shape must be whole numbers, got {shape!r}")
+    if order not in ("C", "F"):
+        raise Refused(f"an array's order must be C or F, got {order!r}")
+    flat = np.frombuffer(content, kind.dtype)
+    return flat.astype(kind.dtype.newbyteorder("=")).reshape(sides, order=order)
+
+
+STAND_INS: dict[str, Callable[..., Any]] = {
+    "numpy.ndarray": PickledArray,
+    "numpy.dtype": PickledType,
+    "_codecs.encode": _encode,
+    "collections.OrderedDict": OrderedDict,
+    **{f"{builtins}.bytes": _no_bytes for builtins in ("__builtin__", "builtins")},
+    **{f"numpy.{core}.multiarray._reconstruct": _reconstruct for core in ("core", "_core")},
+    **{f"numpy.{core}.multiarray.scalar": _scalar for core in ("core", "_core")},
+    **{f"numpy.{core}.numeric._frombuffer": _from_buffer for core in ("core", "_core")},
+}
+"""All that a pickle may name, and what it gets."""
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Callable[..., Any]:
+        full = f"{module}.{name}"
+        if full not in STAND_INS:
+            raise Refused(REFUSAL.format(full))
+        return STAND_INS[full]
+
+
+def load(path: Path) -> object:
+    """Read a pickle, by `load_torch` where torch wrote it, else by `load_arrays`."""
+    with path.open("rb") as file:
+        start = file.read(len(OLD_TORCH))
+    return load_torch(path) if start.startswith((ZIP, OLD_TORCH)) else load_arrays(path)
+
+
+def load_arrays(path: Path) -> object:
+    """Read a pickle of arrays, numbers, texts, lists and dictionaries; arrays become tensors.
+
+    Raises:
+        UnpicklingError: it names anything else (`Refused`), or is no pickle.
+        EOFError: it is cut short; broken content can raise most other errors, too.
+    """
+    with path.open("rb") as file:
+        return with_tensors(_Unpickler(file, encoding="latin1").load())
+
+
+def load_torch(path: Path) -> object:
+    """Read a file of `torch.save` that holds tensors, and arrays as `load_arrays`.
+
+    Raises:
+        UnpicklingError: it names anything else; broken content can raise most other errors.
+    """
+    known: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+        (stand_in, name)
+        for name, stand_in in STAND_INS.items()
+        if name.startswith(("numpy.", "builtins."))  # torch knows the others
+    ]
+    try:
+        with torch.serialization.safe_globals(known):
+            return with_tensors(torch.load(path, map_location="cpu", weights_only=True))
+    except pickle.UnpicklingError as error:
+        # torch's message is ten lines, which tell how to load the file without protection
+        found = re.search(r"Unsupported (?:global: GLOBAL|class) (\S+)", str(error))
+        if found is None:
+            raise
+        raise Refused(REFUSAL.format(found[1])) from error
+
+
+def with_tensors(content: object) -> object:
+    """Replace arrays by tensors, at any depth."""
+    if isinstance(content, PickledArray):
+        return torch.from_numpy(content.value)
+    if isinstance(content, dict):
+        return {key: with_tensors(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [with_tensors(value) for value in content]
+    return content

@@ -1,0 +1,139 @@
+"""Feature pyramids inside what the submodules of other people's models return."""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+Maps: TypeAlias = dict[Hashable, Tensor]
+"""Maps (B*T, C_l, H_l, W_l) by key or place, in the order in which they came."""
+
+Repack: TypeAlias = Callable[[Maps], Any]
+"""Puts other maps, all of them, where the first ones were."""
+
+
+def unpack(output: Any, kwargs: Mapping[str, Any]) -> tuple[Maps, Repack]:
+    """Find the maps in what a submodule returned.
+
+    Args:
+        output: one map; a list, a tuple or a mapping of maps; or an object whose
+            `last_hidden_state` holds the tokens of all levels, (B*T, S, C). What is no map in a
+            container is passed over.
+        kwargs: what the submodule was called with. `spatial_shapes_list` says the (H_l, W_l) of
+            tokens, as in Hugging Face's deformable encoders.
+
+    Returns:
+        The maps, none where there are none, and what puts others in their places.
+    """
+    sizes = kwargs.get("spatial_shapes_list")
+    if sizes is not None and hasattr(output, "last_hidden_state"):
+        levels = split_tokens(output.last_hidden_state, sizes)
+        return dict(enumerate(levels)), lambda maps: with_tokens(output, maps)
+    if isinstance(output, Mapping):
+        return only_maps(output), lambda maps: with_items(output, maps)
+    if isinstance(output, list | tuple):
+        make = getattr(output, "_make", type(output))  # a named tuple takes one argument a field
+        places: dict[Hashable, Any] = dict(enumerate(output))
+        return only_maps(places), lambda maps: make({**places, **maps}.values())
+    return only_maps({0: output}), lambda maps: maps[0]
+
+
+def only_maps(values: Mapping[Hashable, Any]) -> Maps:
+    """Return what is a map among `values`."""
+    return {
+        key: value
+        for key, value in values.items()
+        if isinstance(value, Tensor) and value.ndim == 4 and value.is_floating_point()
+    }
+
+
+def with_items(output: Any, maps: Maps) -> Any:
+    """Return a copy of a mapping with other maps, of its class and in its order."""
+    # torch.compile does not follow copy.copy into these two.
+    changed = output.copy() if type(output) in (dict, OrderedDict) else copy.copy(output)
+    for key, value in maps.items():
+        changed[key] = value
+    return changed
+
+
+def with_tokens(output: Any, maps: Maps) -> Any:
+    """Return a copy of an encoder's output with its tokens taken from `maps`."""
+    changed = copy.copy(output)
+    changed.last_hidden_state = torch.cat(
+        [level.flatten(2).transpose(1, 2) for level in maps.values()], dim=1
+    )
+    return changed
+
+
+def split_tokens(tokens: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
+    """Cut tokens (B*T, S, C) into maps (B*T, C, H_l, W_l), which are views of them."""
+    levels = tokens.split([height * width for height, width in sizes], dim=1)
+    return [
+        level.transpose(1, 2).unflatten(2, (height, width))
+        for level, (height, width) in zip(levels, sizes, strict=True)
+    ]
+
+
+def fine_to_coarse(maps: Maps, at: str) -> list[Hashable]:
+    """Return the keys of maps that come fine to coarse or coarse to fine, fine to coarse.
+
+    Maps of one size stay as they came.
+
+    Raises:
+        ValueError: the sizes go up and down.
+    """
+    keys = list(maps)
+    areas = [level.shape[-2] * level.shape[-1] for level in maps.values()]
+    if areas == sorted(areas, reverse=True):
+        return keys
+    if areas == sorted(areas):
+        return keys[::-1]
+    raise ValueError(
+        f"maps of {at!r} must come fine to coarse or coarse to fine, got {describe_maps(maps)}"
+    )
+
+
+def choose(
+    maps: Maps, num_scales: int, levels: Sequence[str | int] | None, at: str
+) -> list[Hashable]:
+    """Return the keys of the maps that a temporal module is given, fine to coarse.
+
+    Args:
+        maps: what there is.
+        num_scales: how many the module takes.
+        levels: as for `attach`.
+        at: where they come from, for errors.
+
+    Raises:
+        ValueError: there are fewer, a level does not exist, or two are one map.
+    """
+    ordered = fine_to_coarse(maps, at)
+    if levels is None:
+        if len(ordered) < num_scales:
+            raise ValueError(
+                f"maps of {at!r} must be at least num_scales={num_scales}, got "
+                f"{describe_maps(maps)}"
+            )
+        return ordered[:num_scales]
+    places = dict(zip(ordered, range(len(ordered)), strict=True))
+    chosen = []
+    for level in levels:
+        place = level if isinstance(level, int) else places.get(level, len(ordered))
+        if not -len(ordered) <= place < len(ordered):
+            raise ValueError(
+                f"levels must be among those of {at!r}, {describe_maps(maps)}, got {level!r}"
+            )
+        chosen.append(place % len(ordered))
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"levels must be {num_scales} different maps, got {list(levels)}")
+    return [ordered[place] for place in sorted(chosen)]
+
+
+def describe_maps(maps: Maps) -> str:
+    """Return "{'0': (6, 256, 16, 16), '1': (6, 256, 8, 8)}", for error messages."""
+    return str({key: tuple(level.shape) for key, level in maps.items()})

@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidgap_segmenter import weights
-from vidgap_segmenter.backbones import Backbone
+from vidgap_segmenter import hub, weights
+from vidgap_segmenter.backbones import Backbone, TimmBackbone
+from vidgap_segmenter.checkpointing import Checkpointed
 from vidgap_segmenter.pixel_decoder import PixelDecoder
 from vidgap_segmenter.structures import ClipOutput, ClipTargets
 from vidgap_segmenter.temporal import Features, TemporalModule, TemporalState, check_refined
@@ -85,6 +86,17 @@ class ClipSegmenter(nn.Module):
         self.backbone.train(mode and self.train_backbone)
         return self
 
+    def set_gradient_checkpointing(self, on: bool = True) -> None:
+        """Have layers compute their activations anew in the backward pass instead of keeping them.
+
+        Blocks of the backbone, and layers of encoder and decoder, then keep their inputs alone:
+        the same gradients from less memory, in more time (docs/results.md). No property of the
+        weights, and not saved with them.
+        """
+        for module in self.modules():
+            if isinstance(module, (Checkpointed, TimmBackbone)):
+                module.gradient_checkpointing = on
+
     def forward(self, frames: Tensor, targets: Sequence[ClipTargets] | None = None) -> ClipOutput:
         """Segment clips.
 
@@ -142,6 +154,29 @@ class ClipSegmenter(nn.Module):
             features = [map_[:, -1:] for map_ in self._refine(copies)]
         return self._decode(finest, features, frames)
 
+    def pad_clips(self, clips: Sequence[Tensor]) -> Tensor:
+        """Make a batch of clips of unequal sizes: pad them right and bottom with the mean colour.
+
+        That is zeros once frames are normalised, as the official networks pad: what is padded is
+        seen. `ClipOutput.clip` cuts one clip's answer out of that of the batch.
+
+        Args:
+            clips: (T, 3, H_b, W_b) of one T, RGB, 0..255.
+
+        Returns:
+            (B, T, 3, H, W) with the largest H and W, in the dtype of the weights, on their device.
+        """
+        lengths = sorted({len(clip) for clip in clips})
+        if len(lengths) != 1 or any(clip.ndim != 4 or clip.shape[1] != 3 for clip in clips):
+            shapes = [tuple(clip.shape) for clip in clips]
+            raise ValueError(f"clips must be (T, 3, H, W) of one T, got shapes {shapes}")
+        height, width = (max(clip.shape[axis] for clip in clips) for axis in (2, 3))
+        size = (len(clips), lengths[0], 3, height, width)
+        batch = self.pixel_mean.expand(size).clone()
+        for padded, clip in zip(batch, clips, strict=True):
+            padded[..., : clip.shape[2], : clip.shape[3]] = clip
+        return batch
+
     def save_pretrained(self, folder: str | Path, classes: Sequence[Mapping[str, object]]) -> None:
         """Write `config.json` and `model.safetensors` into `folder` (see `weights`)."""
         weights.save_pretrained(self, folder, classes)
@@ -150,10 +185,15 @@ class ClipSegmenter(nn.Module):
     def from_pretrained(cls, folder: str | Path, temporal: TemporalModule | None = None) -> Self:
         """Build a model from a folder that `save_pretrained` wrote, in eval mode.
 
+        Args:
+            folder: on disk, or a repository of the Hugging Face Hub ("user/name").
+            temporal: the module that the weights belong to, or None.
+
         Raises:
             ValueError: the folder holds another network's weights, or those of a temporal module
                 and none is passed, or they do not fit; the message is a table of what does not.
         """
+        folder = hub.resolve(folder)
         settings = weights.read_settings(folder, cls.architecture)
         model = cls(**settings, temporal=temporal)
         weights.load_folder(model, folder)
@@ -190,6 +230,11 @@ class ClipSegmenter(nn.Module):
             raise ValueError(f"frames must be (B, T, 3, H, W), got shape {tuple(frames.shape)}")
         if frames.dtype != torch.uint8 and not frames.is_floating_point():
             raise ValueError(f"frames must be uint8 or floating, 0..255, got {frames.dtype}")
+        if frames.device != self.pixel_mean.device:
+            raise ValueError(
+                f"frames must be on the model's device {self.pixel_mean.device}, "
+                f"got {frames.device}"
+            )
         images = (frames.flatten(0, 1) - self.pixel_mean) / self.pixel_std
         height, width = padded_size(images)
         return F.pad(images, (0, width - images.shape[-1], 0, height - images.shape[-2]))

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vidgap_segmenter.attention import Attention
+from vidgap_segmenter.checkpointing import Checkpointed
 from vidgap_segmenter.mlp import mlp
 from vidgap_segmenter.position import sine_position
 
@@ -138,7 +139,7 @@ class Scale:
     mask_features: Tensor
 
 
-class DecoderLayer(nn.Module):
+class DecoderLayer(Checkpointed):
     """Masked cross-attention, self-attention and a feed-forward part, post-norm."""
 
     def __init__(self, channels: int, ffn_channels: int, num_heads: int) -> None:
@@ -168,7 +169,7 @@ class DecoderLayer(nn.Module):
         queries = self.cross_norm(queries + self.cross_attn(queries + place, keys, tokens, allowed))
         placed = queries + place
         queries = self.self_norm(queries + self.self_attn(placed, placed, queries))
-        return self.ffn_norm(queries + self.linear2(F.relu(self.linear1(queries))))
+        return self.ffn_norm(queries + self.linear2(F.relu(self.linear1(queries), inplace=True)))
 
 
 def allowed_places(mask_embed: Tensor, mask_features: Tensor) -> Tensor:

@@ -166,11 +166,11 @@ def load_torch(path: Path) -> object:
         with torch.serialization.safe_globals(known):
             return with_tensors(torch.load(path, map_location="cpu", weights_only=True))
     except pickle.UnpicklingError as error:
-        # torch's message is ten lines, which tell how to load the file without protection
-        found = re.search(r"Unsupported (?:global: GLOBAL|class) (\S+)", str(error))
-        if found is None:
-            raise
-        raise Refused(REFUSAL.format(found[1])) from error
+        # torch's own message tells, in ten lines, how to load the file without protection
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        reason = re.search(r"WeightsUnpickler error:\s*(.+)", str(error))
+        message = REFUSAL.format(named[1]) if named else reason and reason[1].strip()
+        raise Refused(message or "it holds more than tensors") from error
 
 
 def with_tensors(content: object) -> object:

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vidgap_segmenter.backbones.base import STRIDES
+from vidgap_segmenter.checkpointing import Checkpointed
 from vidgap_segmenter.deformable_attention import DeformableAttention, reference_points
 from vidgap_segmenter.position import sine_position
 from vidgap_segmenter.precision import at_least_float32, autocast_off
@@ -187,7 +188,7 @@ def _norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(NORM_GROUPS, channels)
 
 
-class EncoderLayer(nn.Module):
+class EncoderLayer(Checkpointed):
     """Deformable self-attention and a feed-forward part, post-norm, on tokens (B*T, S, C)."""
 
     def __init__(
@@ -208,7 +209,7 @@ class EncoderLayer(nn.Module):
         """Return refined tokens (B*T, S, C); `position` is (S, C), `reference` (B*T, S, L, 2)."""
         attended = self.self_attn(tokens + position, reference, tokens, sizes)
         tokens = self.norm1(tokens + attended)
-        return self.norm2(tokens + self.linear2(F.relu(self.linear1(tokens))))
+        return self.norm2(tokens + self.linear2(F.relu(self.linear1(tokens), inplace=True)))
 
 
 def _first_map(strides: Sequence[int]) -> int:

@@ -124,6 +124,25 @@ class ClipOutput:
         """All decoder levels, the last one first (the order in which losses are computed)."""
         return (Prediction(self.class_logits, self.mask_logits, self.boxes), *self.auxiliary)
 
+    def clip(self, index: int, frame_size: tuple[int, int] | None = None) -> ClipOutput:
+        """Return the last level of one clip, as a batch of one.
+
+        Args:
+            index: of the clip in the batch.
+            frame_size: (H, W) of its frames before they were padded to those of the batch.
+        """
+        one = slice(index, index + 1)
+        return ClipOutput(
+            class_logits=self.class_logits[one],
+            mask_logits=self.mask_logits[one],
+            embeddings=self.embeddings[one],
+            auxiliary=(),
+            frame_size=frame_size or self.frame_size,
+            padded_size=self.padded_size,
+            boxes=None if self.boxes is None else self.boxes[one],
+            independent_classes=self.independent_classes,
+        )
+
     @property
     def class_probabilities(self) -> Tensor:
         """The probability of each class, (B, Q, T, K), float32 or more."""

@@ -8,35 +8,19 @@ from __future__ import annotations
 import json
 import re
 import sys
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from jsonargparse import Namespace
 
 from vidgap_vis.arguments import Parser
+from vidgap_vis.command import Command
 from vidgap_vis.config import FinetuneConfig, PretrainConfig
 from vidgap_vis.errors import ConfigError, InputError
-
-
-class Command(ABC):
-    """One command of `vidgap`.
-
-    Attributes:
-        summary: what it does, one line.
-    """
-
-    summary: ClassVar[str]
-
-    @abstractmethod
-    def add_arguments(self, parser: Parser) -> None:
-        """Say what the command takes."""
-
-    @abstractmethod
-    def run(self, parser: Parser, options: Namespace) -> int:
-        """Do it; return the exit code."""
+from vidgap_vis.export_command import Export
+from vidgap_vis.weights_commands import WeightsConvert, WeightsExport
 
 
 class Doctor(Command):
@@ -337,6 +321,9 @@ COMMANDS: dict[str, type[Command]] = {
     "evaluate images": EvaluateImages,
     "data sample": DataSample,
     "data pseudo": DataPseudo,
+    "weights convert": WeightsConvert,
+    "weights export": WeightsExport,
+    "export": Export,
 }
 """Every command by its name."""
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vidgap_segmenter.backbones.base import Backbone
+from vidgap_segmenter.checkpointing import Checkpointed
 
 PATCH = 4
 MLP_RATIO = 4
@@ -110,7 +111,7 @@ class Stage(nn.Module):
         return tokens, self.downsample(tokens)
 
 
-class Block(nn.Module):
+class Block(Checkpointed):
     """Window attention and an MLP, pre-norm, on tokens (B, H, W, C)."""
 
     def __init__(

@@ -36,8 +36,19 @@ class TimmBackbone(Backbone):
             name, features_only=True, pretrained=False, out_indices=_stride_indices(name)
         )
         freeze_batch_norms(self.body)
+        self._gradient_checkpointing = False
         self.channels = tuple(self.body.feature_info.channels())
         self.pixel_mean, self.pixel_std = _pixel_statistics(name)
+
+    @property
+    def gradient_checkpointing(self) -> bool:
+        """Whether stages keep their inputs alone for the backward pass, as timm cuts them."""
+        return self._gradient_checkpointing
+
+    @gradient_checkpointing.setter
+    def gradient_checkpointing(self, on: bool) -> None:
+        self.body.set_grad_checkpointing(on)
+        self._gradient_checkpointing = on
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return the four maps, fine to coarse."""

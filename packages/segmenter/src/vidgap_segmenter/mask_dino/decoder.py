@@ -17,6 +17,7 @@ from vidgap_segmenter.boxes import (
     mask_boxes,
     sine_embedding,
 )
+from vidgap_segmenter.checkpointing import Checkpointed
 from vidgap_segmenter.deformable_attention import DeformableAttention
 from vidgap_segmenter.mask_dino.denoising import Denoising
 from vidgap_segmenter.mlp import mlp
@@ -189,7 +190,7 @@ class MaskDINODecoder(nn.Module):
         return FramePrediction(self.class_embed(normed), masks, boxes)
 
 
-class DecoderLayer(nn.Module):
+class DecoderLayer(Checkpointed):
     """Self-attention, deformable cross-attention and a feed-forward part, post-norm."""
 
     def __init__(
@@ -230,7 +231,7 @@ class DecoderLayer(nn.Module):
         reference = boxes[:, :, None].expand(-1, -1, len(sizes), -1)
         attended = self.cross_attn(queries + place, reference, tokens, sizes)
         queries = self.cross_norm(queries + attended)
-        return self.ffn_norm(queries + self.linear2(F.relu(self.linear1(queries))))
+        return self.ffn_norm(queries + self.linear2(F.relu(self.linear1(queries), inplace=True)))
 
 
 def _settled(boxes: Tensor) -> Tensor:

@@ -1,0 +1,140 @@
+"""Somebody else's weights under our names, and the network that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from torch import Tensor
+
+from vidgap_segmenter.clip_segmenter import ClipSegmenter
+from vidgap_segmenter.mask2former import Mask2Former
+from vidgap_segmenter.mask_dino import MaskDINO
+from vidgap_segmenter.temporal import TemporalModule
+from vidgap_segmenter.weights import CLASS_WEIGHTS, LoadReport, compare, not_under
+
+NAMES_SHOWN = 3
+
+Architecture = Literal["mask2former", "mask_dino"]
+
+NETWORKS: dict[Architecture, type[ClipSegmenter]] = {
+    "mask2former": Mask2Former,
+    "mask_dino": MaskDINO,
+}
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Weights that were read, not yet in a network.
+
+    Attributes:
+        origin: where they come from, as "the official Mask2Former".
+        architecture: the network they belong to.
+        settings: its constructor's arguments, as far as the weights tell them.
+        state: the weights under our names.
+        class_names: in order of index; None where the source does not tell.
+        left_out: (name, why) of each weight that our networks have no place for.
+        unknown: names that the tables do not know.
+        assumed: settings that no weight tells, taken from the official configurations.
+    """
+
+    origin: str
+    architecture: Architecture
+    settings: dict[str, Any]
+    state: dict[str, Tensor] = field(repr=False)
+    class_names: tuple[str, ...] | None = None
+    left_out: tuple[tuple[str, str], ...] = ()
+    unknown: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
+
+    def build(
+        self,
+        *,
+        num_classes: int | None = None,
+        temporal: TemporalModule | None = None,
+        allow_missing: Sequence[str] = (),
+        allow_unexpected: Sequence[str] = (),
+        **settings: Any,
+    ) -> tuple[ClipSegmenter, LoadReport]:
+        """Make the network and load the weights.
+
+        Args:
+            num_classes: the class head starts afresh where the weights have another number.
+            temporal: a module for the network; it keeps its own weights.
+            allow_missing: prefixes of names that may be missing; they start afresh.
+            allow_unexpected: prefixes of the source's names that may be left out.
+            **settings: constructor's arguments that take the place of those the weights tell.
+
+        Returns:
+            The network in eval mode, and what started afresh (`missing`) or was left out.
+
+        Raises:
+            ValueError: something is missing, unknown or of another shape; the message is the table.
+        """
+        wanted = self.settings | settings
+        if num_classes is not None:
+            wanted["num_classes"] = num_classes
+        model = NETWORKS[self.architecture](**wanted, temporal=temporal)
+        return model.eval(), self._load(model, allow_missing, allow_unexpected)
+
+    def _load(
+        self, model: ClipSegmenter, allow_missing: Sequence[str], allow_unexpected: Sequence[str]
+    ) -> LoadReport:
+        """Load the weights if they fit but for what is allowed (see `build`)."""
+        fresh = self._other_classes(model)
+        state = {name: tensor for name, tensor in self.state.items() if name not in fresh}
+        found = compare(model, state)
+        report = replace(found, unexpected=found.unexpected + self.unknown)
+        refused = replace(
+            report,
+            missing=not_under((*allow_missing, *fresh, "temporal."), report.missing),
+            unexpected=not_under(allow_unexpected, report.unexpected),
+        )
+        if refused != LoadReport():
+            raise ValueError(
+                f"weights of {self.origin} do not fit {type(model).__name__}:\n{refused}"
+            )
+        known = {name: state[name] for name in state if name not in found.unexpected}
+        model.load_state_dict(known, strict=False)
+        return report
+
+    def describe(self, model: ClipSegmenter, report: LoadReport) -> str:
+        """Say what became of the weights, line by line, under a headline; of what `build` gave."""
+        taken = len(model.state_dict()) - len(report.missing)
+        headline = (
+            f"{self.origin}: {model.config['backbone']}, {model.num_classes} classes; {taken} "
+            f"weights taken over, {len(self.left_out) + len(report.unexpected)} left out, "
+            f"{len(report.missing)} start afresh"
+        )
+        why = dict(self.left_out) | dict.fromkeys(report.unexpected, "no table knows it")
+        rows = [("left out", name, reason) for name, reason in _grouped(why)]
+        why = {name: self._why_fresh(name, model) for name in report.missing}
+        rows += [("starts afresh", name, reason) for name, reason in _grouped(why)]
+        rows += [
+            ("assumed", f"{name}={model.config[name]}", "no weight tells") for name in self.assumed
+        ]
+        width = max((len(name) for _, name, _ in rows), default=0)
+        return "\n".join(
+            [headline, *(f"  {kind:<13}  {name:<{width}}  {reason}" for kind, name, reason in rows)]
+        )
+
+    def _why_fresh(self, name: str, model: ClipSegmenter) -> str:
+        if name in CLASS_WEIGHTS and name in self.state:
+            return f"the source has {self.settings['num_classes']} classes, not {model.num_classes}"
+        return "the source has none"
+
+    def _other_classes(self, model: ClipSegmenter) -> tuple[str, ...]:
+        """Return the names of the class head where another number of classes is asked for."""
+        if model.num_classes == self.settings.get("num_classes", model.num_classes):
+            return ()
+        return tuple(name for name in CLASS_WEIGHTS if name in self.state)
+
+
+def _grouped(why: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield (names, reason), the names of a reason in one line where they are many."""
+    for reason in dict.fromkeys(why.values()):
+        names = [name for name, given in why.items() if given == reason]
+        if len(names) > NAMES_SHOWN:
+            names = [f"{names[0]} and {len(names) - 1} more"]
+        yield from ((name, reason) for name in names)

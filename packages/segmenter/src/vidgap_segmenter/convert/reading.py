@@ -1,0 +1,215 @@
+"""From a file or folder of somebody else's weights to ours; what it is, its names tell."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from torch import Tensor
+
+from vidgap_segmenter.convert import hugging_face, official, sizes
+from vidgap_segmenter.convert.converted import Architecture, Converted
+from vidgap_segmenter.name_table import Table, respell
+from vidgap_segmenter.weights import CONFIG_FILE, WEIGHTS_FILE, read_state_dict
+
+FOLDER_FILES = (WEIGHTS_FILE, "pytorch_model.bin")
+INDEX_FILES = tuple(f"{name}.index.json" for name in FOLDER_FILES)
+USUAL_HEADS = 8
+ASSUMED: dict[Architecture, tuple[str, ...]] = {
+    "mask2former": (),
+    "mask_dino": ("num_queries", "anchors"),
+}
+"""Settings that no weight of a network tells; those of the official configurations are taken."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where weights come from, and how they are read.
+
+    Attributes:
+        name: as in "weights of NAME".
+        sign: a pattern that a name of it begins with, and of the origins after it none.
+        architecture: the network.
+        table: of names.
+        spellings: (pattern, replacement) rules that give older or other names the table's.
+        left_out: (pattern, why) of names that have no place.
+        settings: from weights under our names, and the number of heads, to the arguments.
+    """
+
+    name: str
+    sign: str
+    architecture: Architecture
+    table: Table
+    spellings: list[tuple[str, str]]
+    left_out: list[tuple[str, str]]
+    settings: Callable[[Mapping[str, Tensor], int], dict[str, Any]]
+
+
+ORIGINS = (
+    Origin(
+        "Hugging Face's Mask2Former",
+        r"model\.pixel_level_module\.",
+        "mask2former",
+        hugging_face.MASK2FORMER,
+        hugging_face.IN_MEMORY_SPELLINGS,
+        hugging_face.LEFT_OUT,
+        sizes.mask2former_settings,
+    ),
+    Origin(
+        "the official Mask DINO",
+        r"sem_seg_head\.predictor\.(enc_output|label_enc|decoder)\.",
+        "mask_dino",
+        official.MASK_DINO,
+        [],
+        official.LEFT_OUT,
+        sizes.mask_dino_settings,
+    ),
+    *(
+        Origin(
+            name,
+            sign,
+            "mask2former",
+            official.MASK2FORMER,
+            official.OLD_SPELLINGS,
+            official.LEFT_OUT,
+            sizes.mask2former_settings,
+        )
+        for name, sign in [
+            ("CTVIS", r"sem_seg_head\.predictor\.reid_embed\."),
+            ("the official Mask2Former", r"sem_seg_head\."),
+        ]
+    ),
+)
+
+
+def read(source: str | Path, *, num_heads: int | None = None) -> Converted:
+    """Read weights of Mask2Former, CTVIS or Mask DINO as others keep them.
+
+    Args:
+        source: a file (`.pkl`, `.pth`, `.safetensors`), or a folder as Hugging Face writes it.
+        num_heads: attention heads, which no weight tells; None: a folder's config, else 8.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is broken, runs code, or holds something else; the message names the file.
+    """
+    source = Path(source)
+    config = _read_config(source)
+    state = _read_state(source)
+    try:
+        return _convert(state, config, num_heads)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+
+
+def _convert(
+    state: Mapping[str, Tensor], config: Mapping[str, Any], num_heads: int | None
+) -> Converted:
+    origin = _origin(state)
+    left_out: dict[str, str] = {}
+    spelled: dict[str, Tensor] = {}
+    original: dict[str, str] = {}
+    for name, tensor in state.items():
+        reason = _reason(name, origin.left_out)
+        if reason is not None:
+            left_out[name] = reason
+            continue
+        spelling = respell(name, origin.spellings)
+        if original.setdefault(spelling, name) != name:
+            raise ValueError(f"{original[spelling]} and {name} are both {spelling}")
+        spelled[spelling] = tensor
+    if origin.architecture == "mask_dino":
+        spelled = official.without_aliases(spelled)
+    renamed = origin.table.to_ours(spelled)
+    assumed = ASSUMED[origin.architecture]
+    if num_heads is None and config:
+        num_heads = hugging_face.num_heads(config)
+    elif num_heads is None:
+        num_heads, assumed = USUAL_HEADS, ("num_heads", *assumed)
+    return Converted(
+        origin=origin.name,
+        architecture=origin.architecture,
+        settings=origin.settings(renamed.state, num_heads),
+        state=renamed.state,
+        class_names=hugging_face.class_names(config),
+        left_out=tuple(left_out.items()),
+        unknown=tuple(original[name] for name in renamed.unknown),
+        assumed=assumed,
+    )
+
+
+def _origin(state: Mapping[str, Tensor]) -> Origin:
+    for origin in ORIGINS:
+        if any(re.match(origin.sign, name) for name in state):
+            return origin
+    first = ", ".join(list(state)[:3]) or "nothing"
+    raise ValueError(
+        "wanted weights of " + ", ".join(origin.name for origin in ORIGINS) + f"; it holds {first} "
+        "(the weights of a backbone alone go to load_backbone_weights)"
+    )
+
+
+def _reason(name: str, rules: Iterable[tuple[str, str]]) -> str | None:
+    return next((why for pattern, why in rules if re.fullmatch(pattern, name)), None)
+
+
+def _read_config(source: Path) -> dict[str, Any]:
+    """Return the `config.json` of a folder of Hugging Face's; empty for a file."""
+    if not source.is_dir():
+        return {}
+    path = source / CONFIG_FILE
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not JSON: {error}") from error
+    kind = config.get("model_type") if isinstance(config, dict) else None
+    if kind != "mask2former":
+        ours = isinstance(config, dict) and "segmenter" in config
+        hint = " (the folder is vidgap's own: it needs no conversion)" if ours else ""
+        raise ValueError(f"{path}: model_type must be 'mask2former', got {kind!r}{hint}")
+    return config
+
+
+def _read_state(source: Path) -> dict[str, Tensor]:
+    state: dict[str, Tensor] = {}
+    for path in _weight_files(source):
+        try:
+            state |= read_state_dict(path)
+        except SafetensorError as error:
+            raise ValueError(f"{path}: damaged ({error})") from error
+    return state
+
+
+def files(source: str | Path) -> list[Path]:
+    """Return the files that `read` reads of a source, the weights first."""
+    source = Path(source)
+    return [*_weight_files(source), *([source / CONFIG_FILE] if source.is_dir() else [])]
+
+
+def _weight_files(source: Path) -> list[Path]:
+    if not source.is_dir():
+        return [source]
+    for name in FOLDER_FILES:
+        if (source / name).is_file():
+            return [source / name]
+    for name in INDEX_FILES:
+        if (source / name).is_file():
+            return _shards(source / name)
+    raise ValueError(f"{source}: holds none of {', '.join((*FOLDER_FILES, *INDEX_FILES))}")
+
+
+def _shards(index: Path) -> list[Path]:
+    """Return the files that an index lists, all of which must lie beside it."""
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        outside = [name for name in names if Path(name).name != name]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{index}: no index of weight files: {error!r}") from error
+    if outside:
+        raise ValueError(f"{index}: wanted names of files beside it, got {outside[0]}")
+    return [index.with_name(name) for name in names]

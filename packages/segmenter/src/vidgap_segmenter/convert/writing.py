@@ -1,0 +1,89 @@
+"""Our weights under the official names and Hugging Face's, and files that their code loads."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vidgap_segmenter.clip_segmenter import ClipSegmenter
+from vidgap_segmenter.convert import hugging_face, official
+from vidgap_segmenter.mask2former import Mask2Former
+from vidgap_segmenter.mask_dino import MaskDINO
+from vidgap_segmenter.weights import CONFIG_FILE, WEIGHTS_FILE
+
+
+def to_official(model: ClipSegmenter) -> dict[str, Tensor]:
+    """Return the weights of a Mask2Former or Mask DINO under their official names.
+
+    An embedding head has CTVIS's names. Tensors may share memory with the model's.
+
+    Raises:
+        ValueError: a weight has no name there: the model has a temporal module or a backbone that
+            is neither a ResNet nor a Swin.
+    """
+    state = _state(model)
+    try:
+        if isinstance(model, MaskDINO):
+            renamed = official.MASK_DINO.to_theirs(state)
+            return official.with_aliases(renamed, len(model.decoder.layers))
+        return official.MASK2FORMER.to_theirs(state)
+    except ValueError as error:
+        raise ValueError(f"official names: {error}") from error
+
+
+def write_official(model: ClipSegmenter, path: Path) -> None:
+    """Write a `.pkl` that Detectron2's checkpointer loads into the official networks.
+
+    The file asks for its matching of names, which skips the renaming of files without a version:
+    that would break names that are up to date.
+
+    Raises:
+        ValueError: as for `to_official`.
+    """
+    arrays = {name: tensor.numpy(force=True) for name, tensor in to_official(model).items()}
+    content = {"model": arrays, "__author__": "vidgap", "matching_heuristics": True}
+    with path.open("wb") as file:
+        pickle.dump(content, file, protocol=4)
+
+
+def to_hugging_face(model: ClipSegmenter) -> dict[str, Tensor]:
+    """Return the weights of a Mask2Former under the names that Hugging Face's folders have.
+
+    Raises:
+        ValueError: it is another network, or a weight has no name there (see `to_official`).
+    """
+    if not isinstance(model, Mask2Former):
+        raise ValueError(f"Hugging Face has no {type(model).__name__}")
+    try:
+        return hugging_face.MASK2FORMER.to_theirs(_state(model))
+    except ValueError as error:
+        raise ValueError(f"Hugging Face's names: {error}") from error
+
+
+def write_hugging_face(
+    model: ClipSegmenter, folder: Path, class_names: Sequence[str] | None = None
+) -> None:
+    """Write a folder that `Mask2FormerForUniversalSegmentation.from_pretrained` loads.
+
+    Args:
+        model: a Mask2Former of ours without temporal module and embedding head.
+        folder: made where it is missing.
+        class_names: in order of index; None numbers them.
+
+    Raises:
+        ValueError: as for `to_hugging_face`.
+    """
+    state = to_hugging_face(model)
+    config = hugging_face.config(model.config, class_names)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(state, folder / WEIGHTS_FILE, {"format": "pt"})
+    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _state(model: ClipSegmenter) -> dict[str, Tensor]:
+    return {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}

@@ -1,0 +1,82 @@
+"""Weights folders on the Hugging Face Hub: `user/name` where a folder could stand.
+
+`PyTorchModelHubMixin` is not used: it must be a base class when the network is defined, which the
+package would then need, and it makes config.json of constructor arguments alone, without classes.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+from vidgap_segmenter.weights import CONFIG_FILE, WEIGHTS_FILE
+
+REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+FILES = [CONFIG_FILE, WEIGHTS_FILE, "provenance.json", "README.md"]
+"""What a repository's folder may hold of ours; nothing else is sent or fetched."""
+
+REMEDY = "pip install 'vidgap-segmenter[hub]'"
+
+
+def resolve(source: str | Path, *, revision: str | None = None) -> Path:
+    """Return a folder: `source` itself, or the one of a repository `user/name`, fetched if needed.
+
+    A folder that exists is never looked for elsewhere. What was fetched before is found without a
+    network.
+
+    Args:
+        source: a folder, or a repository's name.
+        revision: a commit, tag or branch of the repository; None: its newest state.
+
+    Raises:
+        FileNotFoundError: there is no such folder, and no such repository could be fetched.
+    """
+    folder = Path(source)
+    if folder.exists() or not REPOSITORY.fullmatch(str(source)):
+        return folder
+    if importlib.util.find_spec("huggingface_hub") is None:
+        raise FileNotFoundError(
+            f"no folder {source}; to look for it on the Hugging Face Hub: {REMEDY}"
+        )
+    try:
+        fetched = _hub().snapshot_download(str(source), revision=revision, allow_patterns=FILES)
+    except Exception as error:  # the library's own, of HTTP, and OSError
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise FileNotFoundError(
+            f"no folder {source}, and the Hugging Face Hub gave none ({reason})"
+        ) from error
+    return Path(fetched)
+
+
+def push_to_hub(folder: str | Path, repo_id: str, *, private: bool = False) -> str:
+    """Send a weights folder to a repository of the Hub, made where it is missing; return its URL.
+
+    Args:
+        folder: as `save_pretrained` writes it.
+        repo_id: `user/name`.
+        private: for a repository that is made.
+
+    Raises:
+        ImportError: huggingface_hub is not installed.
+        ValueError: the folder or the name is not what it should be.
+    """
+    folder = Path(folder)
+    missing = [name for name in (CONFIG_FILE, WEIGHTS_FILE) if not (folder / name).is_file()]
+    if missing:
+        raise ValueError(f"{folder} is not a weights folder ({missing[0]} is missing)")
+    if not REPOSITORY.fullmatch(repo_id):
+        raise ValueError(f"repo_id must be user/name, got {repo_id!r}")
+    if importlib.util.find_spec("huggingface_hub") is None:
+        raise ImportError(f"huggingface_hub is not installed: {REMEDY}")
+    hub = _hub()
+    url = hub.create_repo(repo_id, private=private, exist_ok=True)
+    hub.upload_folder(repo_id=repo_id, folder_path=folder, allow_patterns=FILES)
+    return str(url)
+
+
+def _hub() -> ModuleType:
+    import huggingface_hub
+
+    return huggingface_hub

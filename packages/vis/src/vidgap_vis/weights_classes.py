@@ -1,0 +1,94 @@
+"""What classes of converted weights are called: as given, as in the source, COCO, or numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vidgap_vis.classes import ClassInfo, ClassList
+from vidgap_vis.data.records import read_classes, read_record
+from vidgap_vis.errors import ConfigError, InputError
+
+COCO_FILE = Path(__file__).parent / "data" / "coco_categories.json"
+
+
+@dataclass(frozen=True)
+class NamedClasses:
+    """Classes, and where their names come from."""
+
+    classes: ClassList
+    origin: str
+
+
+def read_names(given: str) -> ClassList:
+    """Read `--classes`: a JSON with `categories`, a text file of a name a line, or a,b,c.
+
+    Category ids are the JSON's, else 1, 2, 3 ...
+
+    Raises:
+        InputError: the file cannot be read, or names nothing.
+    """
+    path = Path(given)
+    if path.suffix == ".json":
+        return read_classes(read_record(path))
+    if path.is_file():
+        try:
+            words = path.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise InputError(path, "", "not a text file of a class name a line") from error
+    else:
+        words = given.split(",")
+    names = [word.strip() for word in words if word.strip()]
+    if not names:
+        raise ConfigError("", "--classes", f"wanted a file or names as cat,dog, got {given!r}")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ConfigError("", "--classes", f"names must differ, got {twice!r} twice")
+    return numbered_from_one(names)
+
+
+def name_classes(
+    num_classes: int, given: ClassList | None, told: Sequence[str] | None
+) -> NamedClasses:
+    """Choose the classes of weights.
+
+    Args:
+        num_classes: K of the network.
+        given: by the user.
+        told: names by the source, in order of index.
+
+    Raises:
+        ConfigError: another number of classes is given than the network has.
+    """
+    if given is not None:
+        if len(given) != num_classes:
+            message = (
+                f"names {len(given)} classes, the weights have {num_classes} "
+                f"(--num_classes {len(given)} starts the class head afresh)"
+            )
+            raise ConfigError("", "--classes", message)
+        return NamedClasses(given, "as given")
+    coco = read_classes(read_record(COCO_FILE))
+    if told is not None and len(told) == num_classes:
+        return NamedClasses(_with_ids(told, coco), "from the source")
+    if num_classes == len(coco):
+        return NamedClasses(coco, "COCO's, as the source has 80 and names none")
+    numbers = [f"class {index}" for index in range(num_classes)]
+    return NamedClasses(numbered_from_one(numbers), "numbers, as nothing names them: see --classes")
+
+
+def numbered_from_one(names: Sequence[str]) -> ClassList:
+    """Return classes with category ids 1, 2, 3 ..."""
+    return tuple(ClassInfo(index, index + 1, name) for index, name in enumerate(names))
+
+
+def _with_ids(names: Sequence[str], coco: ClassList) -> ClassList:
+    """Give names COCO's category ids where most of them are COCO's (its spellings vary)."""
+    same = sum(name == info.name for name, info in zip(names, coco, strict=False))
+    if len(names) != len(coco) or 2 * same < len(coco):
+        return numbered_from_one(names)
+    return tuple(
+        ClassInfo(info.index, info.category_id, name)
+        for name, info in zip(names, coco, strict=True)
+    )

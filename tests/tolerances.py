@@ -18,6 +18,10 @@ PARITY_FLOAT64 = 1e-8
 PARITY_FLOAT32 = 1e-4
 """The same in float32."""
 
+PARITY_ROUNDED = 1e-6
+"""The same of a float64 network whose first boxes are float32, where their logits and sigmoids come
+from another library than the numbers did (1.4e-7 without AVX; 1.3e-14 with it)."""
+
 TWICE_INTERPOLATED = 5.0
 """Grey levels between a smooth picture warped once and the same warped step by step (3)."""
 
@@ -75,3 +79,10 @@ SHARED_MEMORY = 99 * 1024
 SPILLED = 16
 """Bytes of registers that a kernel of window attention may spill where a GPU has 255 and products
 need more of them than on Hopper (8 on sm_80 with Triton 3.6, 0 with 3.8)."""
+
+EPSILON = {"rtol": 1e-6, "atol": 1e-6}
+"""Mask DINO's losses and their gradients from formulas without the 1e-8 in its logarithms and the
+1e-7 in its IoUs (7.1e-7 of gradients, 9.4e-7 absolute)."""
+
+AUTOCAST_GRADIENT = 0.15
+"""||difference|| / ||float32|| of all gradients of a training step with bfloat16 autocast (0.053)."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from vidgap_segmenter import ClipTargets, Mask2Former, TemporalModule
+from vidgap_segmenter import ClipTargets, Mask2Former, MaskDINO, TemporalModule
 from vidgap_segmenter.backbones.frozen_norm import FrozenBatchNorm2d
 
 LITE0 = "tf_efficientnet_lite0"
@@ -37,6 +38,27 @@ def small_model(
         train_backbone=train_backbone,
         full_precision_pixel_decoder=full_precision_pixel_decoder,
     )
+
+
+def small_mask_dino(
+    backbone: str = LITE0,
+    *,
+    temporal: TemporalModule | None = None,
+    embedding_dim: int | None = None,
+    num_classes: int = 4,
+    **settings: Any,
+) -> MaskDINO:
+    """A Mask DINO of 64 channels, 12 queries, 1 encoder layer and 3 decoder layers."""
+    sizes: dict[str, Any] = {
+        "channels": 64,
+        "num_queries": 12,
+        "num_encoder_layers": 1,
+        "encoder_ffn_channels": 256,
+        "num_decoder_layers": 3,
+        "decoder_ffn_channels": 256,
+        "num_denoising": 9,
+    }
+    return MaskDINO(backbone, num_classes, temporal, embedding_dim, **sizes | settings)
 
 
 @torch.no_grad()

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import pytest
 import torch
-from segmenter.support import MixFrames, random_frames, randomise, small_model
+import torch.nn.functional as F
+from segmenter.support import (
+    MixFrames,
+    random_frames,
+    random_targets,
+    randomise,
+    small_model,
+)
 from tolerances import AUTOCAST, PARITY_FLOAT32, TOLERANCE
 from torch import Tensor
 
-from vidgap_segmenter import Mask2Former
+from vidgap_segmenter import Criterion, Mask2Former, instance_inference
 from vidgap_segmenter.decoder import allowed_places
 from vidgap_segmenter.position import sine_position
 
@@ -167,6 +174,43 @@ def test_frames_that_do_not_fit_are_named(model: Mask2Former) -> None:
         model(torch.zeros(1, 3, 4, 8, 8))
     with pytest.raises(ValueError, match=r"frames must be uint8 or floating, .* got torch.int64"):
         model(torch.zeros(1, 1, 3, 8, 8, dtype=torch.int64))
+
+
+def test_frames_on_another_device_are_named(model: Mask2Former) -> None:
+    with pytest.raises(ValueError, match="frames must be on the model's device cpu, got meta"):
+        model(torch.zeros(1, 1, 3, 8, 8, device="meta"))
+
+
+@torch.no_grad()
+def test_clips_of_unequal_sizes_are_padded_with_what_becomes_zero(model: Mask2Former) -> None:
+    small, large = random_frames(2, 3, 40, 50), random_frames(2, 3, 64, 70, seed=1)
+    batch = model.pad_clips([small, large])
+    assert batch.shape == (2, 2, 3, 64, 70)
+    images = model._prepare(batch)
+    alone = model._prepare(small[None])  # padded to 64 x 64 by itself
+    assert torch.equal(images[:2, :, :, :64], alone)
+    assert images[:2, :, 40:].eq(0).all()
+    assert images[:2, :, :, 50:].eq(0).all()
+    output = model(batch)
+    first = output.clip(0, (40, 50))
+    assert first.frame_size == (40, 50)
+    assert torch.equal(first.mask_logits, output.mask_logits[:1])
+    (instances,) = [frame[0] for frame in instance_inference(first, (40, 50), top_k=3)]
+    padded = F.interpolate(output.mask_logits[0, :, 0][None], (64, 96), mode="bilinear")[0]
+    assert torch.equal(instances.masks, padded[instances.queries, :40, :50] > 0)
+
+
+def test_clips_that_make_no_batch_are_named(model: Mask2Former) -> None:
+    with pytest.raises(ValueError, match=r"clips must be .* of one T, got shapes \[\(2, 3"):
+        model.pad_clips([torch.zeros(2, 3, 8, 8), torch.zeros(3, 3, 8, 8)])
+
+
+def test_frames_that_are_not_finite_are_named_by_the_loss(model: Mask2Former) -> None:
+    frames = random_frames(1, 1, 3, 64, 64).float()
+    frames[0, 0, 0, 5, 5] = torch.nan
+    targets = [random_targets(2, (1, 64, 64))]
+    with pytest.raises(ValueError, match="matching costs must be finite, got nan or inf in the"):
+        Criterion(4, num_points=10)(model(frames), targets)
 
 
 def test_channels_that_do_not_divide_are_named() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
-from vidgap_segmenter import Mask2Former
+from vidgap_segmenter import Mask2Former, MaskDINO
 
 
 def count(*modules: nn.Module) -> int:
@@ -59,3 +61,21 @@ def test_the_embedding_head_has_the_official_count() -> None:
 )
 def test_other_swins_have_the_published_sizes(backbone: str, millions: int) -> None:
     assert round(count(build(backbone, 100)) / 1e6) == millions
+
+
+@pytest.mark.parametrize(
+    ("wanted", "backbone", "settings"),
+    [
+        (52_058_004, "resnet50", {}),
+        (43_816_436, "resnet50", {"strides": (8, 16, 32), "encoder_ffn_channels": 1024}),
+        (47_404_948, "resnet50", {"strides": (4, 8, 16, 32), "anchors": "selected"}),
+        (222_799_144, "swin_large", {"strides": (4, 8, 16, 32, 64), "anchors": "bitmask"}),
+    ],
+    ids=["3s_dowsample1_2048", "3s", "4s_dowsample1_2048", "swin_large"],
+)
+def test_mask_dino_has_the_official_counts(
+    wanted: int, backbone: str, settings: dict[str, Any]
+) -> None:
+    with torch.device("meta"):
+        model = MaskDINO(backbone, 80, **settings)
+    assert count(model) == wanted

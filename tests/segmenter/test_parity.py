@@ -58,6 +58,20 @@ def test_whole_network_equals_hugging_face_in_float64(backbone: str, size: tuple
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("backbone", ["resnet50", "swin_small", "swin_base", "swin_large"])
+def test_every_backbone_equals_hugging_face(backbone: str) -> None:
+    model, theirs = both.__wrapped__(backbone, torch.float64)  # too large to be kept
+    frames = random_frames(1, 1, 3, 33, 70)
+    wanted = theirs(model._prepare(frames), output_hidden_states=True)
+    maps = model.backbone(model._prepare(frames))
+    for index, (ours, other) in enumerate(zip(maps, wanted.encoder_hidden_states, strict=True)):
+        assert_parity(ours, other, f"backbone map {index}")
+    output = model(frames)
+    assert_parity(output.mask_logits[0].transpose(0, 1), wanted.masks_queries_logits, "masks")
+    assert_parity(output.class_logits[0].transpose(0, 1), wanted.class_queries_logits, "classes")
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @pytest.mark.parametrize("backbone", ["resnet26", "swin_tiny"])
 @pytest.mark.parametrize("size", [(64, 96), (97, 75)], ids=str)

@@ -32,9 +32,7 @@ def test_targets_move_to_a_device() -> None:
 
 def test_predictions_name_what_does_not_fit() -> None:
     logits, masks = torch.zeros(1, 4, 2, 3), torch.zeros(1, 4, 2, 8, 8)
-    with pytest.raises(
-        ValueError, match=r"\(B, Q, T, K\), got shape \(4"
-    ):
+    with pytest.raises(ValueError, match=r"\(B, Q, T, K\), got shape \(4"):
         Prediction(logits[0], masks)
     with pytest.raises(ValueError, match=r"mask_logits must be \(1, 4, 2\) \+ \(h, w\), got"):
         Prediction(logits, masks[:, :3])

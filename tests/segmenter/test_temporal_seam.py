@@ -8,24 +8,41 @@ from functools import cache
 
 import pytest
 import torch
-from segmenter.support import Identity, MixFrames, random_frames, randomise, small_model
-from tolerances import PARITY_FLOAT32
+from segmenter.support import (
+    Identity,
+    MixFrames,
+    random_frames,
+    randomise,
+    small_mask_dino,
+    small_model,
+)
+from tolerances import PARITY_FLOAT32, PARITY_FLOAT64
 from torch import Tensor, nn
 
-from vidgap_segmenter import ClipOutput, Mask2Former
+from vidgap_segmenter import ClipOutput, ClipSegmenter
+
+NETWORKS = {"mask2former": small_model, "mask_dino": small_mask_dino}
 
 
 @cache
-def baseline() -> Mask2Former:
+def baseline(network: str) -> ClipSegmenter:
     torch.manual_seed(0)
-    model = small_model().eval()
+    model = NETWORKS[network]().eval()
     randomise(model)
     return model
 
 
-def model_with(temporal: nn.Module | None, dtype: torch.dtype = torch.float64) -> Mask2Former:
+@pytest.fixture(params=NETWORKS)
+def network(request: pytest.FixtureRequest) -> str:
+    """Each network in turn."""
+    return str(request.param)
+
+
+def model_with(
+    temporal: nn.Module | None, dtype: torch.dtype = torch.float64, network: str = "mask2former"
+) -> ClipSegmenter:
     """The same random weights for every temporal module."""
-    model = deepcopy(baseline())
+    model = deepcopy(baseline(network))
     if temporal is not None:
         randomise(temporal)
         model.temporal = temporal
@@ -34,8 +51,10 @@ def model_with(temporal: nn.Module | None, dtype: torch.dtype = torch.float64) -
 
 def assert_close(ours: ClipOutput, other: ClipOutput, largest: float) -> None:
     """Compare tensors in standard deviations."""
-    for name in ("class_logits", "mask_logits", "embeddings"):
+    for name in ("class_logits", "mask_logits", "embeddings", "boxes"):
         mine, wanted = getattr(ours, name), getattr(other, name)
+        if mine is None:
+            continue
         assert mine.shape == wanted.shape
         assert (mine - wanted).abs().max() <= largest * wanted.std(), name
 
@@ -46,15 +65,16 @@ def frames_of(output: ClipOutput, which: slice) -> ClipOutput:
         class_logits=output.class_logits[:, :, which],
         mask_logits=output.mask_logits[:, :, which],
         embeddings=output.embeddings[:, :, which],
+        boxes=None if output.boxes is None else output.boxes[:, :, which],
     )
 
 
 @torch.no_grad()
-def test_a_module_that_changes_nothing_gives_the_baseline_to_the_bit() -> None:
+def test_a_module_that_changes_nothing_gives_the_baseline_to_the_bit(network: str) -> None:
     frames = random_frames(2, 3, 3, 40, 50)
-    plain = model_with(None, torch.float32)(frames)
-    output = model_with(Identity(), torch.float32)(frames)
-    for field in fields(ClipOutput):
+    plain = model_with(None, torch.float32, network)(frames)
+    output = model_with(Identity(), torch.float32, network)(frames)
+    for field in fields(output):
         ours, other = getattr(output, field.name), getattr(plain, field.name)
         same = torch.equal(ours, other) if isinstance(ours, Tensor) else ours == other
         assert same, field.name
@@ -69,14 +89,15 @@ class Spy(Identity):
 
 
 @torch.no_grad()
-def test_the_module_is_given_the_encoded_maps_fine_to_coarse() -> None:
+def test_the_module_is_given_the_encoded_maps_fine_to_coarse(network: str) -> None:
     spy = Spy()
-    model = model_with(spy)
+    model = model_with(spy, network=network)
     frames = random_frames(2, 3, 3, 64, 96)
     model(frames)
     encoded = model.pixel_decoder.encode(model.backbone(model._prepare(frames)))
     shapes = [tuple(map_.shape) for map_ in spy.given]
-    assert shapes == [(2, 3, 64, 8, 12), (2, 3, 64, 4, 6), (2, 3, 64, 2, 3)]
+    wanted_shapes = [(2, 3, 64, 8, 12), (2, 3, 64, 4, 6), (2, 3, 64, 2, 3), (2, 3, 64, 1, 2)]
+    assert shapes == wanted_shapes[: 4 if network == "mask_dino" else 3]
     for given, wanted in zip(spy.given, encoded, strict=True):
         assert torch.equal(given.flatten(0, 1), wanted)
 
@@ -93,11 +114,14 @@ class OneScale(Identity):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("scale", [0, 1, 2])
-def test_every_refined_scale_reaches_the_decoder(scale: int) -> None:
+@pytest.mark.parametrize(
+    ("network", "scale"),
+    [*(("mask2former", s) for s in range(3)), *(("mask_dino", s) for s in range(4))],
+)
+def test_every_refined_scale_reaches_the_decoder(network: str, scale: int) -> None:
     frames = random_frames(1, 2, 3, 64, 96)
-    plain = model_with(None)(frames)
-    output = model_with(OneScale(scale))(frames)
+    plain = model_with(None, network=network)(frames)
+    output = model_with(OneScale(scale), network=network)(frames)
     assert (output.class_logits - plain.class_logits).abs().max() > 1e-3
 
 
@@ -118,13 +142,19 @@ def test_the_finest_refined_scale_reaches_the_mask_features() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize(
-    ("dtype", "largest"), [(torch.float64, 1e-10), (torch.float32, PARITY_FLOAT32)], ids=str
+    ("network", "dtype", "largest"),
+    [
+        ("mask2former", torch.float64, 1e-10),
+        ("mask2former", torch.float32, PARITY_FLOAT32),
+        ("mask_dino", torch.float64, PARITY_FLOAT64),  # its first boxes are float32
+    ],
+    ids=str,
 )
 @pytest.mark.parametrize("num_copies", [1, 4])
 def test_an_image_equals_the_last_frame_of_a_clip_of_copies(
-    num_copies: int, dtype: torch.dtype, largest: float
+    num_copies: int, network: str, dtype: torch.dtype, largest: float
 ) -> None:
-    model = model_with(MixFrames(), dtype)
+    model = model_with(MixFrames(), dtype, network)
     images = random_frames(2, 3, 40, 50)
     copies = model(images[:, None].expand(-1, num_copies, -1, -1, -1))
     output = model.segment_image(images, num_copies)
@@ -143,13 +173,13 @@ def test_more_copies_change_the_answer_of_a_temporal_module_only() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("lengths", [(5,), (1, 1, 1, 1, 1), (2, 3)], ids=str)
-def test_a_stream_in_steps_equals_the_clip(lengths: tuple[int, ...]) -> None:
-    model = model_with(MixFrames())
+def test_a_stream_in_steps_equals_the_clip(lengths: tuple[int, ...], network: str) -> None:
+    model = model_with(MixFrames(), network=network)
     frames = random_frames(2, 5, 3, 32, 40)
     whole, state, first = model(frames), None, 0
     for length in lengths:
         output, state = model.step(frames[:, first : first + length], state)
-        assert_close(output, frames_of(whole, slice(first, first + length)), 1e-10)
+        assert_close(output, frames_of(whole, slice(first, first + length)), PARITY_FLOAT64)
         first += length
 
 
@@ -162,8 +192,8 @@ def test_a_step_without_a_temporal_module_is_a_forward_pass() -> None:
     assert torch.equal(output.mask_logits, model(frames).mask_logits)
 
 
-def test_a_temporal_module_learns_with_the_rest() -> None:
-    model = model_with(MixFrames(), torch.float32).train()
+def test_a_temporal_module_learns_with_the_rest(network: str) -> None:
+    model = model_with(MixFrames(), torch.float32, network).train()
     output = model(random_frames(1, 3, 3, 32, 32))
     output.mask_logits.square().sum().backward()
     assert all(p.grad.abs().sum() > 0 for p in model.temporal.parameters())

@@ -12,8 +12,8 @@ import torch
 from torchvision import tv_tensors
 from vis.tiny_runs import HEIGHT, MODEL, TEMPORAL, TRAIN, WIDTH
 
-from vidgap_segmenter import Mask2Former
-from vidgap_segmenter.weights import CLASS_HEAD
+from vidgap_segmenter import ClipSegmenter, Criterion, MaskDINO, MaskDINOCriterion
+from vidgap_segmenter.weights import CLASS_HEAD, CLASS_WEIGHTS
 from vidgap_vis import build
 from vidgap_vis.classes import ClassList, from_categories
 from vidgap_vis.config import LossConfig, PseudoClipConfig, VideoClipConfig
@@ -32,7 +32,7 @@ CLIPS = VideoClipConfig(
 )
 
 
-def make_model(seed: int = 0, classes: ClassList = CLASSES, **settings: object) -> Mask2Former:
+def make_model(seed: int = 0, classes: ClassList = CLASSES, **settings: object) -> ClipSegmenter:
     torch.manual_seed(seed)
     temporal = settings.pop("temporal", TEMPORAL)
     model = replace(MODEL, **settings)  # type: ignore[arg-type]
@@ -88,9 +88,12 @@ def test_real_clips_are_not_rotated() -> None:
     assert (clip["video"] == clip["video"][:, :, :1]).all()
 
 
+@pytest.mark.parametrize("architecture", build.NETWORKS)
 @pytest.mark.parametrize("temporal", [TEMPORAL, None], ids=["temporal", "baseline"])
-def test_a_folder_gives_back_the_model_and_its_classes(tmp_path: Path, temporal: object) -> None:
-    model = make_model(temporal=temporal)
+def test_a_folder_gives_back_the_model_and_its_classes(
+    tmp_path: Path, temporal: object, architecture: str
+) -> None:
+    model = make_model(temporal=temporal, architecture=architecture)
     build.save(tmp_path / "w", model, CLASSES, {"stage": "test"})
     loaded, classes = build.load(tmp_path / "w")
     frames = torch.randint(0, 256, (1, 2, 3, HEIGHT, WIDTH), dtype=torch.uint8)
@@ -118,21 +121,26 @@ def test_a_parent_of_the_same_classes_is_taken_over_whole(weights: Path) -> None
     assert said.endswith("0 start afresh")
 
 
+@pytest.mark.parametrize("architecture", build.NETWORKS)
 @pytest.mark.parametrize(
     "classes",
     [OTHERS, from_categories([(3, "cat"), (7, "dog")])],
     ids=["another number", "other names"],
 )
 def test_the_class_head_starts_afresh_where_the_classes_differ(
-    weights: Path, classes: ClassList
+    tmp_path: Path, classes: ClassList, architecture: str
 ) -> None:
-    child = make_model(seed=1, classes=classes)
+    parent = make_model(architecture=architecture)
+    build.save(tmp_path / "weights", parent, CLASSES, {})
+    child = make_model(seed=1, classes=classes, architecture=architecture)
     before = {name: tensor.clone() for name, tensor in child.state_dict().items()}
-    said = build.initialise(child, classes, weights)
-    parent = make_model().state_dict()
+    said = build.initialise(child, classes, tmp_path / "weights")
+    weights = parent.state_dict()
     for name, tensor in child.state_dict().items():
-        assert torch.equal(tensor, before[name] if name in CLASS_HEAD else parent[name]), name
-    for name in CLASS_HEAD:
+        assert torch.equal(tensor, before[name] if name in CLASS_WEIGHTS else weights[name]), name
+    fresh = [name for name in CLASS_WEIGHTS if name in before]
+    assert fresh[:2] == list(CLASS_HEAD)
+    for name in fresh:
         assert re.search(rf"{re.escape(name)} +the classes differ", said)
 
 
@@ -247,8 +255,41 @@ def test_the_optimiser_keeps_base_rates_by_group() -> None:
 
 
 def test_the_criterion_takes_every_setting() -> None:
-    criterion = build.criterion(LossConfig(num_points=7, mask_weight=3.0), 2)
-    assert (criterion.num_points, criterion.weights.mask, criterion.num_classes) == (7, 3.0, 2)
+    criterion = build.criterion(LossConfig(num_points=7, mask_weight=3.0), MODEL, 2)
+    assert isinstance(criterion, Criterion)
+    assert criterion.point_losses.num_points == 7
+    assert (criterion.mask_weight, criterion.num_classes) == (3.0, 2)
+    assert (criterion.class_weight, criterion.no_instance_weight) == (2.0, 0.1)
+    loss = LossConfig(giou_weight=3.0)
+    criterion = build.criterion(loss, replace(MODEL, architecture="mask_dino"), 2)
+    assert isinstance(criterion, MaskDINOCriterion)
+    weights = (criterion.class_weight, criterion.box_weight, criterion.giou_weight)
+    assert weights == (4.0, 5.0, 3.0)
+
+
+def test_a_loss_that_the_network_has_not_is_a_mistake() -> None:
+    with pytest.raises(ConfigError, match=r"loss.giou_weight: .*mask2former has no such loss"):
+        build.criterion(LossConfig(giou_weight=1.0), MODEL, 2)
+    dino = replace(MODEL, architecture="mask_dino")
+    with pytest.raises(ConfigError, match=r"loss.no_instance_weight: .*mask_dino has no such"):
+        build.criterion(LossConfig(no_instance_weight=1.0), dino, 2)
+    with pytest.raises(ConfigError, match=r"model.anchors: wanted null unless .* got 'bitmask'"):
+        replace(MODEL, anchors="bitmask")
+
+
+def test_each_network_has_its_own_defaults() -> None:
+    bare = replace(MODEL, num_queries=None, encoder_ffn_channels=None)
+    config = build.segmenter(bare, None, 2).config
+    assert (config["num_queries"], config["encoder_ffn_channels"]) == (100, 1024)
+    dino = build.segmenter(replace(bare, architecture="mask_dino"), TEMPORAL, 2)
+    assert isinstance(dino, MaskDINO)
+    assert (dino.config["num_queries"], dino.config["encoder_ffn_channels"]) == (300, 2048)
+    assert dino.temporal.config["num_scales"] == 4
+
+
+def test_a_parent_of_another_network_is_refused(weights: Path) -> None:
+    with pytest.raises(InputError, match=r"segmenter.architecture: wanted mask_dino, as this run"):
+        build.initialise(make_model(architecture="mask_dino"), CLASSES, weights)
 
 
 def test_the_arms_of_the_ablations_reach_the_transforms() -> None:

@@ -109,6 +109,23 @@ def test_fine_tuning_resumes_to_the_same_bits(tmp_path: Path, stop_after: list[i
     assert_bit_equal(tmp_path / "run", tmp_path / "straight")
 
 
+def test_mask_dino_trains_and_resumes_to_the_same_bits(
+    images: Path, tmp_path: Path, stop_after: list[int]
+) -> None:
+    config = pretrain_config(images, steps=4)
+    config = replace(config, model=replace(config.model, architecture="mask_dino"))
+    pretrain(config, tmp_path / "straight")
+    lines = (tmp_path / "straight" / "metrics.jsonl").read_text().splitlines()
+    named = json.loads(lines[-1]).keys()
+    assert {"class", "mask", "dice", "box", "giou", "denoising class", "denoising giou"} <= named
+    stop_after.append(2)
+    with pytest.raises(TrainingInterrupted):
+        pretrain(config, tmp_path / "run")
+    stop_after.clear()
+    pretrain(config, tmp_path / "run", resume=True)
+    assert_bit_equal(tmp_path / "run", tmp_path / "straight")
+
+
 def test_a_run_killed_without_warning_goes_on_from_its_last_checkpoint(
     images: Path, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -350,7 +367,7 @@ def make_task(config: PretrainConfig) -> tuple[train.Task, Watched]:
     found = read_coco(path, config.data.root / config.data.images)
     torch.manual_seed(config.train.seed)
     model = build.segmenter(config.model, config.temporal, len(found.classes))
-    criterion = Watched(build.criterion(config.loss, len(found.classes)))
+    criterion = Watched(build.criterion(config.loss, config.model, len(found.classes)))
     task = train.Task(
         model,
         criterion,

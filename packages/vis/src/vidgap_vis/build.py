@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -18,9 +19,18 @@ from vidgap_augment import (
     finetune_real_clips,
     pretrain_clips,
 )
-from vidgap_segmenter import Criterion, Mask2Former, load_backbone_weights, parameter_groups
+from vidgap_segmenter import (
+    ClipSegmenter,
+    Criterion,
+    Mask2Former,
+    MaskDINO,
+    MaskDINOCriterion,
+    load_backbone_weights,
+    parameter_groups,
+)
 from vidgap_segmenter.weights import (
-    CLASS_HEAD,
+    ARCHITECTURE,
+    CLASS_WEIGHTS,
     CONFIG_FILE,
     WEIGHTS_FILE,
     load_checked,
@@ -42,8 +52,16 @@ from vidgap_vis.config import (
 from vidgap_vis.errors import ConfigError, InputError
 from vidgap_vis.failures import WeightsError
 
-NUM_SCALES = 3
-"""Maps that Mask2Former's pixel encoder hands to the temporal module (strides 8, 16, 32)."""
+NETWORKS: dict[str, type[ClipSegmenter]] = {
+    network.architecture: network for network in (Mask2Former, MaskDINO)
+}
+CRITERIA: dict[str, type[Criterion | MaskDINOCriterion]] = {
+    Mask2Former.architecture: Criterion,
+    MaskDINO.architecture: MaskDINOCriterion,
+}
+
+STRIDES = {Mask2Former.architecture: (8, 16, 32), MaskDINO.architecture: (8, 16, 32, 64)}
+"""Of the maps that a pixel encoder hands to the temporal module, unless a setting says others."""
 
 PROVENANCE_FILE = "provenance.json"
 
@@ -93,7 +111,9 @@ def _arms(clip: PseudoAugmentation) -> dict[str, Any]:
     return {field.name: getattr(clip, field.name) for field in fields(PseudoAugmentation)}
 
 
-def segmenter(model: ModelConfig, temporal: TemporalConfig | None, num_classes: int) -> Mask2Former:
+def segmenter(
+    model: ModelConfig, temporal: TemporalConfig | None, num_classes: int
+) -> ClipSegmenter:
     """Build a model with random weights, from torch's default generator.
 
     The temporal module draws from a generator of its own, so a model without it starts from the
@@ -102,23 +122,31 @@ def segmenter(model: ModelConfig, temporal: TemporalConfig | None, num_classes: 
     Raises:
         ConfigError: a section asks for what its package cannot build.
     """
-    arguments = {k: v for k, v in asdict(model).items() if k != "backbone_weights"}
+    arguments = _given(model)
+    arguments.pop("backbone_weights", None)
+    network = NETWORKS[arguments.pop("architecture")]
+    num_scales = len(model.strides or STRIDES[network.architecture])
     module = None
     if temporal is not None:
         try:
             with torch.random.fork_rng(devices=[]):
                 module = MultiScaleTemporalModule(
-                    channels=model.channels, num_scales=NUM_SCALES, **asdict(temporal)
+                    channels=model.channels, num_scales=num_scales, **asdict(temporal)
                 )
         except ValueError as error:
             raise ConfigError("", "temporal", str(error)) from error
     try:
-        return Mask2Former(num_classes=num_classes, temporal=module, **arguments)
+        return network(num_classes=num_classes, temporal=module, **arguments)
     except (ValueError, RuntimeError) as error:
         raise ConfigError("", "model", str(error)) from error
 
 
-def load_backbone(model: Mask2Former, source: str) -> None:
+def _given(section: ModelConfig | LossConfig) -> dict[str, Any]:
+    """Return the settings that do not leave the value to the network."""
+    return {name: value for name, value in asdict(section).items() if value is not None}
+
+
+def load_backbone(model: ClipSegmenter, source: str) -> None:
     """Load pretrained weights into a model's backbone.
 
     Args:
@@ -137,12 +165,23 @@ def load_backbone(model: Mask2Former, source: str) -> None:
         raise InputError("", "model.backbone_weights", message) from error
 
 
-def criterion(loss: LossConfig, num_classes: int) -> Criterion:
-    """Build the criterion."""
-    return Criterion(num_classes, **asdict(loss))
+def criterion(
+    loss: LossConfig, model: ModelConfig, num_classes: int
+) -> Criterion | MaskDINOCriterion:
+    """Build the criterion of a model.
+
+    Raises:
+        ConfigError: a loss is weighted that the model has not.
+    """
+    settings = _given(loss)
+    kind = CRITERIA[model.architecture]
+    for name in settings.keys() - inspect.signature(kind).parameters.keys():
+        message = f"model.architecture {model.architecture} has no such loss; wanted null"
+        raise ConfigError("", f"loss.{name}", message)
+    return kind(num_classes, **settings)
 
 
-def optimizer(model: Mask2Former, train: TrainConfig) -> torch.optim.AdamW:
+def optimizer(model: ClipSegmenter, train: TrainConfig) -> torch.optim.AdamW:
     """Build AdamW; each group keeps its base learning rate as `initial_lr`."""
     groups = parameter_groups(model, train.lr, train.weight_decay, train.backbone_multiplier)
     return torch.optim.AdamW(
@@ -151,7 +190,7 @@ def optimizer(model: Mask2Former, train: TrainConfig) -> torch.optim.AdamW:
 
 
 def save(
-    folder: Path, model: Mask2Former, classes: ClassList, provenance: Mapping[str, object]
+    folder: Path, model: ClipSegmenter, classes: ClassList, provenance: Mapping[str, object]
 ) -> None:
     """Write a weights folder: `config.json`, `model.safetensors`, `provenance.json`.
 
@@ -167,7 +206,7 @@ def save(
         (temporary / PROVENANCE_FILE).write_text(text + "\n", encoding="utf-8")
 
 
-def load(folder: str | Path, device: str | torch.device = "cpu") -> tuple[Mask2Former, ClassList]:
+def load(folder: str | Path, device: str | torch.device = "cpu") -> tuple[ClipSegmenter, ClassList]:
     """Build the model that a weights folder holds, in eval mode, and its classes.
 
     Raises:
@@ -178,15 +217,17 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> tuple[Mask2F
     try:
         temporal = config["temporal"]
         module = None if temporal is None else MultiScaleTemporalModule(**temporal)
-        model = Mask2Former(**config["segmenter"], temporal=module)
-    except (TypeError, ValueError, ZeroDivisionError, RuntimeError) as error:
+        settings = dict(config["segmenter"])
+        network = NETWORKS[settings.pop(ARCHITECTURE, Mask2Former.architecture)]
+        model = network(**settings, temporal=module)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError, RuntimeError) as error:
         message = f"describes no model that can be built ({_reason(error)})"
         raise InputError(folder / CONFIG_FILE, "", message) from error
     _load_checked(model, state, folder)
     return model.eval().to(device), classes
 
 
-def initialise(model: Mask2Former, classes: ClassList, folder: str | Path) -> str:
+def initialise(model: ClipSegmenter, classes: ClassList, folder: str | Path) -> str:
     """Load a parent's weights into a model that is to be fine-tuned.
 
     The class head keeps its fresh values where the class list differs, and the temporal module its
@@ -205,21 +246,26 @@ def initialise(model: Mask2Former, classes: ClassList, folder: str | Path) -> st
     """
     folder = Path(folder)
     config, state, before = _read_folder(folder)
+    found = config["segmenter"].get(ARCHITECTURE, Mask2Former.architecture)
+    if found != model.architecture:
+        message = f"wanted {model.architecture}, as this run's model, got {found}"
+        raise InputError(folder / CONFIG_FILE, f"segmenter.{ARCHITECTURE}", message)
     fresh: list[str] = []
     if [info.name for info in before] != [info.name for info in classes]:
-        fresh += CLASS_HEAD
-        state = {name: tensor for name, tensor in state.items() if name not in CLASS_HEAD}
+        own = model.state_dict()
+        fresh += [name for name in CLASS_WEIGHTS if name in own]
+        state = {name: tensor for name, tensor in state.items() if name not in CLASS_WEIGHTS}
     if not any(name.startswith("temporal.") for name in state):
         fresh.append("temporal.")
     missing = _load_checked(model, state, folder, allow_missing=tuple(fresh))
     lines = [f"{folder}: {len(state)} weights taken over, {len(missing)} start afresh"]
     for name in missing:
-        why = "the classes differ" if name in CLASS_HEAD else "the parent has no temporal module"
+        why = "the classes differ" if name in CLASS_WEIGHTS else "the parent has no temporal module"
         lines.append(f"  {name:<60}  {why}")
     return "\n".join([*lines, *_changed_settings(config, model)])
 
 
-def _changed_settings(parent: Mapping[str, Any], model: Mask2Former) -> list[str]:
+def _changed_settings(parent: Mapping[str, Any], model: ClipSegmenter) -> list[str]:
     """Say which settings differ from the parent's: not all of them change a weight's shape."""
     module = model.temporal if isinstance(model.temporal, MultiScaleTemporalModule) else None
     now = {"model": model.config, "temporal": module and module.config}
@@ -254,7 +300,7 @@ def _read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], Class
 
 
 def _load_checked(
-    model: Mask2Former,
+    model: ClipSegmenter,
     state: Mapping[str, Tensor],
     folder: Path,
     allow_missing: tuple[str, ...] = (),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from vidgap_segmenter import Mask2Former
+from vidgap_segmenter import ClipSegmenter
 from vidgap_segmenter.weights import WEIGHTS_FILE
 from vidgap_vis import build
 from vidgap_vis.classes import ClassList
@@ -62,7 +62,7 @@ def finetune(
     parent = load_first_weights(model, dataset.classes, config, init, out if resume else None)
     task = Task(
         model,
-        build.criterion(config.loss, len(dataset.classes)),
+        build.criterion(config.loss, config.model, len(dataset.classes)),
         build.optimizer(model, config.train),
         dataset,
         dataset.classes,
@@ -72,7 +72,7 @@ def finetune(
 
 
 def load_first_weights(
-    model: Mask2Former,
+    model: ClipSegmenter,
     classes: ClassList,
     config: FinetuneConfig,
     init: str | Path | None,

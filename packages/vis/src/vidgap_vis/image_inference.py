@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torchvision.transforms.v2.functional import resize
 
-from vidgap_segmenter import Mask2Former, instance_inference
+from vidgap_segmenter import ClipSegmenter, instance_inference
 from vidgap_vis.classes import ClassList
 from vidgap_vis.data import ImageSet, Rle
 from vidgap_vis.data.coco import ImageInfo
@@ -17,7 +17,7 @@ from vidgap_vis.evaluation import ImageMask
 
 @torch.inference_mode()
 def segment_images(
-    model: Mask2Former,
+    model: ClipSegmenter,
     images: ImageSet,
     *,
     num_copies: int,

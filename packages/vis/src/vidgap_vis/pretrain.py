@@ -43,7 +43,7 @@ def pretrain(
         build.load_backbone(model, config.model.backbone_weights)
     task = Task(
         model,
-        build.criterion(config.loss, len(images.classes)),
+        build.criterion(config.loss, config.model, len(images.classes)),
         build.optimizer(model, config.train),
         dataset,
         images.classes,

@@ -27,7 +27,7 @@ Precision = Literal["fp32", "bf16"]
 
 
 class StepModel(Protocol):
-    """A segmenter that takes a stream step by step, as `Mask2Former` does."""
+    """A segmenter that takes a stream step by step, as `Mask2Former` and `MaskDINO` do."""
 
     def to(self, device: torch.device) -> StepModel:
         """Move to a device."""

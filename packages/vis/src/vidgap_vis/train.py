@@ -168,7 +168,7 @@ class Loop:
         """Do one optimiser step; return its losses and the learning rate."""
         torch.manual_seed(step_seed(self.settings.seed, step, self.accelerator.process_index))
         with self.profile.part("forward"), self.accelerator.autocast():
-            output = self.model(batch.frames)
+            output = self.model(batch.frames, batch.targets)
         with self.profile.part("loss"):
             try:
                 losses: Losses = self.criterion(output, batch.targets)
@@ -256,6 +256,5 @@ def step_seed(seed: int, step: int, rank: int) -> int:
 
 def numbers(losses: Losses) -> dict[str, float]:
     """Return the total and the unweighted losses of the last decoder level, in one transfer."""
-    names = ("loss", "class", "mask", "dice")
-    parts = (losses.total, losses.classes[0], losses.mask[0], losses.dice[0])
-    return dict(zip(names, torch.stack(parts).detach().tolist(), strict=True))
+    parts = {"loss": losses.total, **{name: part[0] for name, part in losses.parts().items()}}
+    return dict(zip(parts, torch.stack(list(parts.values())).detach().tolist(), strict=True))

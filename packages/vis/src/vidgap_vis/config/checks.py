@@ -11,10 +11,10 @@ def require(key: str, holds: bool, wanted: str, got: object) -> None:
         raise ConfigError("", key, f"wanted {wanted}, got {got!r}")
 
 
-def require_positive(section: str, **values: float) -> None:
-    """Raise ConfigError for the first of the section's values that is not above 0."""
+def require_positive(section: str, **values: float | None) -> None:
+    """Raise ConfigError for the first of the section's values that is not above 0; None passes."""
     for name, value in values.items():
-        require(f"{section}.{name}", value > 0, "a number above 0", value)
+        require(f"{section}.{name}", value is None or value > 0, "a number above 0", value)
 
 
 def require_fraction(section: str, **values: float) -> None:

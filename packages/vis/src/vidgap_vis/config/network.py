@@ -10,35 +10,51 @@ from vidgap_vis.config.checks import require, require_fraction, require_positive
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The segmenter (Mask2Former).
+    """The segmenter.
 
     Attributes:
+        architecture: `mask2former` or `mask_dino`.
         backbone: `resnet50`, `swin_tiny` ..., or any timm network with `features_only`.
         backbone_weights: its ImageNet weights: a file, a package's name, or null for none.
         train_backbone: off freezes the backbone.
         channels: width of the pixel decoder and the decoder.
-        num_queries: instances that a frame can hold at most.
+        num_queries: instances that a frame can hold at most; null: 100, of Mask DINO 300.
         num_encoder_layers: deformable layers of the pixel decoder.
-        encoder_ffn_channels: their hidden width.
-        num_decoder_layers: layers of the masked-attention decoder.
+        encoder_ffn_channels: their hidden width; null: 1024, of Mask DINO 2048.
+        num_decoder_layers: layers of the decoder.
         decoder_ffn_channels: their hidden width.
         num_heads: attention heads of both.
         num_points: sampled locations of a head and scale.
+        strides: of Mask DINO's encoded maps; null: 8, 16, 32, 64.
+        anchors: where Mask DINO's first boxes come from: `mask2box`, `bitmask` or `selected`;
+            null: `mask2box`.
+        num_denoising: Mask DINO's denoising queries; 0: none; null: 100.
     """
 
+    architecture: Literal["mask2former", "mask_dino"] = "mask2former"
     backbone: str = "resnet50"
     backbone_weights: str | None = None
     train_backbone: bool = True
     channels: int = 256
-    num_queries: int = 100
+    num_queries: int | None = None
     num_encoder_layers: int = 6
-    encoder_ffn_channels: int = 1024
+    encoder_ffn_channels: int | None = None
     num_decoder_layers: int = 9
     decoder_ffn_channels: int = 2048
     num_heads: int = 8
     num_points: int = 4
+    strides: tuple[int, ...] | None = None
+    anchors: Literal["mask2box", "bitmask", "selected"] | None = None
+    num_denoising: int | None = None
 
     def __post_init__(self) -> None:
+        for name in ("strides", "anchors", "num_denoising"):
+            value = getattr(self, name)
+            fits = value is None or self.architecture == "mask_dino"
+            require(f"model.{name}", fits, "null unless model.architecture is mask_dino", value)
+        require(
+            "model.num_denoising", (self.num_denoising or 0) >= 0, "0 or more", self.num_denoising
+        )
         require_positive(
             "model",
             channels=self.channels,
@@ -102,24 +118,29 @@ class LossConfig:
         num_points: points at which masks are compared.
         oversample: points drawn for each one kept by uncertainty.
         importance: share of the points chosen by uncertainty.
-        class_weight: of the cross entropy.
+        class_weight: of the cross entropy or the focal loss; null: 2, of Mask DINO 4.
         mask_weight: of the masks' binary cross entropy.
         dice_weight: of the masks' dice loss.
-        no_instance_weight: of the class "no instance" in the cross entropy.
+        no_instance_weight: of the class "no instance" in the cross entropy; null: 0.1 (Mask DINO
+            has no such class).
+        box_weight: of the distance of Mask DINO's boxes; null: 5.
+        giou_weight: of their generalised IoU; null: 2.
     """
 
     num_points: int = 12544
     oversample: float = 3.0
     importance: float = 0.75
-    class_weight: float = 2.0
+    class_weight: float | None = None
     mask_weight: float = 5.0
     dice_weight: float = 5.0
-    no_instance_weight: float = 0.1
+    no_instance_weight: float | None = None
+    box_weight: float | None = None
+    giou_weight: float | None = None
 
     def __post_init__(self) -> None:
         require_positive("loss", num_points=self.num_points)
         require("loss.oversample", self.oversample >= 1, "1 or more", self.oversample)
         require_fraction("loss", importance=self.importance)
-        for name in ("class_weight", "mask_weight", "dice_weight", "no_instance_weight"):
-            value = getattr(self, name)
-            require(f"loss.{name}", value >= 0, "0 or more", value)
+        for name in ("class", "mask", "dice", "no_instance", "box", "giou"):
+            value = getattr(self, f"{name}_weight")
+            require(f"loss.{name}_weight", value is None or value >= 0, "0 or more", value)

@@ -72,7 +72,8 @@ class MetricsLog:
             self._smooth[name] = SMOOTHING * before + (1 - SMOOTHING) * value
         self._count += 1
         self._bar.set_postfix(
-            {name: f"{value:.3g}" for name, value in self._smooth.items()}, refresh=False
+            {name: f"{value:.3g}" for name, value in self._smooth.items() if " " not in name},
+            refresh=False,
         )
         self._bar.update()
         if step % self.every == 0 or step == self.steps:

@@ -1,0 +1,227 @@
+"""Mask DINO: equal to the official network, its queries and boxes, its edges."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+import torch
+from segmenter import mask_dino_official
+from segmenter.support import (
+    random_frames,
+    random_targets,
+    randomise,
+    small_mask_dino,
+)
+from tolerances import PARITY_FLOAT64, PARITY_ROUNDED
+
+from vidgap_segmenter import MaskDINO, MaskDINOOutput, instance_inference
+from vidgap_segmenter.boxes import cell_boxes
+from vidgap_segmenter.convert import official, to_official
+
+SIZE = (2, 64, 96)
+
+
+@pytest.fixture(scope="module")
+def model() -> MaskDINO:
+    torch.manual_seed(0)
+    model = small_mask_dino().eval()
+    randomise(model)
+    return model
+
+
+@torch.no_grad()
+def test_the_network_equals_the_official_one() -> None:
+    model = MaskDINO(num_classes=40).eval()
+    shapes = {name: tuple(tensor.shape) for name, tensor in to_official(model).items()}
+    state = official.without_aliases(mask_dino_official.weights(shapes))
+    model.double().load_state_dict(official.MASK_DINO.to_ours(state).state)
+    maps = model.backbone(mask_dino_official.picture(192, 256))
+    encoded = model.pixel_decoder.encode(maps)
+    features = model.pixel_decoder.mask_features(maps[0], encoded[0])
+    output = model.decoder(encoded[::-1], features, None, every_level=True)
+    last = output.levels[-1]
+    got = {
+        "interm_logits": output.proposals.class_logits,
+        "aux4_boxes": output.levels[4].boxes,
+        "pred_logits": last.class_logits,
+        "pred_masks": last.mask_logits,
+        "pred_boxes": last.boxes,
+    }
+    # The first boxes are float32 in the official code, so their last bit is that of a library.
+    vectorised = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
+    largest = PARITY_FLOAT64 if vectorised else PARITY_ROUNDED
+    errors = {name: mask_dino_official.largest_error(name, tensor) for name, tensor in got.items()}
+    assert max(errors.values()) <= largest, errors
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [(33, 70), (64, 96), (97, 75)], ids=str)
+def test_frames_of_any_size_have_masks_and_boxes(model: MaskDINO, size: tuple[int, int]) -> None:
+    output = model(random_frames(2, 3, 3, *size))
+    padded = tuple(-(-side // 32) * 32 for side in size)
+    assert output.class_logits.shape == (2, 12, 3, 4)
+    assert output.boxes.shape == (2, 12, 3, 4)
+    assert output.mask_logits.shape == (2, 12, 3, padded[0] // 4, padded[1] // 4)
+    assert output.embeddings.shape == (2, 12, 3, 64)
+    assert (output.frame_size, output.padded_size) == (size, padded)
+    assert output.boxes.ge(0).all()
+    assert output.boxes.le(1).all()
+    assert (output.auxiliary, output.proposals, output.reconstruction) == ((), None, None)
+
+
+@torch.no_grad()
+def test_frames_are_independent(model: MaskDINO) -> None:
+    frames = random_frames(2, 2, 3, 64, 96)
+    whole, alone = model(frames), model(frames[1:, 1:])
+    for name in ("class_logits", "mask_logits", "boxes"):
+        ours, other = getattr(whole, name)[1:, :, 1:], getattr(alone, name)
+        torch.testing.assert_close(ours, other, rtol=1e-3, atol=1e-3)
+
+
+@torch.no_grad()
+def test_training_mode_adds_levels_and_proposals_and_changes_nothing(model: MaskDINO) -> None:
+    frames = random_frames(1, 2, 3, 64, 96)
+    evaluated = model(frames)
+    model.train()
+    trained = model(frames)
+    model.eval()
+    assert torch.equal(trained.mask_logits, evaluated.mask_logits)
+    assert torch.equal(trained.boxes, evaluated.boxes)
+    assert len(trained.auxiliary) == 3
+    assert len(trained.levels) == 5
+    assert trained.levels[-1] is trained.proposals
+    assert trained.reconstruction is None
+
+
+@torch.no_grad()
+def test_only_training_denoises(model: MaskDINO) -> None:
+    frames, targets = random_frames(1, 2, 3, 64, 96), [random_targets(2, SIZE)]
+    output = model(frames, targets)
+    assert output.reconstruction is None
+    assert torch.equal(output.mask_logits, model(frames).mask_logits)
+
+
+@torch.no_grad()
+def test_proposals_are_the_tokens_with_the_best_class(model: MaskDINO) -> None:
+    decoder = model.decoder
+    maps = [map_.flatten(0, 1) for map_ in model._encode(random_frames(1, 1, 3, 64, 96))[1]]
+    tokens = torch.cat([map_.flatten(2).transpose(1, 2) for map_ in maps[::-1]], dim=1)
+    sizes = [(1, 2), (2, 3), (4, 6), (8, 12)]
+    content, box_logits = decoder._select(tokens, sizes)
+    every = decoder.class_embed(decoder.proposal_norm(decoder.proposal_proj(tokens)))
+    # No cell lies within 1 % of a side here, and the largest box has a width of 0.4.
+    best = every.amax(-1)[0].topk(12).values
+    torch.testing.assert_close(decoder.class_embed(content).amax(-1)[0], best)
+    assert box_logits.shape == (1, 12, 4)
+
+
+@torch.no_grad()
+def test_cells_at_the_rim_are_not_proposed(model: MaskDINO) -> None:
+    cells = cell_boxes([(1, 1), (1, 60)], torch.zeros(1))
+    assert cells[0].tolist() == [pytest.approx(v) for v in (0.5, 0.5, 0.05, 0.05)]
+    assert cells[1].tolist() == [pytest.approx(v) for v in (0.5 / 60, 0.5, 0.1, 0.1)]
+    decoder, sizes = model.decoder, [(1, 1), (1, 60)]
+    tokens = torch.randn(1, 61, 64)
+    content, box_logits = decoder._select(tokens, sizes)
+    every = decoder.class_embed(decoder.proposal_norm(decoder.proposal_proj(tokens))).amax(-1)[0]
+    best, worst = every[2:60].argmax() + 2, every[2:60].argmin() + 2
+    changed = tokens.clone()
+    changed[:, [1, 60]] = tokens[:, best, None]  # x of 0.008 and 0.992
+    again = decoder._select(changed, sizes)
+    assert torch.equal(content, again[0])
+    assert torch.equal(box_logits, again[1])
+    changed[:, worst] = tokens[:, best]
+    assert not torch.equal(content, decoder._select(changed, sizes)[0])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("anchors", ["mask2box", "bitmask", "selected"])
+@pytest.mark.parametrize("strides", [(8, 16, 32), (4, 8, 16, 32, 64)], ids=str)
+@pytest.mark.parametrize("coarse_first", [False, True])
+def test_every_configuration_runs(
+    anchors: str, strides: tuple[int, ...], coarse_first: bool
+) -> None:
+    torch.manual_seed(0)
+    model = small_mask_dino(strides=strides, anchors=anchors, coarse_first=coarse_first).eval()
+    assert MaskDINO(**model.config).config == model.config
+    output = model(random_frames(1, 1, 3, 64, 96))
+    assert all(tensor.isfinite().all() for tensor in (output.mask_logits, output.boxes))
+    used = model.backbone.channels[0 if strides[0] == 4 else 1 :]
+    assert model.pixel_decoder.input_proj[0][0].in_channels == used[-1 if coarse_first else 0]
+
+
+@torch.no_grad()
+def test_the_order_of_levels_is_a_matter_of_names() -> None:
+    """The same network with its levels numbered the other way round gives the same maps."""
+    fine, coarse = (small_mask_dino(coarse_first=order).double() for order in (False, True))
+    randomise(fine)
+    state = fine.pixel_decoder.state_dict()
+    turned = {}
+    for name, tensor in state.items():
+        words = name.split(".")
+        if name == "level_embed":
+            tensor = tensor.flip(0)
+        elif words[0] == "input_proj" and words[1] != "3":
+            words[1] = str(2 - int(words[1]))
+        elif "sampling_offsets" in name or "attention_weights" in name:
+            heads, last = 8, 2 if "offsets" in name else 1
+            tensor = tensor.unflatten(0, (heads, 4, 4, last)).flip(1).flatten(0, 3)
+        turned[".".join(words)] = tensor
+    coarse.pixel_decoder.load_state_dict(turned)
+    maps = [
+        torch.randn(1, c, 32 >> i, 32 >> i).double() for i, c in enumerate(fine.backbone.channels)
+    ]
+    for one, other in zip(
+        fine.pixel_decoder.encode(maps), coarse.pixel_decoder.encode(maps), strict=True
+    ):
+        torch.testing.assert_close(one, other)
+
+
+def test_strides_that_do_not_follow_each_other_are_named() -> None:
+    for strides in ((8, 32), (16, 8), (8, 16), (64,), (2, 4, 8, 16, 32)):
+        with pytest.raises(ValueError, match=r"strides must be consecutive ones of \[4, 8, 16, 32"):
+            small_mask_dino(strides=strides)
+
+
+def test_frames_with_fewer_places_than_queries_are_named() -> None:
+    with pytest.raises(ValueError, match=r"at least 30 places on the encoder's maps, .* got 22 "):
+        small_mask_dino(num_queries=30).eval()(random_frames(1, 1, 3, 20, 20))
+
+
+@torch.no_grad()
+def test_boxes_are_scaled_to_the_frame_and_cut_at_its_sides(model: MaskDINO) -> None:
+    output = model(random_frames(1, 1, 3, 40, 50))
+    boxes = torch.tensor([0.5, 0.5, 0.25, 0.5]).expand_as(output.boxes).clone()
+    boxes[0, 0] = torch.tensor([0.6, 0.5, 0.4, 0.4])
+    values = {field.name: getattr(output, field.name) for field in fields(output)}
+    output = MaskDINOOutput(**values | {"boxes": boxes})
+    (instances,) = instance_inference(output, (80, 100), top_k=48)[0]
+    assert instances.boxes is not None
+    plain = instances.boxes[instances.queries != 0][0]
+    torch.testing.assert_close(plain, torch.tensor([48.0, 32.0, 80.0, 80.0]))
+    cut = instances.boxes[instances.queries == 0][0]
+    torch.testing.assert_close(cut, torch.tensor([51.2, 38.4, 100, 80]))
+
+
+@torch.no_grad()
+def test_scores_are_sigmoids_of_independent_classes(model: MaskDINO) -> None:
+    output = model(random_frames(1, 1, 3, 64, 96))
+    torch.testing.assert_close(output.class_probabilities, output.class_logits.sigmoid())
+    assert output.class_probabilities.sum(-1).std() > 0.01
+    (instances,) = instance_inference(output, (64, 96), top_k=5)[0]
+    index = output.class_logits[0, :, 0].flatten().topk(5).indices
+    pairs = {(i.item() // 4, i.item() % 4) for i in index}
+    assert pairs == set(zip(instances.queries.tolist(), instances.labels.tolist(), strict=True))
+
+
+def test_an_embedding_head_has_its_own_width() -> None:
+    output = small_mask_dino(embedding_dim=24).eval()(random_frames(1, 1, 3, 64, 64))
+    assert output.embeddings.shape == (1, 12, 1, 24)
+
+
+@torch.no_grad()
+def test_the_decoder_is_float32_under_autocast(model: MaskDINO) -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        output = model(random_frames(1, 1, 3, 64, 64))
+    assert output.mask_logits.dtype == output.boxes.dtype == torch.float32

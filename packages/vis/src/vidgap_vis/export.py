@@ -1,8 +1,8 @@
 """`vidgap export`: one step of a stream as a file that torch runs without this project.
 
 The file is a `torch.export` program, (frames, *state) -> (class_logits, mask_logits, embeddings,
-*state), of fixed sizes, with the reference of every op. `vidgap.json` inside it names its inputs
-and outputs with their shapes, and the classes:
+*state), of fixed sizes, with the reference of every op; a network with boxes gives them before the
+state. `vidgap.json` inside it names its inputs and outputs with their shapes, and the classes:
 
     import torch
 
@@ -24,14 +24,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vidgap_segmenter import ClipSegmenter
+from vidgap_segmenter import ClipOutput, ClipSegmenter
 from vidgap_vis import build
 from vidgap_vis.atomic import replacing
-from vidgap_vis.classes import ClassList
 from vidgap_vis.errors import ConfigError
 
 DESCRIPTION = "vidgap.json"
-OUTPUTS = ("class_logits", "mask_logits", "embeddings")
+OUTPUTS = ("class_logits", "mask_logits", "embeddings", "boxes")
 PLAIN = ("aten.", "wrap_with_", "<built-in function ")
 """How names of what torch itself can run begin."""
 
@@ -42,8 +41,8 @@ class FrameStep(nn.Module):
     """A model's `step` with tensors alone, as `torch.export` wants it.
 
     `forward` takes frames (1, T, 3, H, W), uint8, and the state before them, zeros at first; it
-    returns class logits (1, Q, T, K+1), mask logits (1, Q, T, h, w), embeddings (1, Q, T, C) and
-    the state after the frames.
+    returns class logits (1, Q, T, K+1), mask logits (1, Q, T, h, w), embeddings (1, Q, T, C), boxes
+    (1, Q, T, 4) of a network that has them, and the state after the frames.
     """
 
     def __init__(self, model: ClipSegmenter) -> None:
@@ -53,7 +52,7 @@ class FrameStep(nn.Module):
     def forward(self, frames: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """Segment the next frames of a stream."""
         output, after = self.model.step(frames, list(state) or None)
-        return output.class_logits, output.mask_logits, output.embeddings, *(after or ())
+        return *results(output).values(), *(after or ())
 
 
 def export(weights: Path, out: Path, size: tuple[int, int], num_frames: int = 1) -> str:
@@ -83,8 +82,12 @@ def export(weights: Path, out: Path, size: tuple[int, int], num_frames: int = 1)
         inputs = (frames, *(torch.zeros_like(map_) for map_ in state or ()))
         program = torch.export.export(FrameStep(model).eval(), inputs)
     check_plain(program)
-    results = [getattr(output, name) for name in OUTPUTS]
-    description = describe(inputs, [*results, *(state or ())], classes)
+    named = results(output)
+    description = {
+        "inputs": table(["frames"], inputs),
+        "outputs": table(list(named), [*named.values(), *(state or ())]),
+        "classes": [asdict(info) for info in classes],
+    }
     with replacing(out) as temporary:
         text = json.dumps(description, indent=1)
         torch.export.save(program, temporary, extra_files={DESCRIPTION: text})
@@ -92,21 +95,19 @@ def export(weights: Path, out: Path, size: tuple[int, int], num_frames: int = 1)
     return f"{out}: {num_frames} x {height}x{width} a step, {len(inputs) - 1} states"
 
 
-def describe(inputs: Sequence[Tensor], outputs: Sequence[Tensor], classes: ClassList) -> Any:
-    """Return names, shapes and dtypes of what goes in and out, and the classes, for JSON."""
+def results(output: ClipOutput) -> dict[str, Tensor]:
+    """Return the tensors that a network answers with, by name."""
+    every = {name: getattr(output, name) for name in OUTPUTS}
+    return {name: tensor for name, tensor in every.items() if tensor is not None}
 
-    def table(first: Sequence[str], tensors: Sequence[Tensor]) -> list[dict[str, Any]]:
-        names = [*first, *(f"state_{index}" for index in range(len(tensors) - len(first)))]
-        return [
-            {"name": name, "shape": list(tensor.shape), "dtype": str(tensor.dtype)}
-            for name, tensor in zip(names, tensors, strict=True)
-        ]
 
-    return {
-        "inputs": table(["frames"], inputs),
-        "outputs": table(OUTPUTS, outputs),
-        "classes": [asdict(info) for info in classes],
-    }
+def table(first: Sequence[str], tensors: Sequence[Tensor]) -> list[dict[str, Any]]:
+    """Return names, shapes and dtypes of tensors, for JSON; after the `first` names come states."""
+    names = [*first, *(f"state_{index}" for index in range(len(tensors) - len(first)))]
+    return [
+        {"name": name, "shape": list(tensor.shape), "dtype": str(tensor.dtype)}
+        for name, tensor in zip(names, tensors, strict=True)
+    ]
 
 
 def check_plain(program: torch.export.ExportedProgram) -> None:

@@ -149,6 +149,21 @@ def test_groups_see_nothing_of_each_other(probe: Probe) -> None:
             assert torch.equal(one, two)
 
 
+@torch.no_grad()
+def test_empty_slots_hold_nothing(probe: Probe) -> None:
+    real = probe.noised.real.clone()
+    real[:, 5] = False
+    one = replace(probe.noised, real=real)
+    labels = probe.noised.labels.clone()
+    labels[:, 5] = 3 - labels[:, 5]
+    plain, changed = probe.run(one), probe.run(replace(one, labels=labels))
+    everything = slice(None)
+    for ours, other in zip(tensors(plain, everything), tensors(changed, everything), strict=True):
+        assert torch.equal(ours, other)
+    filled = probe.run(probe.noised)
+    assert not torch.equal(tensors(plain, slice(6))[-1], tensors(filled, slice(6))[-1])
+
+
 def test_no_gradient_flows_from_matching_queries_to_noised_labels(probe: Probe) -> None:
     output = probe.run(probe.noised)
     table = probe.model.decoder.label_embed.weight

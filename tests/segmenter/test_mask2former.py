@@ -176,6 +176,11 @@ def test_frames_that_do_not_fit_are_named(model: Mask2Former) -> None:
         model(torch.zeros(1, 1, 3, 8, 8, dtype=torch.int64))
 
 
+def test_frames_without_a_pixel_are_named(model: Mask2Former) -> None:
+    with pytest.raises(ValueError, match=r"frames must have a pixel, got shape \(1, 1, 3, 0, 8\)"):
+        model(torch.zeros(1, 1, 3, 0, 8))
+
+
 def test_frames_on_another_device_are_named(model: Mask2Former) -> None:
     with pytest.raises(ValueError, match="frames must be on the model's device cpu, got meta"):
         model(torch.zeros(1, 1, 3, 8, 8, device="meta"))

@@ -14,10 +14,12 @@ from segmenter.support import (
     small_mask_dino,
 )
 from tolerances import PARITY_FLOAT64, PARITY_ROUNDED
+from torch import Tensor
 
-from vidgap_segmenter import MaskDINO, MaskDINOOutput, instance_inference
+from vidgap_segmenter import ClipTargets, MaskDINO, MaskDINOOutput, instance_inference
 from vidgap_segmenter.boxes import cell_boxes
 from vidgap_segmenter.convert import official, to_official
+from vidgap_segmenter.mask_dino.decoder import FrameOutput
 
 SIZE = (2, 64, 96)
 
@@ -182,6 +184,65 @@ def test_strides_that_do_not_follow_each_other_are_named() -> None:
     for strides in ((8, 32), (16, 8), (8, 16), (64,), (2, 4, 8, 16, 32)):
         with pytest.raises(ValueError, match=r"strides must be consecutive ones of \[4, 8, 16, 32"):
             small_mask_dino(strides=strides)
+
+
+def test_settings_that_make_no_sense_are_named() -> None:
+    with pytest.raises(
+        ValueError, match=r"anchors must be one of \['mask2box', 'bitmask', .* 'no'"
+    ):
+        small_mask_dino(anchors="no")
+    with pytest.raises(ValueError, match=r"label_noise in \[0, 1\], got 9, 0.4, 7"):
+        small_mask_dino(label_noise=7)
+    with pytest.raises(ValueError, match=r"must be 0 or more .*, got -5, 0.4, 0.2"):
+        small_mask_dino(num_denoising=-5)
+
+
+def test_targets_that_do_not_fit_are_named_before_they_are_noised() -> None:
+    model = small_mask_dino()
+    frames, some = random_frames(1, 2, 3, 64, 96), random_targets(2, SIZE)
+    bad = ClipTargets(some.labels + 4, some.masks, some.ids)
+    for targets, message in (
+        ([bad], r"targets\[0\].labels must be in 0..3, got"),
+        ([], "targets must be of 1 clips, got 0"),
+        ([random_targets(1, (3, 64, 96))], r"masks must have 2 frames .* got 3"),
+        ([random_targets(1, (2, 64, 90))], r"of the frames' size \(64, 96\), got \(64, 90\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model(frames, targets)
+
+
+def test_gradients_flow_where_the_official_ones_do() -> None:
+    """Queries and boxes are cut off before they are refined; a box sees one layer back."""
+    torch.manual_seed(0)
+    model = small_mask_dino(num_decoder_layers=3)
+    randomise(model)
+    decoder = model.decoder
+    maps = [torch.randn(1, 64, side, side, requires_grad=True) for side in (1, 2, 4, 8)]
+    output = decoder(maps, torch.randn(1, 64, 16, 16), None, every_level=True)
+
+    def gradient_of(parameter: Tensor, loss: Tensor) -> float:
+        (gradient,) = torch.autograd.grad(loss, parameter, retain_graph=True, allow_unused=True)
+        return 0.0 if gradient is None else gradient.abs().sum().item()
+
+    def layers_behind(output: FrameOutput) -> list[list[bool]]:
+        """Which layers the reported boxes of each level learn through."""
+        norms = [layer.ffn_norm.weight for layer in decoder.layers]
+        losses = [level.boxes.sum() for level in output.levels[1:]]
+        return [[gradient_of(norm, loss) > 0 for norm in norms] for loss in losses]
+
+    decoded = torch.stack([level.class_logits.sum() for level in output.levels]).sum()
+    assert gradient_of(decoder.proposal_proj.weight, decoded) == 0
+    assert gradient_of(decoder.proposal_proj.weight, output.proposals.class_logits.sum()) > 0
+    # Boxes where layers look come without gradient: nothing of them reaches classes.
+    for parameter in decoder.box_embed.parameters():
+        assert gradient_of(parameter, decoded) == 0
+    # The reported box of a layer is a step from the box before it, which has one of its own.
+    assert layers_behind(output) == [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
+    with torch.no_grad():
+        decoder.norm.weight.zero_()
+        decoder.norm.bias.zero_()  # now they move with the box before them alone
+    output = decoder(maps, torch.randn(1, 64, 16, 16), None, every_level=True)
+    assert layers_behind(output) == [[0, 0, 0], [1, 0, 0], [1, 1, 0]]
 
 
 def test_frames_with_fewer_places_than_queries_are_named() -> None:

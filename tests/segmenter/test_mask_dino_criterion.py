@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 from segmenter.support import random_frames, random_targets, small_mask_dino
-from tolerances import EPSILON
+from tolerances import EPSILON, TOLERANCE
 from torch import Tensor
 from torchvision.ops import box_convert, generalized_box_iou
 
-from vidgap_segmenter import ClipTargets, Losses, MaskDINOCriterion, MaskDINOOutput, Prediction
+from vidgap_segmenter import (
+    ClipTargets,
+    Criterion,
+    Losses,
+    MaskDINOCriterion,
+    MaskDINOOutput,
+    Prediction,
+)
 from vidgap_segmenter.mask_dino.denoising import make_denoising
 from vidgap_segmenter.mask_dino.output import Reconstruction
 from vidgap_segmenter.matcher import FrameTargets, focal_cost
@@ -154,10 +162,10 @@ def test_losses_and_gradients_equal_the_slow_formulas(targets: list[ClipTargets]
     names = ("class", "mask", "dice", "box", "giou")
     for index, name in enumerate(names):
         ours = losses.parts()[name]
-        torch.testing.assert_close(ours, slow[:, index], **EPSILON, msg=name)
+        torch.testing.assert_close(ours, slow[:, index], **TOLERANCE[torch.float64], msg=name)
     weights = torch.tensor([4.0, 5.0, 5.0, 5.0, 2.0], dtype=torch.float64)
     total = (slow * weights).sum()
-    torch.testing.assert_close(losses.total, total, **EPSILON)
+    torch.testing.assert_close(losses.total, total, **TOLERANCE[torch.float64])
     leaves = [
         tensor
         for level in output.levels
@@ -167,7 +175,7 @@ def test_losses_and_gradients_equal_the_slow_formulas(targets: list[ClipTargets]
         torch.autograd.grad(losses.total, leaves), torch.autograd.grad(total, leaves), strict=True
     )
     for ours, other in ours_and_slow:
-        torch.testing.assert_close(ours, other, **EPSILON)
+        torch.testing.assert_close(ours, other, **TOLERANCE[torch.float64])
 
 
 def test_the_focal_cost_is_what_the_focal_loss_gains() -> None:
@@ -201,23 +209,31 @@ def test_denoising_queries_are_compared_with_their_own_instance() -> None:
     assert noised is not None
     (level,) = output.reconstruction.levels
     width = output.reconstruction.denoising.labels.shape[1] // num_groups
-    slow = torch.zeros(4, dtype=torch.float64)
+    slow = torch.zeros(5, dtype=torch.float64)
     count = 0
     for clip, frame in itertools.product(range(2), range(2)):
-        _, masks, boxes = frame_parts(level, clip, frame)
+        logits, masks, boxes = frame_parts(level, clip, frame)
         labels, truth, true_boxes = truth_of(targets[clip], frame)
         count += len(labels)
+        wanted = torch.zeros_like(logits)
         for group, row in itertools.product(range(num_groups), range(len(labels))):
             query = group * width + row
-            slow += pair_losses(masks[query], boxes[query], truth[row], true_boxes[row])
+            wanted[query, labels[row]] = 1
+            slow[1:] += pair_losses(masks[query], boxes[query], truth[row], true_boxes[row])
+        slow[0] += focal(logits, wanted).sum()  # slots without an instance are background
     slow = slow / (count * num_groups)
-    for value, name in zip(slow, ("mask", "dice", "box", "giou"), strict=True):
+    for value, name in zip(slow, ("class", "mask", "dice", "box", "giou"), strict=True):
         part = losses.parts()[f"denoising {name}"]
-        torch.testing.assert_close(part[0], value, **EPSILON, msg=name)
+        torch.testing.assert_close(part[0], value, **TOLERANCE[torch.float64], msg=name)
     plain = MaskDINOCriterion(4, num_points=30, oversample=1, importance=1, sampler=fixed)(
         MaskDINOOutput(**{**vars(output), "reconstruction": None}), targets
     )
     torch.testing.assert_close(losses.total, plain.total + noised.total)
+    weights = torch.tensor([4.0, 5, 5, 5, 2], dtype=torch.float64)
+    torch.testing.assert_close(noised.total, (weights * slow).sum(), **TOLERANCE[torch.float64])
+    others = [random_targets(1, SIZE, seed=8), random_targets(1, SIZE, seed=9)]
+    with pytest.raises(ValueError, match=rf"the model was given, {count} instances .*, got 4"):
+        run(output, others)
 
 
 def run(output: MaskDINOOutput, targets: list[ClipTargets]) -> Losses:
@@ -243,6 +259,11 @@ def test_what_does_not_fit_is_named() -> None:
     output = random_output()
     with pytest.raises(ValueError, match="output must have 3 classes, got 4 class logits"):
         MaskDINOCriterion(3)(output, BATCHES["some"])
+    softmax = replace(output, independent_classes=False)
+    with pytest.raises(ValueError, match="4 classes, got classes and no instance: it is another"):
+        run(softmax, BATCHES["some"])
+    with pytest.raises(ValueError, match="3 classes and no instance, got independent classes: it"):
+        Criterion(3)(output, BATCHES["some"])
     with torch.no_grad():
         output.boxes[0, 0] = torch.nan  # type: ignore[index]
     with pytest.raises(ValueError, match="got nan or inf in the box cost"):

@@ -10,7 +10,7 @@ import torch
 from segmenter.support import MixFrames, random_frames, randomise, small_model
 from torch import Tensor, nn
 
-from vidgap_segmenter import LoadReport, Mask2Former, weights
+from vidgap_segmenter import LoadReport, Mask2Former, MaskDINO, weights
 
 CLASSES = [
     {"index": index, "category_id": 10 + index, "name": name}
@@ -120,6 +120,17 @@ def test_classes_and_sections_must_be_complete(model: Mask2Former, tmp_path: Pat
         Mask2Former.from_pretrained(tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ValueError, match=r"config.json: not JSON: Expecting property name"):
+        Mask2Former.from_pretrained(tmp_path)
+
+
+def test_another_network_or_an_unknown_setting_is_named(model: Mask2Former, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path, CLASSES)
+    with pytest.raises(ValueError, match=r"config.json describes a mask2former, not a mask_dino"):
+        MaskDINO.from_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["segmenter"]["num_heeds"] = 8
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"config.json: .*unexpected .*num_heeds"):
         Mask2Former.from_pretrained(tmp_path)
 
 

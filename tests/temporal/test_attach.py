@@ -106,7 +106,7 @@ def test_the_number_of_frames_may_change_between_calls():
     handle = attach(model, mstm, 3, at="neck")
     handle.num_frames = 2
     assert same(model(IMAGES), mixed(mstm, plain, 2))
-    with pytest.raises(ValueError, match="num_frames must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="num_frames must be a whole number of at least 1, got 0"):
         handle.num_frames = 0
     assert handle.num_frames == 2
 

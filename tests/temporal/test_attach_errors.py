@@ -53,7 +53,8 @@ def test_a_model_that_has_a_temporal_of_its_own():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_frames": 0}, "num_frames must be at least 1, got 0"),
+        ({"num_frames": 0}, "num_frames must be a whole number of at least 1, got 0"),
+        ({"num_frames": 2.0}, "num_frames must be a whole number of at least 1, got 2.0"),
         ({"levels": ("a", "b")}, r"levels must be num_scales=3 maps, got \['a', 'b'\]"),
     ],
 )

@@ -287,6 +287,30 @@ def test_each_network_has_its_own_defaults() -> None:
     assert dino.temporal.config["num_scales"] == 4
 
 
+def test_a_parent_that_lacks_a_setting_has_its_default(weights: Path) -> None:
+    path = weights / "config.json"
+    config = json.loads(path.read_text())
+    del config["segmenter"]["full_precision_pixel_decoder"]
+    path.write_text(json.dumps(config))
+    assert "full_precision" not in build.initialise(make_model(), CLASSES, weights)
+
+
+def test_what_a_model_is_built_with_reaches_it() -> None:
+    settings = {"label_noise": 0.1, "box_noise": 0.2, "num_denoising": 3, "coarse_first": True}
+    model = make_model(
+        architecture="mask_dino",
+        embedding_dim=7,
+        full_precision_pixel_decoder=False,
+        gradient_checkpointing=True,
+        **settings,
+    )
+    assert settings.items() <= model.config.items()
+    assert model.config["embedding_dim"] == 7
+    assert not model.pixel_decoder.full_precision
+    assert model.pixel_decoder.layers[0].gradient_checkpointing
+    assert not make_model().pixel_decoder.layers[0].gradient_checkpointing
+
+
 def test_a_parent_of_another_network_is_refused(weights: Path) -> None:
     with pytest.raises(InputError, match=r"segmenter.architecture: wanted mask_dino, as this run"):
         build.initialise(make_model(architecture="mask_dino"), CLASSES, weights)

@@ -126,6 +126,24 @@ def test_mask_dino_trains_and_resumes_to_the_same_bits(
     assert_bit_equal(tmp_path / "run", tmp_path / "straight")
 
 
+def test_a_mean_is_over_the_steps_that_had_the_number(tmp_path: Path) -> None:
+    with MetricsLog(tmp_path, "test", start=0, steps=4, every=4) as log:
+        for step in range(1, 5):
+            sometimes = {"denoising class": 3.0} if step == 2 else {}
+            log.add(step, {"loss": float(step), **sometimes}, 1e-3)
+    line = json.loads((tmp_path / "metrics.jsonl").read_text())
+    assert (line["loss"], line["denoising class"]) == (2.5, 3.0)
+
+
+def test_gradient_checkpointing_gives_the_same_run(
+    images: Path, straight: Path, tmp_path: Path
+) -> None:
+    config = pretrain_config(images)
+    config = replace(config, model=replace(config.model, gradient_checkpointing=True))
+    pretrain(config, tmp_path / "run")
+    assert_bit_equal(tmp_path / "run", straight)
+
+
 def test_a_run_killed_without_warning_goes_on_from_its_last_checkpoint(
     images: Path, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from vidgap_segmenter.position import TEMPERATURE
+from vidgap_segmenter.position import TEMPERATURE, cell_centres
 
 INSIDE = 1e-5
 """How far from 0 and 1 a number stays before its logit is taken."""
@@ -72,10 +72,7 @@ def cell_boxes(sizes: list[tuple[int, int]], like: Tensor) -> Tensor:
         (S, 4).
     """
     boxes = []
-    for level, (height, width) in enumerate(sizes):
-        y = (torch.arange(height, device=like.device, dtype=like.dtype) + 0.5) / height
-        x = (torch.arange(width, device=like.device, dtype=like.dtype) + 0.5) / width
-        rows, columns = torch.meshgrid(y, x, indexing="ij")
-        side = torch.full_like(rows, 0.05 * 2**level)
-        boxes.append(torch.stack((columns, rows, side, side), dim=-1).flatten(0, 1))
+    for level, size in enumerate(sizes):
+        centres = cell_centres(size, like)
+        boxes.append(torch.cat((centres, torch.full_like(centres, 0.05 * 2**level)), dim=1))
     return torch.cat(boxes)

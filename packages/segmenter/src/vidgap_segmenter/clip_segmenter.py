@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -27,7 +27,7 @@ Setting = str | int | float | bool | list[int] | None
 """A constructor's argument as JSON holds it."""
 
 
-class ClipSegmenter(nn.Module):
+class ClipSegmenter(nn.Module, ABC):
     """Segment instances in each frame of a clip; queries keep their index over its frames.
 
     Frames are independent but for `temporal`, which refines the encoder's maps between the
@@ -102,8 +102,8 @@ class ClipSegmenter(nn.Module):
 
         Args:
             frames: (B, T, 3, H, W), RGB, 0..255, uint8 or floating, any H and W.
-            targets: the instances of each clip, for a network that learns by denoising them (Mask
-                DINO in training mode); nothing else looks at them.
+            targets: the instances of each clip, masks (N, T, H, W), for a network that learns by
+                denoising them (Mask DINO in training mode); nothing else looks at them.
 
         Returns:
             Predictions for every frame; auxiliary levels in training mode only.
@@ -158,7 +158,8 @@ class ClipSegmenter(nn.Module):
         """Make a batch of clips of unequal sizes: pad them right and bottom with the mean colour.
 
         That is zeros once frames are normalised, as the official networks pad: what is padded is
-        seen. `ClipOutput.clip` cuts one clip's answer out of that of the batch.
+        seen. Target masks are to be padded likewise, with False; `ClipOutput.clip` cuts one clip's
+        answer out of that of the batch.
 
         Args:
             clips: (T, 3, H_b, W_b) of one T, RGB, 0..255.
@@ -195,7 +196,10 @@ class ClipSegmenter(nn.Module):
         """
         folder = hub.resolve(folder)
         settings = weights.read_settings(folder, cls.architecture)
-        model = cls(**settings, temporal=temporal)
+        try:
+            model = cls(**settings, temporal=temporal)
+        except TypeError as error:  # an argument that there is not
+            raise ValueError(f"{Path(folder) / weights.CONFIG_FILE}: {error}") from error
         weights.load_folder(model, folder)
         return model.eval()
 
@@ -228,6 +232,8 @@ class ClipSegmenter(nn.Module):
         """Normalise frames, then pad them with zeros right and bottom, (B*T, 3, H', W')."""
         if frames.ndim != 5 or frames.shape[2] != 3:
             raise ValueError(f"frames must be (B, T, 3, H, W), got shape {tuple(frames.shape)}")
+        if 0 in frames.shape:
+            raise ValueError(f"frames must have a pixel, got shape {tuple(frames.shape)}")
         if frames.dtype != torch.uint8 and not frames.is_floating_point():
             raise ValueError(f"frames must be uint8 or floating, 0..255, got {frames.dtype}")
         if frames.device != self.pixel_mean.device:

@@ -26,7 +26,7 @@ from vidgap_segmenter.structures import (
     Losses,
     Prediction,
     by_frame,
-    same_num_frames,
+    check_targets,
 )
 
 
@@ -82,7 +82,7 @@ class Criterion(nn.Module):
         Raises:
             ValueError: targets do not fit the output, or a cost or loss is not finite.
         """
-        check_targets(output, targets, self.num_classes, has_no_instance=True)
+        check_output(output, targets, self.num_classes, independent_classes=False)
         device = output.mask_logits.device
         with autocast_off(device):
             frame_targets = FrameTargets.from_clips(
@@ -130,33 +130,22 @@ class Criterion(nn.Module):
         return F.cross_entropy(class_logits.flatten(0, 1), wanted.flatten(), weight=weight)
 
 
-def check_targets(
+def check_output(
     output: ClipOutput,
     targets: Sequence[ClipTargets],
     num_classes: int,
     *,
-    has_no_instance: bool,
+    independent_classes: bool,
 ) -> None:
-    """Raise ValueError where targets do not fit an output, or its classes not the criterion's."""
+    """Raise ValueError where an output is not of a criterion's classes, or targets not of it."""
     clips, _, num_frames, num_logits = output.class_logits.shape
-    if num_logits != num_classes + has_no_instance:
-        wanted = f"{num_classes} classes" + (" and no instance" if has_no_instance else "")
+    wanted = f"{num_classes} classes" + ("" if independent_classes else " and no instance")
+    if output.independent_classes != independent_classes:
+        got = "independent classes" if output.independent_classes else "classes and no instance"
+        raise ValueError(f"output must have {wanted}, got {got}: it is another network's")
+    if num_logits != num_classes + (not independent_classes):
         raise ValueError(f"output must have {wanted}, got {num_logits} class logits")
-    if len(targets) != clips:
-        raise ValueError(f"targets must be of {clips} clips, got {len(targets)}")
-    same_num_frames(targets, num_frames)
-    for index, clip in enumerate(targets):
-        if clip.masks.shape[2:] != output.frame_size:
-            raise ValueError(
-                f"targets[{index}].masks must be of the frames' size {output.frame_size}, "
-                f"got {tuple(clip.masks.shape[2:])}"
-            )
-        outside = (clip.labels < 0) | (clip.labels >= num_classes)
-        if outside.any():
-            raise ValueError(
-                f"targets[{index}].labels must be in 0..{num_classes - 1}, "
-                f"got {clip.labels[outside].tolist()}"
-            )
+    check_targets(targets, clips, num_frames, output.frame_size, num_classes)
 
 
 def mean_over_processes(count: int, device: torch.device) -> Tensor:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from vidgap_segmenter.ops import ms_deform_attn_fused
+from vidgap_segmenter.position import cell_centres
+from vidgap_segmenter.precision import at_least_float32
 
 
 class DeformableAttention(nn.Module):
@@ -65,12 +67,6 @@ def reference_points(sizes: Sequence[tuple[int, int]], tokens: Tensor) -> Tensor
         sizes: (H_l, W_l) of each level.
         tokens: (B*T, S, C), for its batch size and device; the points are float32 at least.
     """
-    dtype = torch.promote_types(tokens.dtype, torch.float32)
-    centres = []
-    for height, width in sizes:
-        y = (torch.arange(height, device=tokens.device, dtype=dtype) + 0.5) / height
-        x = (torch.arange(width, device=tokens.device, dtype=dtype) + 0.5) / width
-        rows, columns = torch.meshgrid(y, x, indexing="ij")
-        centres.append(torch.stack((columns, rows), dim=-1).flatten(0, 1))
-    points = torch.cat(centres)[:, None]  # (S, 1, 2)
+    like = at_least_float32(tokens[:0])
+    points = torch.cat([cell_centres(size, like) for size in sizes])[:, None]  # (S, 1, 2)
     return points.expand(len(tokens), -1, len(sizes), 2)

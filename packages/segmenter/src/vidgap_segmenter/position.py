@@ -34,6 +34,20 @@ def sine_position(
     return torch.cat((rows, columns), dim=-1).flatten(0, 1)
 
 
+def cell_centres(size: tuple[int, int], like: Tensor) -> Tensor:
+    """Return the centre (x, y) of every place of a map in [0, 1], row by row, (H*W, 2).
+
+    Args:
+        size: (H, W) of the map.
+        like: tensor of the device and dtype wanted.
+    """
+    height, width = size
+    y = (torch.arange(height, device=like.device, dtype=like.dtype) + 0.5) / height
+    x = (torch.arange(width, device=like.device, dtype=like.dtype) + 0.5) / width
+    rows, columns = torch.meshgrid(y, x, indexing="ij")
+    return torch.stack((columns, rows), dim=-1).flatten(0, 1)
+
+
 def _waves(length: int, wavelength: Tensor) -> Tensor:
     """Return sines and cosines of places 1..length scaled to 2π, interleaved, (length, C/2)."""
     place = torch.arange(1, length + 1, device=wavelength.device, dtype=wavelength.dtype)

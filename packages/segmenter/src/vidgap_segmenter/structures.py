@@ -232,6 +232,31 @@ def describe(tensor: Tensor) -> str:
     return f"shape {tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
 
 
+def check_targets(
+    targets: Sequence[ClipTargets],
+    num_clips: int,
+    num_frames: int,
+    frame_size: tuple[int, int],
+    num_classes: int,
+) -> None:
+    """Raise ValueError where targets are not those of B clips of T frames (H, W) and K classes."""
+    if len(targets) != num_clips:
+        raise ValueError(f"targets must be of {num_clips} clips, got {len(targets)}")
+    same_num_frames(targets, num_frames)
+    for index, clip in enumerate(targets):
+        if clip.masks.shape[2:] != frame_size:
+            raise ValueError(
+                f"targets[{index}].masks must be of the frames' size {tuple(frame_size)}, "
+                f"got {tuple(clip.masks.shape[2:])}"
+            )
+        outside = (clip.labels < 0) | (clip.labels >= num_classes)
+        if outside.any():
+            raise ValueError(
+                f"targets[{index}].labels must be in 0..{num_classes - 1}, "
+                f"got {clip.labels[outside].tolist()}"
+            )
+
+
 def same_num_frames(targets: Sequence[ClipTargets], num_frames: int) -> None:
     """Raise ValueError where a clip's masks do not have `num_frames` frames."""
     for index, clip in enumerate(targets):

@@ -20,7 +20,7 @@ NAME = "temporal"
 """The submodule that a model has of its own while a module is attached."""
 
 PLACES = (
-    # Hugging Face's Mask2Former and OneFormer, between the deformable encoder and the FPN step:
+    # Hugging Face's Mask2Former, between the deformable encoder and the FPN step:
     # mask features and multi-scale features are both made of the refined maps.
     "model.pixel_level_module.decoder.encoder",
     "pixel_level_module.decoder.encoder",
@@ -136,8 +136,8 @@ class Handle:
 
     @num_frames.setter
     def num_frames(self, value: int) -> None:
-        if value < 1:
-            raise ValueError(f"num_frames must be at least 1, got {value}")
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"num_frames must be a whole number of at least 1, got {value!r}")
         self._num_frames = value
 
     def remove(self) -> None:
@@ -145,7 +145,7 @@ class Handle:
         if self._attached:
             self._attached = False
             self._hook.remove()
-            delattr(self._model, NAME)
+            self._model._modules.pop(NAME, None)
 
     def __enter__(self) -> Handle:
         return self

@@ -123,7 +123,8 @@ def segmenter(
         ConfigError: a section asks for what its package cannot build.
     """
     arguments = _given(model)
-    arguments.pop("backbone_weights", None)
+    for not_built in ("backbone_weights", "gradient_checkpointing"):
+        arguments.pop(not_built, None)
     network = NETWORKS[arguments.pop("architecture")]
     num_scales = len(model.strides or STRIDES[network.architecture])
     module = None
@@ -136,9 +137,11 @@ def segmenter(
         except ValueError as error:
             raise ConfigError("", "temporal", str(error)) from error
     try:
-        return network(num_classes=num_classes, temporal=module, **arguments)
+        built = network(num_classes=num_classes, temporal=module, **arguments)
     except (ValueError, RuntimeError) as error:
         raise ConfigError("", "model", str(error)) from error
+    built.set_gradient_checkpointing(model.gradient_checkpointing)
+    return built
 
 
 def _given(section: ModelConfig | LossConfig) -> dict[str, Any]:
@@ -275,7 +278,7 @@ def _changed_settings(parent: Mapping[str, Any], model: ClipSegmenter) -> list[s
         for section, values in now.items()
         if values and before[section]
         for name, value in values.items()
-        if name not in SETTINGS_OF_A_RUN and before[section].get(name) != value
+        if name not in SETTINGS_OF_A_RUN and before[section].get(name, value) != value
     ]
 
 

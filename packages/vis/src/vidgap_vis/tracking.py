@@ -26,7 +26,7 @@ class Detections:
     """What the segmenter says of one frame.
 
     Attributes:
-        class_probabilities: (Q, K) float32, the softmax without its entry "no instance".
+        class_probabilities: (Q, K) float32, as `ClipOutput.class_probabilities` gives them.
         embeddings: (Q, C) float32.
         masks: (Q, h, w) bool, at any one stride.
     """

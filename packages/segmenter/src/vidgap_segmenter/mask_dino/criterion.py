@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import box_convert, generalized_box_iou_loss, sigmoid_focal_loss
 
-from vidgap_segmenter.criterion import check_finite, check_targets, mean_over_processes
+from vidgap_segmenter.criterion import check_finite, check_output, mean_over_processes
+from vidgap_segmenter.mask_dino.denoising import Denoising
 from vidgap_segmenter.mask_dino.output import MaskDINOOutput
 from vidgap_segmenter.matcher import (
     Cost,
@@ -85,7 +86,7 @@ class MaskDINOCriterion(nn.Module):
         Raises:
             ValueError: targets do not fit the output, or a cost or loss is not finite.
         """
-        check_targets(output, targets, self.num_classes, has_no_instance=False)
+        check_output(output, targets, self.num_classes, independent_classes=True)
         device = output.mask_logits.device
         with autocast_off(device):
             frame_targets = FrameTargets.from_clips(
@@ -100,6 +101,7 @@ class MaskDINOCriterion(nn.Module):
             reconstruction = output.reconstruction
             if reconstruction is not None:
                 denoising = reconstruction.denoising
+                _check_denoised(denoising, frame_targets)
                 num_noised = num_masks * denoising.num_groups
                 noised = self._gather(
                     [
@@ -138,7 +140,8 @@ class MaskDINOCriterion(nn.Module):
         boxes, truth = level.boxes[at], targets.boxes[matching.rows].to(level.boxes.dtype)
         box = F.l1_loss(boxes, truth, reduction="sum")
         corners = (box_convert(each, "cxcywh", "xyxy") for each in (boxes, truth))
-        giou = generalized_box_iou_loss(*corners, reduction="sum")
+        # No eps, as in the official code: an instance has an area, so no union is empty.
+        giou = generalized_box_iou_loss(*corners, reduction="sum", eps=0.0)
         return tuple(part / num_masks for part in (classes, mask, dice, box, giou))
 
     def _gather(self, levels: Sequence[tuple[Tensor, ...]]) -> Losses:
@@ -152,6 +155,16 @@ class MaskDINOCriterion(nn.Module):
             + self.giou_weight * giou
         )
         return Losses(classes, mask, dice, total.sum(), box, giou)
+
+
+def _check_denoised(denoising: Denoising, targets: FrameTargets) -> None:
+    """Raise ValueError where other targets were denoised than are compared."""
+    wanted, got = len(denoising.matching.rows) // denoising.num_groups, len(targets.labels)
+    if wanted != got:
+        raise ValueError(
+            f"targets must be those that the model was given, {wanted} instances in all frames, "
+            f"got {got}"
+        )
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -87,6 +87,8 @@ class MaskDINODecoder(nn.Module):
         embedding_dim: int | None = None,
     ) -> None:
         super().__init__()
+        if anchors not in get_args(Anchors):
+            raise ValueError(f"anchors must be one of {list(get_args(Anchors))}, got {anchors!r}")
         self.num_queries = num_queries
         self.anchors = anchors
         self.proposal_proj = nn.Linear(channels, channels)
@@ -155,8 +157,9 @@ class MaskDINODecoder(nn.Module):
                 reported = (self.box_embed(normed) + inverse_sigmoid(before)).sigmoid()
                 # The official heads normalise once more what the decoder has normalised.
                 levels.append(self._predict(self.norm(normed), mask_features, reported))
-            before = (self.box_embed(content) + inverse_sigmoid(boxes)).sigmoid()
-            boxes = before.detach()
+            if index < len(self.layers):
+                before = (self.box_embed(content) + inverse_sigmoid(boxes)).sigmoid()
+                boxes = before.detach()
         own = normed[:, -self.num_queries :]
         return FrameOutput(levels, proposals, self.embedding_head(own))
 

@@ -14,7 +14,7 @@ from vidgap_segmenter.mask_dino.output import MaskDINOOutput, Reconstruction
 from vidgap_segmenter.matcher import FrameTargets
 from vidgap_segmenter.pixel_decoder import PixelDecoder
 from vidgap_segmenter.precision import autocast_off
-from vidgap_segmenter.structures import ClipTargets, Prediction, by_clip
+from vidgap_segmenter.structures import ClipTargets, Prediction, by_clip, check_targets
 from vidgap_segmenter.temporal import Features, TemporalModule
 
 
@@ -46,6 +46,10 @@ class MaskDINO(ClipSegmenter):
         train_backbone: False freezes the backbone: no gradient goes through it.
         full_precision_pixel_decoder: whether the pixel decoder stays float32 under autocast, as in
             the official recipe; the decoder always does.
+
+    Raises:
+        ValueError: an argument has no such value; in training mode `forward` raises it for targets
+            that do not fit the frames.
     """
 
     architecture = "mask_dino"
@@ -74,6 +78,11 @@ class MaskDINO(ClipSegmenter):
         train_backbone: bool = True,
         full_precision_pixel_decoder: bool = True,
     ) -> None:
+        if num_denoising < 0 or not 0 <= label_noise <= 1 or box_noise < 0:
+            raise ValueError(
+                "num_denoising and box_noise must be 0 or more and label_noise in [0, 1], got "
+                f"{num_denoising}, {box_noise}, {label_noise}"
+            )
         body = build_backbone(backbone)
         pixel_decoder = PixelDecoder(
             body.channels,
@@ -179,6 +188,8 @@ class MaskDINO(ClipSegmenter):
         """Noise the instances, while training and where they are given."""
         if not self.training or targets is None:
             return None
+        num_clips, num_frames, _, height, width = frames.shape
+        check_targets(targets, num_clips, num_frames, (height, width), self.num_classes)
         clips = [clip.to(frames.device) for clip in targets]
         return make_denoising(
             FrameTargets.from_clips(clips, padded_size(frames)),

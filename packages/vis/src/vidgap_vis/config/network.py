@@ -7,6 +7,11 @@ from typing import Literal
 
 from vidgap_vis.config.checks import require, require_fraction, require_positive
 
+MASK_DINO_ONLY = (
+    *("strides", "anchors", "coarse_first"),
+    *("num_denoising", "label_noise", "box_noise"),
+)
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -28,7 +33,13 @@ class ModelConfig:
         strides: of Mask DINO's encoded maps; null: 8, 16, 32, 64.
         anchors: where Mask DINO's first boxes come from: `mask2box`, `bitmask` or `selected`;
             null: `mask2box`.
+        coarse_first: whether level 0 of Mask DINO's weights is the coarsest; null: the finest.
         num_denoising: Mask DINO's denoising queries; 0: none; null: 100.
+        label_noise: probability that one of them has a random label; null: 0.2.
+        box_noise: how far their boxes are moved; null: 0.4.
+        embedding_dim: width of an embedding head (CTVIS: 256); null: queries are the embeddings.
+        full_precision_pixel_decoder: off lets autocast into the pixel decoder.
+        gradient_checkpointing: on takes less memory and more time.
     """
 
     architecture: Literal["mask2former", "mask_dino"] = "mask2former"
@@ -45,22 +56,26 @@ class ModelConfig:
     num_points: int = 4
     strides: tuple[int, ...] | None = None
     anchors: Literal["mask2box", "bitmask", "selected"] | None = None
+    coarse_first: bool | None = None
     num_denoising: int | None = None
+    label_noise: float | None = None
+    box_noise: float | None = None
+    embedding_dim: int | None = None
+    full_precision_pixel_decoder: bool = True
+    gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("strides", "anchors", "num_denoising"):
+        for name in MASK_DINO_ONLY:
             value = getattr(self, name)
             fits = value is None or self.architecture == "mask_dino"
             require(f"model.{name}", fits, "null unless model.architecture is mask_dino", value)
-        require(
-            "model.num_denoising", (self.num_denoising or 0) >= 0, "0 or more", self.num_denoising
-        )
         require_positive(
             "model",
             channels=self.channels,
             num_queries=self.num_queries,
             num_encoder_layers=self.num_encoder_layers,
             encoder_ffn_channels=self.encoder_ffn_channels,
+            embedding_dim=self.embedding_dim,
             num_decoder_layers=self.num_decoder_layers,
             decoder_ffn_channels=self.decoder_ffn_channels,
             num_heads=self.num_heads,

@@ -14,6 +14,8 @@ from tqdm import tqdm
 METRICS_FILE = "metrics.jsonl"
 SMOOTHING = 0.95
 """How much of the bar's numbers stays from step to step."""
+SHOWN = ("loss", "class", "mask", "dice", "box", "giou")
+"""What the bar shows; the file has everything."""
 
 
 class MetricsLog:
@@ -35,7 +37,8 @@ class MetricsLog:
         self.path = folder / METRICS_FILE
         self.steps, self.every, self.quiet = steps, every, quiet
         self._sums: dict[str, float] = {}
-        self._count = 0
+        self._counts: dict[str, int] = {}
+        self._steps = 0
         self._smooth: dict[str, float] = {}
         self._since = time.perf_counter()
         if not quiet:
@@ -68,11 +71,12 @@ class MetricsLog:
             return
         for name, value in losses.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
+            self._counts[name] = self._counts.get(name, 0) + 1
             before = self._smooth.get(name, value)
             self._smooth[name] = SMOOTHING * before + (1 - SMOOTHING) * value
-        self._count += 1
+        self._steps += 1
         self._bar.set_postfix(
-            {name: f"{value:.3g}" for name, value in self._smooth.items() if " " not in name},
+            {name: f"{self._smooth[name]:.3g}" for name in SHOWN if name in self._smooth},
             refresh=False,
         )
         self._bar.update()
@@ -81,12 +85,12 @@ class MetricsLog:
 
     def _write(self, step: int, lr: float) -> None:
         now = time.perf_counter()
-        means = {name: total / self._count for name, total in self._sums.items()}
-        seconds = (now - self._since) / self._count
+        means = {name: total / self._counts[name] for name, total in self._sums.items()}
+        seconds = (now - self._since) / self._steps
         line = {"step": step, **means, "lr": lr, "seconds_per_step": seconds, "time": time.time()}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        self._sums, self._count, self._since = {}, 0, now
+        self._sums, self._counts, self._steps, self._since = {}, {}, 0, now
 
 
 def keep_until(path: Path, step: int) -> None:

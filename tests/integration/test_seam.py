@@ -7,34 +7,39 @@ from pathlib import Path
 
 import pytest
 import torch
-from tolerances import PARITY_FLOAT32, TOLERANCE
+from tolerances import PARITY_FLOAT32, PARITY_FLOAT64, TOLERANCE
 from torch import Tensor
 
-from vidgap_segmenter import ClipOutput, Mask2Former
+from vidgap_segmenter import ClipOutput, ClipSegmenter, Mask2Former, MaskDINO
 from vidgap_temporal import MultiScaleTemporalModule
 from vidgap_vis import build
 from vidgap_vis.classes import from_categories
 
 CLASSES = from_categories([(3, "disc"), (5, "square"), (9, "star")])
 FLOAT64 = TOLERANCE[torch.float64]["atol"]
+SCALES = {Mask2Former: 3, MaskDINO: 4}
+
+networks = pytest.mark.parametrize("network", SCALES, ids=lambda network: network.__name__)
 
 
 def make_module(seed: int = 1, **arguments: object) -> MultiScaleTemporalModule:
-    small = {"channels": 32, "window_size": 4, "num_heads": 2, "ffn_channels": 48, **arguments}
+    small = {"channels": 64, "window_size": 4, "num_heads": 2, "ffn_channels": 48, **arguments}
     torch.manual_seed(seed)
     return MultiScaleTemporalModule(**small)  # type: ignore[arg-type]
 
 
 def make_model(
-    temporal: MultiScaleTemporalModule | None, dtype: torch.dtype = torch.float32
-) -> Mask2Former:
+    temporal: MultiScaleTemporalModule | None,
+    dtype: torch.dtype = torch.float32,
+    network: type[Mask2Former | MaskDINO] = Mask2Former,
+) -> ClipSegmenter:
     """The same weights for every temporal module, in eval mode."""
     torch.manual_seed(0)
-    model = Mask2Former(
+    model = network(
         "test_resnet.r160_in1k",
         len(CLASSES),
         temporal,
-        channels=32,
+        channels=64,
         num_queries=7,
         num_encoder_layers=1,
         encoder_ffn_channels=48,
@@ -57,26 +62,32 @@ def cut(output: ClipOutput, frames: slice) -> ClipOutput:
         class_logits=output.class_logits[:, :, frames],
         mask_logits=output.mask_logits[:, :, frames],
         embeddings=output.embeddings[:, :, frames],
+        boxes=None if output.boxes is None else output.boxes[:, :, frames],
     )
 
 
 def largest_difference(ours: ClipOutput, other: ClipOutput) -> float:
-    """In standard deviations of the tensor, over class logits, mask logits and embeddings."""
+    """In standard deviations of the tensor, over what networks answer with."""
     pairs = [
         (getattr(ours, name), getattr(other, name))
-        for name in ("class_logits", "mask_logits", "embeddings")
+        for name in ("class_logits", "mask_logits", "embeddings", "boxes")
+        if getattr(ours, name) is not None
     ]
     assert all(mine.shape == wanted.shape for mine, wanted in pairs)
     return max(((mine - wanted).abs().max() / wanted.std()).item() for mine, wanted in pairs)
 
 
 @torch.no_grad()
+@networks
 @pytest.mark.parametrize("residual", ["gated_residual", "full"])
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
-def test_an_identity_module_gives_the_baseline_to_the_bit(residual: str, training: bool) -> None:
+def test_an_identity_module_gives_the_baseline_to_the_bit(
+    residual: str, training: bool, network: type[Mask2Former | MaskDINO]
+) -> None:
     frames = random_frames(2, 3, 3, 40, 50)
-    plain = make_model(None).train(training)(frames)
-    output = make_model(make_module(init="identity", residual=residual)).train(training)(frames)
+    plain = make_model(None, network=network).train(training)(frames)
+    module = make_module(init="identity", residual=residual, num_scales=SCALES[network])
+    output = make_model(module, network=network).train(training)(frames)
     assert len(output.auxiliary) == len(plain.auxiliary) == (3 if training else 0)
     for ours, other in zip(output.auxiliary, plain.auxiliary, strict=True):
         assert torch.equal(ours.class_logits, other.class_logits)
@@ -85,20 +96,31 @@ def test_an_identity_module_gives_the_baseline_to_the_bit(residual: str, trainin
         ours, other = getattr(output, field.name), getattr(plain, field.name)
         if isinstance(ours, Tensor):
             assert torch.equal(ours, other), field.name
-    step, _ = make_model(make_module(init="identity", residual=residual)).step(frames)
-    assert torch.equal(step.mask_logits, make_model(None)(frames).mask_logits)
+    step, _ = make_model(module, network=network).step(frames)
+    assert torch.equal(step.mask_logits, make_model(None, network=network)(frames).mask_logits)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize(
-    ("dtype", "largest"), [(torch.float64, FLOAT64), (torch.float32, PARITY_FLOAT32)], ids=str
+    ("network", "dtype", "largest"),
+    [
+        (Mask2Former, torch.float64, FLOAT64),
+        (Mask2Former, torch.float32, PARITY_FLOAT32),
+        (MaskDINO, torch.float64, PARITY_FLOAT64),
+    ],
+    ids=str,
 )
 @pytest.mark.parametrize("residual", ["gated_residual", "full", "literal"])
 @pytest.mark.parametrize("num_copies", [1, 3])
 def test_an_image_is_the_last_frame_of_a_clip_of_copies(
-    num_copies: int, residual: str, dtype: torch.dtype, largest: float
+    num_copies: int,
+    residual: str,
+    network: type[Mask2Former | MaskDINO],
+    dtype: torch.dtype,
+    largest: float,
 ) -> None:
-    model = make_model(make_module(residual=residual), dtype)
+    module = make_module(residual=residual, num_scales=SCALES[network])
+    model = make_model(module, dtype, network)
     images = random_frames(2, 3, 40, 50)
     copies = model(images[:, None].expand(-1, num_copies, -1, -1, -1))
     output = model.segment_image(images, num_copies)
@@ -113,23 +135,29 @@ def test_the_default_module_changes_what_the_segmenter_says() -> None:
 
 
 @torch.no_grad()
+@networks
 @pytest.mark.parametrize("lengths", [(5,), (1, 1, 1, 1, 1), (2, 3), (4, 1)], ids=str)
 def test_without_short_layers_a_stream_cut_anywhere_equals_the_clip(
-    lengths: tuple[int, ...],
+    lengths: tuple[int, ...], network: type[Mask2Former | MaskDINO]
 ) -> None:
-    model = make_model(make_module(num_short_layers=0), torch.float64)
+    module = make_module(num_short_layers=0, num_scales=SCALES[network])
+    model = make_model(module, torch.float64, network)
     frames = random_frames(2, 5, 3, 32, 40)
     whole, state, first = model(frames), None, 0
     for length in lengths:
         frames_now = slice(first, first + length)
         output, state = model.step(frames[:, frames_now], state)
-        assert largest_difference(output, cut(whole, frames_now)) <= FLOAT64
+        assert largest_difference(output, cut(whole, frames_now)) <= PARITY_FLOAT64
         first += length
 
 
 @torch.no_grad()
-def test_weights_come_back_to_the_bit_through_a_folder(tmp_path: Path) -> None:
-    model = make_model(make_module(residual="full", pairing="adjacent"))
+@networks
+def test_weights_come_back_to_the_bit_through_a_folder(
+    tmp_path: Path, network: type[Mask2Former | MaskDINO]
+) -> None:
+    module = make_module(residual="full", pairing="adjacent", num_scales=SCALES[network])
+    model = make_model(module, network=network)
     build.save(tmp_path / "weights", model, CLASSES, {})
     loaded, classes = build.load(tmp_path / "weights")
     assert classes == CLASSES
@@ -141,6 +169,15 @@ def test_weights_come_back_to_the_bit_through_a_folder(tmp_path: Path) -> None:
     assert all(torch.equal(theirs[name], tensor) for name, tensor in model.state_dict().items())
     frames = random_frames(1, 3, 3, 40, 50)
     assert torch.equal(loaded(frames).mask_logits, model(frames).mask_logits)
+    with pytest.raises(ValueError, match=r"holds temporal\.\* weights: pass the temporal module"):
+        network.from_pretrained(tmp_path / "weights")
+    again = network.from_pretrained(
+        tmp_path / "weights",
+        temporal=make_module(
+            seed=5, residual="full", pairing="adjacent", num_scales=SCALES[network]
+        ),
+    )
+    assert torch.equal(again(frames).mask_logits, model(frames).mask_logits)
 
 
 def test_the_default_module_makes_the_network_of_table_9() -> None:

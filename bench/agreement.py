@@ -34,9 +34,9 @@ class Verdict:
         return f"{'agrees' if self.agrees else 'DISAGREES'}: {self.worst:.1e} ({self.where})"
 
 
-def verdicts(op: Op, dtype: torch.dtype, device: str) -> dict[str, Verdict]:
+def verdicts(op: Op, work: Work) -> dict[str, Verdict]:
     """Compare every contender with the reference in float64, on a small case."""
-    work = Work(SMALL, FRAMES, dtype, device)
+    dtype = work.dtype
     tensors = op.inputs(work, 0)
     oracle = Contender("float64", lambda inputs: op.oracle(work, inputs))
     expected = results(oracle, doubled(tensors), dtype)
@@ -60,12 +60,15 @@ def verdict(
 
 
 def results(contender: Contender, tensors: Tensors, dtype: torch.dtype) -> Tensors:
-    """Return the output and all gradients, for a random gradient that `dtype` can hold."""
+    """Return the output and all gradients, for a random gradient that `dtype` can hold.
+
+    Of what computes gradients by itself, return what it gives.
+    """
     names = differentiable(tensors)
     with contender.around(), torch.set_grad_enabled(bool(names)):
         output = contender.run(tensors)
         if not names:
-            return {"output": output}
+            return output if isinstance(output, dict) else {"output": output}
         noise = torch.randn(output.shape, generator=torch.Generator().manual_seed(1))
         inputs = [tensors[name] for name in names]
         gradients = torch.autograd.grad(output, inputs, noise.to(dtype).to(output))

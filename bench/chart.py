@@ -21,7 +21,8 @@ BLACK, GREY, BLUE, ORANGE = (0, 0, 0), (165, 165, 165), (176, 114, 60), (60, 130
 def draw(rows: Sequence[Row], path: Path) -> None:
     """Write a PNG: groups below each other, times within a group to one scale.
 
-    Grey is the reference, orange others', blue ours.
+    Grey is the reference, orange others', blue ours. Beside a time stands how many times as fast as
+    the reference it is, or as what others run where the reference takes no part.
     """
     groups = [list(group) for _, group in groupby(rows, key=title)]
     height = GAP + sum((len(group) + 1) * ROW + GAP for group in groups)
@@ -47,7 +48,8 @@ def bar(picture: npt.NDArray[np.uint8], row: Row, longest: float, top: int) -> N
     colour = BLUE if ours else GREY if row.name == "reference" else ORANGE
     cv2.rectangle(picture, (NAMES, top + 3), (NAMES + length, top + ROW - 4), colour, -1)
     write(picture, row.name, 30, top)
-    text = f"{1000 * seconds:.2f} ms   x{ratio(row.times_reference)}"
+    times = row.times_official if row.times_reference is None else row.times_reference
+    text = f"{1000 * seconds:.2f} ms   x{ratio(times)}"
     write(picture, text, NAMES + length + 8, top)
 
 

@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from bench.stages import Stages
+
 Tensors: TypeAlias = "dict[str, Tensor]"
 """Inputs by name; those that require a gradient get one in "forward+backward"."""
 
@@ -20,6 +22,10 @@ STRIDES = (32, 16, 8)
 CHANNELS, HEADS = 256, 8
 
 PASSES = ("forward", "forward+backward")
+STEP = "training step"
+
+SIZES = ((384, 640), (480, 864))
+"""(H, W) of the frames whose maps kernels work on."""
 
 
 @dataclass(frozen=True)
@@ -27,16 +33,18 @@ class Work:
     """One thing to be timed.
 
     Attributes:
-        size: (H, W) of the frames, multiples of 32.
+        size: (H, W) of the frames; for kernels multiples of 32.
         frames: T of the one clip.
         dtype: of values and weights; places of samples are float32 at least.
         device: "cpu" or "cuda".
+        compiled: whether networks also take part compiled.
     """
 
     size: tuple[int, int]
     frames: int
     dtype: torch.dtype
     device: str
+    compiled: bool = False
 
     @property
     def levels(self) -> list[tuple[int, int]]:
@@ -59,13 +67,16 @@ class Contender:
 
     Attributes:
         name: as the table has it.
-        run: inputs to the output, differentiable by autograd.
+        run: inputs to the output, differentiable by autograd; a training step runs backward itself
+            and gives the loss and gradients by name.
         around: what must hold while it runs, its backward pass too.
+        stages: of a network, whose times are of interest.
     """
 
     name: str
-    run: Callable[[Tensors], Tensor]
+    run: Callable[[Tensors], Any]
     around: Callable[[], AbstractContextManager[object]] = nullcontext
+    stages: Stages = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -106,12 +117,13 @@ class Op:
         official: the contender that stands for what others use, for a second ratio.
         inputs: work and seed to inputs.
         field: who takes part.
-        oracle: inputs in float64 to the output that all must agree with.
+        oracle: inputs in float64 to what all must agree with.
         cost: of work, for the forward pass or (True) both.
-        passes: which of `PASSES` are timed.
+        passes: which of `RUN` are timed.
         tolerance: ||output - oracle|| / ||oracle|| that still is agreement, gradients too.
         rotates: whether a GPU's cache could hold all that a call reads, so that calls must take
             turns with several inputs.
+        sizes: of the frames, where none are asked for.
     """
 
     name: str
@@ -119,11 +131,12 @@ class Op:
     official: str
     inputs: Callable[[Work, int], Tensors]
     field: Callable[[Work], Field]
-    oracle: Callable[[Work, Tensors], Tensor]
+    oracle: Callable[[Work, Tensors], Any]
     cost: Callable[[Work, bool], Cost]
     tolerance: dict[torch.dtype, float]
     passes: tuple[str, ...] = PASSES
     rotates: bool = True
+    sizes: tuple[tuple[int, int], ...] = SIZES
 
 
 def differentiable(tensors: Tensors) -> list[str]:
@@ -131,8 +144,8 @@ def differentiable(tensors: Tensors) -> list[str]:
     return [name for name, tensor in tensors.items() if tensor.requires_grad]
 
 
-def forward(contender: Contender, tensors: Tensors) -> Tensor:
-    """Run without a graph for gradients."""
+def forward(contender: Contender, tensors: Tensors) -> Any:
+    """Run without a graph for gradients (a training step makes its own)."""
     with torch.no_grad(), contender.around():
         return contender.run(tensors)
 
@@ -145,9 +158,11 @@ def forward_backward(contender: Contender, tensors: Tensors) -> tuple[Tensor, ..
         return torch.autograd.grad(output, wanted, torch.ones_like(output))
 
 
-RUN: dict[str, Callable[[Contender, Tensors], Any]] = dict(
-    zip(PASSES, (forward, forward_backward), strict=True)
-)
+RUN: dict[str, Callable[[Contender, Tensors], Any]] = {
+    PASSES[0]: forward,
+    PASSES[1]: forward_backward,
+    STEP: forward,
+}
 
 
 def importable(name: str) -> tuple[Any, str]:

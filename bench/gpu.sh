@@ -163,7 +163,7 @@ SOME=(--sizes 384x640 --frames "3,10")
 bench ms_deform_attn 110 ms_deform_attn --dtype bfloat16
 bench window_attention 90 window_attention --dtype bfloat16 "${SOME[@]}"
 bench conv_gru 45 conv_gru "${SOME[@]}"
-bench model 60 model "${SOME[@]}"
+bench segmenter 90 segmenter
 bench ms_deform_attn_float32 40 ms_deform_attn --dtype float32 "${SOME[@]}"
 step counters 30 bash -c counters
 

@@ -2,7 +2,8 @@
 
     python -m bench.run OP... [--device cpu|cuda] [--quick] [--out FILE.json]
 
-OP is ms_deform_attn, conv_gru, window_attention, model (each explained in `bench/OP.py`), or all.
+OP is ms_deform_attn, conv_gru, window_attention, segmenter (each explained in `bench/OP.py`), or
+all.
 
 First every implementation must agree with the reference in float64, outputs and gradients; one
 that does not is reported, not timed, and the exit status is 1. Then all are timed on the maps of
@@ -29,7 +30,7 @@ from typing import NoReturn
 
 import torch
 
-from bench import conv_gru, model, ms_deform_attn, window_attention
+from bench import conv_gru, ms_deform_attn, segmenter, window_attention
 from bench.contender import STRIDES, Op
 from bench.cpu import Effort
 from bench.session import Scope, Session
@@ -38,17 +39,16 @@ OPS: dict[str, list[Op]] = {
     "ms_deform_attn": ms_deform_attn.OPS,
     "conv_gru": conv_gru.OPS,
     "window_attention": window_attention.OPS,
-    "model": model.OPS,
+    "segmenter": segmenter.OPS,
 }
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-SIZES = "384x640,480x864"
 
 FRAMES = {
     ("ms_deform_attn", "cpu"): "1,3",
     ("conv_gru", "cpu"): "3",
     ("window_attention", "cpu"): "3,10",
-    ("model", "cpu"): "1",
-    ("model", "cuda"): "3,10",
+    ("segmenter", "cpu"): "1",
+    ("segmenter", "cuda"): "1,3",
 }
 """Of clips, where nothing is asked for; else 3,10,30."""
 
@@ -99,7 +99,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", default="1", help="of the CPU; several: 1,2")
     parser.add_argument("--dtype", help="float32, bfloat16, or both: float32,bfloat16")
     parser.add_argument("--frames", help="of clips: 3,10,30")
-    parser.add_argument("--sizes", help=f"of frames, HEIGHTxWIDTH: {SIZES}")
+    parser.add_argument("--sizes", help="of frames, HEIGHTxWIDTH; several with commas")
+    parser.add_argument("--compile", action="store_true", help="networks compiled, too (minutes)")
     parser.add_argument("--out", type=Path, help="file for the numbers; of several OPs: one each")
     options = parser.parse_args(argv)
     try:
@@ -133,18 +134,20 @@ def scope_of(name: str, options: argparse.Namespace) -> Scope:
     device, quick = options.device, options.quick
     on_cpu = device == "cpu"
     frames = "3" if quick else FRAMES.get((name, device), "3,10,30")
-    sizes = "192x320" if quick and on_cpu else "384x640" if quick or name == "model" else SIZES
+    sizes = options.sizes or ("192x320" if quick and on_cpu else "384x640" if quick else None)
+    multiple = 1 if name == "segmenter" else STRIDES[0]
     dtypes = "float32" if on_cpu else "bfloat16" if quick else "float32,bfloat16"
-    if quick and (name, device) in (("ms_deform_attn", "cpu"), ("model", "cpu")):
+    if quick and (name, device) in (("ms_deform_attn", "cpu"), ("segmenter", "cpu")):
         frames = "1"
     return Scope(
         device,
-        [size(word) for word in words(options.sizes or sizes)],
+        None if sizes is None else [size(word, multiple) for word in words(sizes)],
         [count("--frames", word) for word in words(options.frames or frames)],
         [dtype(word) for word in words(options.dtype or dtypes)],
         [count("--threads", word) for word in words(options.threads)],
         QUICK if quick else EFFORT,
         quick,
+        options.compile,
     )
 
 
@@ -153,14 +156,15 @@ def words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",")]
 
 
-def size(word: str) -> tuple[int, int]:
-    """Read HEIGHTxWIDTH."""
+def size(word: str, multiple: int) -> tuple[int, int]:
+    """Read HEIGHTxWIDTH, both multiples of a number."""
     height, _, width = word.partition("x")
     if height.isdecimal() and width.isdecimal():
         sides = (int(height), int(width))
-        if min(sides) > 0 and not any(side % STRIDES[0] for side in sides):
+        if min(sides) > 0 and not any(side % multiple for side in sides):
             return sides
-    raise ValueError(f"--sizes must be HEIGHTxWIDTH, multiples of {STRIDES[0]}, got {word!r}")
+    wanted = f", multiples of {multiple}" * (multiple > 1)
+    raise ValueError(f"--sizes must be HEIGHTxWIDTH{wanted}, got {word!r}")
 
 
 def count(option: str, word: str) -> int:

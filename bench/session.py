@@ -12,27 +12,29 @@ from typing import Any
 
 import torch
 
-from bench import ceilings, chart, cpu, cuda, table
-from bench.agreement import SMALL, Verdict, first_line, verdicts
+from bench import ceilings, chart, cpu, cuda, stages, table
+from bench.agreement import FRAMES, SMALL, Verdict, first_line, verdicts
 from bench.ceilings import Ceilings
 from bench.contender import PASSES, RUN, Contender, Op, Tensors, Work
 from bench.timing import circumstances
 
 PACKAGES = ["vidgap-segmenter", "vidgap-temporal", "torch", "triton", "transformers"]
+STAGE_REPEATS = 3
 PEERS = ["torch-ms-deform-attn", "opencv-python-headless"]
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What is measured: all combinations, with some effort."""
+    """What is measured: all combinations, with some effort; without sizes each op's own."""
 
     device: str
-    sizes: list[tuple[int, int]]
+    sizes: list[tuple[int, int]] | None
     frames: list[int]
     dtypes: list[torch.dtype]
     threads: list[int]
     effort: cpu.Effort
     quick: bool
+    compiled: bool = False
 
 
 class Session:
@@ -50,6 +52,7 @@ class Session:
         if scope.device == "cuda":
             self.report["machine"]["gpu"] = torch.cuda.get_device_name()
         self.report |= {"ceilings": [], "agreement": [], "absent": {}, "failed": []}
+        self.report["stages"] = []
         self.rows: list[table.Row] = []
         self.all_agree = True
 
@@ -61,22 +64,27 @@ class Session:
                 torch.set_num_threads(threads)
                 rates = self.measure_ceilings(dtype, threads)
                 for op in self.ops:
-                    for size in self.scope.sizes:
+                    for size in self.scope.sizes or op.sizes:
                         for frames in self.scope.frames:
-                            work = Work(size, frames, dtype, self.scope.device)
+                            work = self.work(size, frames, dtype)
                             self.time(op, work, threads, rates, agreed[op.name])
+
+    def work(self, size: tuple[int, int], frames: int, dtype: torch.dtype) -> Work:
+        """Return some work on the device."""
+        return Work(size, frames, dtype, self.scope.device, self.scope.compiled)
 
     def agree(self, op: Op, dtype: torch.dtype) -> set[str]:
         """Compare an op's contenders with float64; return the names of those that may be timed."""
         name = str(dtype).removeprefix("torch.")
         print(f"\n{op.name}  {name}  against float64")
-        found = verdicts(op, dtype, self.scope.device)
+        work = self.work(SMALL, FRAMES, dtype)
+        found = verdicts(op, work)
         for who, verdict in found.items():
             print(f"   {who:<26} {verdict}", flush=True)
             self.report["agreement"].append(
                 {"op": op.name, "dtype": name, "implementation": who} | asdict(verdict)
             )
-        absent = op.field(Work(SMALL, 1, dtype, self.scope.device)).absent
+        absent = op.field(work).absent
         for who, why in absent.items():
             print(f"   {who:<26} left out: {why}")
         self.report["absent"] |= absent
@@ -94,6 +102,8 @@ class Session:
     def time(self, op: Op, work: Work, threads: int, rates: Ceilings, agreed: set[str]) -> None:
         """Time the contenders of an op on some work, and print the tables."""
         contenders = [one for one in op.field(work).contenders if one.name in agreed]
+        if not contenders:
+            return
         sets = [op.inputs(work, 0)]
         if work.device == "cuda" and op.rotates:
             sets += [op.inputs(work, seed) for seed in range(1, cuda.num_sets(sets[0]))]
@@ -111,7 +121,22 @@ class Session:
                 group = table.rows(op, work, direction, threads, timings, floor)
                 print("\n".join(table.lines(group)), flush=True)
                 self.rows += group
+                self.watch(contenders, sets[0], direction, group[0])
                 self.write()
+
+    def watch(
+        self, contenders: list[Contender], tensors: Tensors, direction: str, row: table.Row
+    ) -> None:
+        """Time the stages of the contenders that have some; print and keep them."""
+        for one in contenders:
+            call = functools.partial(RUN[direction], one, tensors)
+            repeats = 1 if self.scope.quick else STAGE_REPEATS
+            found = stages.measured(call, one.stages, repeats) if one.stages else {}
+            for name, times in found.items():
+                entry = {"work": table.title(row), "implementation": one.name, "stage": name}
+                self.report["stages"].append(entry | asdict(times))
+            if found:
+                print(f"   {one.name:<26} {stages.line(found)}", flush=True)
 
     def on_gpu(
         self, contenders: list[Contender], sets: list[Tensors], direction: str, what: str

@@ -16,7 +16,7 @@ import torch
 from torch.nn.attention.flex_attention import flex_attention
 
 from bench import conv_gru, cuda, ms_deform_attn, naive_kernel, run, summary, table, timing
-from bench import model as whole_model
+from bench import segmenter as networks
 from bench import window_attention as windows
 from bench import window_attention_peers as peers
 from bench.agreement import SMALL, doubled, ratio, results, verdict
@@ -107,8 +107,8 @@ def test_a_wrong_argument_is_one_line_and_status_2(
 
 def test_an_instruction_set_and_a_backend_are_taken_for_one_run_alone() -> None:
     before = dict(os.environ)
-    with whole_model.precision(FLOAT32, "reference"):
-        assert os.environ[whole_model.SWITCH] == "reference"
+    with networks.precision(FLOAT32, "reference"):
+        assert os.environ[networks.SWITCH] == "reference"
     assert dict(os.environ) == before
     with ms_deform_attn.variant(2):
         assert call.variant == 2

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from functools import cache
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +135,12 @@ def test_numbers_are_no_class_names(folder: Path) -> None:
     [
         ({"pre_norm": True}, "pre_norm must be False, got True"),
         ({"feature_strides": [8, 16, 32]}, r"feature_strides must be \[4, 8, 16, 32\]"),
+        ({"backbone_config": [1]}, "backbone_config must be an object, got list"),
+        ({"num_attention_heads": "many"}, "num_attention_heads must be a whole number, got 'many'"),
+        ({"num_attention_heads": 0}, "num_heads must be 1 or more, got 0"),
+        ({"id2label": ["cat"]}, "id2label must hold names by number"),
+        ({"id2label": {"first": "cat"}}, "id2label must hold names by number"),
+        ({"id2label": {"0": 3}}, "id2label must hold names by number"),
         ({"model_type": "maskformer"}, "model_type must be 'mask2former', got 'maskformer'"),
     ],
     ids=str,
@@ -222,6 +230,17 @@ def test_parity_notices_other_weights(tmp_path: Path) -> None:
     save_file(state, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(ValueError, match=r"and the weights differ in \['class_predictor.bias'\]"):
         convert.parity(before, tmp_path)
+
+
+@pytest.mark.parametrize("pair", [(1e-14, nan), (nan, 1e-14)], ids=str)
+def test_no_number_is_the_worst_of_all(pair: tuple[float, float]) -> None:
+    assert isnan(convert.Parity(*pair).worst)
+
+
+def test_parity_notices_weights_that_are_no_numbers() -> None:
+    network = copy.deepcopy(model("mask2former resnet26"))
+    network.pixel_decoder.mask_proj.bias.data[0] = nan
+    assert isnan(convert.parity(network).worst)
 
 
 def test_an_embedding_head_is_compared_without_and_not_written(tmp_path: Path) -> None:

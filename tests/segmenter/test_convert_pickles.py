@@ -43,17 +43,14 @@ def test_arrays_of_every_protocol_are_read(protocol: int, tmp_path: Path) -> Non
     path = tmp_path / "weights.pkl"
     content = {"model": OrderedDict(ARRAYS), "__author__": "somebody", "steps": [1, (2.5, None)]}
     path.write_bytes(pickle.dumps(content, protocol))
-    found = pickles.load(path)
-    assert isinstance(found, dict)
-    assert same(found["model"], ARRAYS)
-    assert found["__author__"] == "somebody"
+    assert same(pickles.load(path), ARRAYS)
     assert same(weights.read_state_dict(path), ARRAYS)
 
 
 def test_numpy_scalars_are_numbers(tmp_path: Path) -> None:
     path = tmp_path / "weights.pkl"
-    path.write_bytes(pickle.dumps({"model": {}, "lr": np.float32(0.5), "step": np.int64(7)}))
-    assert pickles.load(path) == {"model": {}, "lr": 0.5, "step": 7}
+    path.write_bytes(pickle.dumps({"lr": np.float32(0.5), "step": np.int64(7)}))
+    assert pickles.load(path) == {"lr": 0.5, "step": 7}
 
 
 def python_2(core: str) -> bytes:
@@ -220,3 +217,72 @@ def test_a_pickle_cut_short_is_named(share: float, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"model_final.pkl: cannot be read as tensors") as caught:
         weights.read_state_dict(path)
     assert "\n" not in str(caught.value)
+
+
+def nested(depth: int) -> list[object]:
+    """Lists in which one list stands twice, over and over: few bytes, 2**depth places."""
+    inner: list[object] = []
+    for _ in range(depth):
+        inner = [inner, inner]
+    return inner
+
+
+@pytest.mark.parametrize("by_torch", [True, False], ids=["torch", "pickle"])
+def test_what_stands_beside_the_weights_is_not_walked(by_torch: bool, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pkl"
+    content = {"model": {"w": ARRAYS["matrix"]}, "optimizer": nested(60)}
+    if by_torch:
+        torch.save(content, path)
+    else:
+        path.write_bytes(pickle.dumps(content))
+    assert same(weights.read_state_dict(path), {"w": ARRAYS["matrix"]})
+    write(path, {"w": ARRAYS["matrix"], "x": nested(60)}, by_torch=by_torch)
+    with pytest.raises(
+        ValueError, match=r"must hold tensors alone, got other things under \['x'\]"
+    ):
+        weights.read_state_dict(path)
+
+
+STATES = {
+    "attribute": pickle.dumps({"__wrapped__": 1}, 2)[2:-1],
+    "slot": pickle.dumps((None, {"__defaults__": (1, 2), "function": 3}), 2)[2:-1],
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("name", pickles.STAND_INS)
+def test_a_pickle_changes_nothing_that_it_names(name: str, state: str, tmp_path: Path) -> None:
+    path, good = tmp_path / "weights.pkl", tmp_path / "good.pkl"
+    module, _, function = name.rpartition(".")
+    code = b"\x80\x02c" + f"{module}\n{function}\n".encode() + STATES[state] + b"b."
+    path.write_bytes(code)
+    with pytest.raises(ValueError, match=r"weights.pkl: cannot be read as tensors alone"):
+        weights.read_state_dict(path)
+    assert not hasattr(pickles.STAND_INS[name], "__wrapped__")
+    for protocol in (0, 2, 5):
+        good.write_bytes(pickle.dumps({**ARRAYS, "number": np.float64(2.5)}, protocol))
+        found = pickles.load(good)
+        assert isinstance(found, dict)
+        assert found.pop("number") == 2.5
+        assert same(found, ARRAYS)
+
+
+@pytest.mark.parametrize("by_torch", [True, False], ids=["torch", "pickle"])
+def test_attributes_of_a_dictionary_are_dropped(by_torch: bool, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pkl"
+    attributes = {"_metadata": {"": {"version": 2}}, "items": 5, "keys": 5, "get": 5}
+
+    class Content:
+        def __reduce__(self) -> tuple[object, ...]:
+            return OrderedDict, (), attributes, None, iter(ARRAYS.items())
+
+    write(path, Content(), by_torch=by_torch)
+    assert same(weights.read_state_dict(path), ARRAYS)
+
+
+@pytest.mark.parametrize("key", [1, None, ("a",), b"w"], ids=str)
+def test_names_are_texts(key: object, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pkl"
+    write(path, {key: ARRAYS["matrix"]}, by_torch=False)
+    with pytest.raises(ValueError, match=rf"names must be texts, got {type(key).__name__}"):
+        weights.read_state_dict(path)

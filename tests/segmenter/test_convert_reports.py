@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,12 @@ def test_what_needs_no_place_is_left_out_with_the_reason(tmp_path: Path) -> None
     assert "3 left out, 0 start afresh" in said
     lines = [line.split(maxsplit=3) for line in said.splitlines()]
     assert ["left", "out", "pixel_mean", "comes with the backbone"] in lines
-    assert ["assumed", "num_heads=8", "no", "weight tells"] in lines
+    assert [
+        "assumed",
+        "num_heads=8",
+        "no",
+        "weight tells; as in the official configuration",
+    ] in lines
 
 
 @pytest.mark.parametrize("name", ["mask2former resnet26", "mask_dino resnet26"])
@@ -133,3 +139,95 @@ def test_other_files_are_refused_by_what_they_hold(tmp_path: Path) -> None:
             convert.read(path)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         convert.read(tmp_path / "nowhere.pkl")
+
+
+BOX = "sem_seg_head.predictor.{}bbox_embed.{}layers.{}.weight"
+
+
+def test_unknown_names_are_the_source_s_own(tmp_path: Path) -> None:
+    before = model("mask_dino resnet26")
+    state = {
+        name: tensor
+        for name, tensor in convert.to_official(before).items()
+        if "._bbox_embed." not in name
+    }
+    extra = [BOX.format("", "0.", 3), BOX.format("decoder.", "1.", 3)]
+    state |= dict.fromkeys(extra, torch.ones(2))
+    converted = convert.read(save(tmp_path / "m.pth", state))
+    assert converted.unknown == tuple(extra)
+    after, report = converted.build(allow_unexpected=extra, num_queries=12)
+    assert report.unexpected == tuple(extra)
+    assert same_weights(before, after)
+
+
+@pytest.mark.parametrize(
+    "prefix", ["sem_seg_head.predictor.reid_embed", "decoder.embedding_head"], ids=str
+)
+def test_what_may_be_left_out_has_the_source_s_names_or_ours(prefix: str, tmp_path: Path) -> None:
+    state = convert.to_official(model("mask2former embeddings"))
+    converted = convert.read(save(tmp_path / "ctvis.pth", state))
+    with pytest.raises(ValueError, match=r"unexpected +decoder.embedding_head.0.weight"):
+        converted.build(embedding_dim=None, allow_unexpected=["backbone."])
+    network, report = converted.build(embedding_dim=None, allow_unexpected=[prefix])
+    assert len(report.unexpected) == 6
+    said = converted.describe(network, report)
+    assert "decoder.embedding_head.0.weight and 5 more  the network has no place" in said
+    assert "no table knows it" not in said
+    with pytest.raises(ValueError, match="unexpected"):
+        converted.build(embedding_dim=None, allow_unexpected=[prefix + ".0", prefix + ".layers.0"])
+
+
+def changed(name: str, change: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+    """Official weights of a small network, one of them changed."""
+    state = convert.to_official(model("mask2former resnet26"))
+    return state | {name: change(state[name])}
+
+
+PIXEL = "sem_seg_head.pixel_decoder."
+ODD: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
+    "flat level_embed": (PIXEL + "transformer.level_embed", torch.flatten),
+    "no level": (PIXEL + "transformer.level_embed", lambda t: t[:0]),
+    "one number": (PIXEL + "transformer.encoder.layers.0.linear1.weight", lambda t: t[0, 0]),
+    "matrix": (PIXEL + "input_proj.0.0.weight", lambda t: t.flatten(1)),
+    "no class": ("sem_seg_head.predictor.class_embed.weight", lambda t: t[:0]),
+    "whole numbers": ("backbone.stem.conv1.weight", lambda t: t.int()),
+    "complex numbers": ("backbone.stem.conv1.weight", lambda t: t + 1j),
+    "sparse": ("backbone.stem.conv1.weight", lambda t: t.to_sparse()),
+    "no values": ("backbone.stem.conv1.weight", lambda t: t.to("meta")),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor invariants")
+@pytest.mark.parametrize("odd", ODD)
+def test_odd_weights_are_the_file_s_mistake(odd: str, tmp_path: Path) -> None:
+    path = save(tmp_path / "m.pth", changed(*ODD[odd]))
+    with pytest.raises(ValueError, match=r"mismatched|must hold|no backbone"):
+        convert.read(path).build()
+
+
+def test_every_weight_may_have_any_number_of_axes(tmp_path: Path) -> None:
+    state = convert.to_official(model("mask_dino resnet26"))
+    odd = {name: tensor.flatten()[0] for name, tensor in state.items()}
+    with pytest.raises(ValueError, match="mismatched"):
+        convert.read(save(tmp_path / "m.pth", odd)).build(num_queries=12)
+
+
+def test_a_number_in_a_name_makes_no_giant(tmp_path: Path) -> None:
+    name = "sem_seg_head.predictor.transformer_ffn_layers.{}.norm.bias"
+    state = convert.to_official(model("mask2former resnet26"))
+    state[name.format(10**9)] = state[name.format(0)]
+    with pytest.raises(ValueError, match=r"unexpected +decoder.layers.1000000000.ffn_norm.bias$"):
+        convert.read(save(tmp_path / "m.pth", state)).build()
+
+
+def test_parts_of_one_weight_have_one_shape(tmp_path: Path) -> None:
+    state = convert.to_hugging_face(model("mask2former resnet26"))
+    attention = "model.transformer_module.decoder.layers.0.self_attn."
+    query, key = (state[f"{attention}{part}_proj.weight"] for part in "qk")
+    for one, other in [
+        (query[:, :-1], key),
+        (query[:-1], torch.cat((key, key[-1:]))),  # as many rows together as they should be
+    ]:
+        odd = {f"{attention}q_proj.weight": one, f"{attention}k_proj.weight": other}
+        with pytest.raises(ValueError, match=r"m.pth: parts of one weight must have one shape"):
+            convert.read(save(tmp_path / "m.pth", state | odd))

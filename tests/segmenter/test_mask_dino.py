@@ -20,6 +20,7 @@ from vidgap_segmenter import ClipTargets, MaskDINO, MaskDINOOutput, instance_inf
 from vidgap_segmenter.boxes import cell_boxes
 from vidgap_segmenter.convert import official, to_official
 from vidgap_segmenter.mask_dino.decoder import FrameOutput
+from vidgap_segmenter.name_table import merge
 
 SIZE = (2, 64, 96)
 
@@ -36,7 +37,7 @@ def model() -> MaskDINO:
 def test_the_network_equals_the_official_one() -> None:
     model = MaskDINO(num_classes=40).eval()
     shapes = {name: tuple(tensor.shape) for name, tensor in to_official(model).items()}
-    state = official.without_aliases(mask_dino_official.weights(shapes))
+    state, _ = merge(mask_dino_official.weights(shapes), official.SHARED)
     model.double().load_state_dict(official.MASK_DINO.to_ours(state).state)
     maps = model.backbone(mask_dino_official.picture(192, 256))
     encoded = model.pixel_decoder.encode(maps)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
+from math import nan
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -13,10 +16,11 @@ import pytest
 import torch
 
 from vidgap_segmenter import ClipSegmenter, Mask2Former, MaskDINO, convert
+from vidgap_segmenter.mask_dino import Anchors
 from vidgap_vis import build
-from vidgap_vis.classes import ClassList, from_categories
+from vidgap_vis.classes import from_categories
 from vidgap_vis.cli import main
-from vidgap_vis.weights_classes import name_classes, read_names
+from vidgap_vis.weights_commands import ANCHORS
 
 SIZES = {
     "channels": 32,
@@ -140,6 +144,79 @@ def test_mask_dino_comes_and_goes(run: Run, tmp_path: Path) -> None:
     assert same_weights(again, network)
 
 
+def test_what_no_weight_of_mask_dino_tells_can_be_given(
+    source: Path, run: Run, fails: Callable[..., str], tmp_path: Path
+) -> None:
+    network = MaskDINO("resnet18", num_classes=2, **SIZES)
+    convert.write_official(network, tmp_path / "dino.pkl")
+    words = ("weights", "convert", tmp_path / "dino.pkl", "--out", tmp_path / "weights")
+    said = run(*words, "--anchors", "bitmask", "--num_queries", 9)
+    assert [line.split()[:2] for line in said if "no weight tells" in line] == [
+        ["assumed", "num_heads=8"],
+        ["given", "num_queries=9"],
+        ["given", "anchors=bitmask"],
+    ]
+    model, _ = build.load(tmp_path / "weights")
+    assert (model.config["anchors"], model.config["num_queries"]) == ("bitmask", 9)
+    said = run(*words, "--overwrite")
+    assumed = [line.split(maxsplit=2)[1:] for line in said if "assumed" in line]
+    assert assumed == [
+        [setting, "no weight tells; as in the official configuration"]
+        for setting in ("num_heads=8", "num_queries=300", "anchors=mask2box")
+    ]
+    assert get_args(Anchors) == ANCHORS
+    words = ("weights", "convert", source, "--out", tmp_path / "w")
+    for flag, value in [("--anchors", "bitmask"), ("--num_queries", 9)]:
+        said = fails(2, *words, flag, value)
+        assert said == f"{flag}: weights of the official Mask2Former leave no choice"
+    assert "--num_queries: wanted 1 or more, got 0" in fails(2, *words, "--num_queries", 0)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_a_source_is_never_replaced(
+    source: Path, run: Run, fails: Callable[..., str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "w"
+    (folder / "deep").mkdir(parents=True)
+    copy = folder / "deep" / "model.pkl"
+    copy.write_bytes(source.read_bytes())
+    os.symlink(folder, tmp_path / "link")
+    for out in (folder, folder / "deep", tmp_path / "link", copy.parent / ".." / "deep"):
+        words = ("weights", "convert", copy, "--out", out, "--no_check", "--overwrite")
+        assert "is or holds the source, and would replace it" in fails(2, *words)
+    assert contents(copy.parent) == {"model.pkl": source.read_bytes()}
+
+    ours = tmp_path / "ours"
+    run("weights", "convert", copy, "--out", ours, "--no_check")
+    before = contents(ours)
+    for to, out in [
+        ("hugging_face", ours),
+        ("hugging_face", tmp_path),
+        ("official", ours / "model.safetensors"),
+    ]:
+        words = ("weights", "export", ours, "--to", to, "--out", out, "--overwrite")
+        assert "is or holds the source, and would replace it" in fails(2, *words)
+    assert contents(ours) == before
+
+
+def test_an_export_replaces_only_what_it_is_told_to(
+    source: Path, run: Run, fails: Callable[..., str], tmp_path: Path
+) -> None:
+    run("weights", "convert", source, "--out", tmp_path / "weights", "--no_check")
+    words = ("weights", "export", tmp_path / "weights", "--to", "official", "--out")
+    (tmp_path / "x.pkl").write_text("mine")
+    said = fails(1, *words, tmp_path / "x.pkl")
+    assert said.endswith("x.pkl: the file exists; choose another, or --overwrite replaces it")
+    assert (tmp_path / "x.pkl").read_text() == "mine"
+    words_of_theirs = ("weights", "export", tmp_path / "weights", "--to", "hugging_face", "--out")
+    assert "a folder is wanted here, got a file" in fails(1, *words_of_theirs, tmp_path / "x.pkl")
+    run(*words, tmp_path / "x.pkl", "--overwrite")
+    assert (tmp_path / "x.pkl").read_bytes() == source.read_bytes()
+
+
 def test_weights_go_to_hugging_face_and_come_back(
     source: Path, network: Mask2Former, run: Run, tmp_path: Path
 ) -> None:
@@ -155,7 +232,12 @@ def test_weights_go_to_hugging_face_and_come_back(
     assert set(digests) == {"model.safetensors", "config.json"}
 
 
+@pytest.mark.parametrize(
+    ("apart", "shown"), [((1e-14, 2e-3), "2e-03"), ((1e-14, nan), "nan"), ((nan, 1e-14), "1e-14")]
+)
 def test_a_network_that_differs_from_the_source_is_not_written(
+    apart: tuple[float, float],
+    shown: str,
     source: Path,
     fails: Callable[..., str],
     run: Run,
@@ -163,12 +245,24 @@ def test_a_network_that_differs_from_the_source_is_not_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("transformers")
-    monkeypatch.setattr(convert, "parity", lambda *_: convert.Parity(1e-14, 2e-3))
+    monkeypatch.setattr(convert, "parity", lambda *_: convert.Parity(*apart))
     said = fails(1, "weights", "convert", source, "--out", tmp_path / "weights")
-    assert "mask logits 2e-03 standard deviations apart" in said
+    assert f"mask logits {shown} standard deviations apart" in said
     assert said.endswith("another network (--no_check converts it anyway)")
     assert list(tmp_path.iterdir()) == []
     run("weights", "convert", source, "--out", tmp_path / "weights", "--no_check")
+
+
+def test_weights_that_are_no_numbers_are_not_written(
+    network: Mask2Former, fails: Callable[..., str], tmp_path: Path
+) -> None:
+    pytest.importorskip("transformers")
+    state = convert.to_official(network)
+    name = "sem_seg_head.pixel_decoder.mask_features.bias"
+    torch.save(state | {name: torch.full_like(state[name], nan)}, tmp_path / "m.pth")
+    said = fails(1, "weights", "convert", tmp_path / "m.pth", "--out", tmp_path / "weights")
+    assert "mask logits nan standard deviations apart" in said
+    assert not (tmp_path / "weights").exists()
 
 
 def test_what_does_not_fit_is_a_table(
@@ -190,6 +284,11 @@ def test_what_does_not_fit_is_a_table(
     words = ("--no_check", "--leave_out", "sem_seg_head.predictor.extra.")
     said = run("weights", "convert", tmp_path / "m.pth", "--out", out, *words)
     assert ["left", "out", "sem_seg_head.predictor.extra.weight"] in [x.split()[:3] for x in said]
+    state["sem_seg_head.predictor.mask_embed.layers.1.scale"] = torch.ones(1)
+    torch.save(state, tmp_path / "m.pth")
+    words = (*words[:-1], "sem_seg_head.predictor.extra.,sem_seg_head.predictor.mask_embed.layers")
+    said = run("weights", "convert", tmp_path / "m.pth", "--out", tmp_path / "two", *words)
+    assert ["left", "out", "decoder.mask_embed.2.scale"] in [line.split()[:3] for line in said]
 
 
 def test_mistakes_are_one_line(source: Path, fails: Callable[..., str], tmp_path: Path) -> None:
@@ -212,6 +311,7 @@ def test_mistakes_are_one_line(source: Path, fails: Callable[..., str], tmp_path
             [source, "--out", out, "--classes", tmp_path / "classes.json"],
             "classes.json: categories: empty; at least one category is wanted",
         ),
+        (1, [source, "--out", out, "--classes", "nams.txt"], "nams.txt: no such file (--classes"),
         (2, [source], "--out: missing"),
         (2, [], "SOURCE: missing"),
     ]:
@@ -230,35 +330,3 @@ def test_what_a_format_cannot_hold_is_named(fails: Callable[..., str], tmp_path:
     words = ("weights", "export", tmp_path / "weights", "--out", tmp_path / "out", "--to")
     assert "decoder.embedding_head.0.weight has no name" in fails(1, *words, "hugging_face")
     assert not (tmp_path / "out").exists()
-
-
-def names(classes: ClassList) -> list[str]:
-    return [info.name for info in classes]
-
-
-def test_names_are_read_from_texts_and_files(tmp_path: Path) -> None:
-    assert names(read_names("cat, dog")) == ["cat", "dog"]
-    (tmp_path / "names.txt").write_text("traffic light\nfire hydrant\n\n")
-    assert names(read_names(str(tmp_path / "names.txt"))) == ["traffic light", "fire hydrant"]
-    categories = [{"id": 7, "name": "dog"}, {"id": 3, "name": "cat"}]
-    (tmp_path / "names.json").write_text(json.dumps({"categories": categories}))
-    classes = read_names(str(tmp_path / "names.json"))
-    assert [(info.index, info.category_id, info.name) for info in classes] == [
-        (0, 3, "cat"),
-        (1, 7, "dog"),
-    ]
-
-
-def test_eighty_classes_are_those_of_coco() -> None:
-    named = name_classes(80, None, None)
-    assert named.origin.startswith("COCO's")
-    found = [(info.category_id, info.name) for info in named.classes]
-    assert found[0] == (1, "person")
-    assert found[11] == (13, "stop sign")
-    assert found[79] == (90, "toothbrush")
-    told = [name.replace("couch", "sofa") for _, name in found]
-    named = name_classes(80, None, told)
-    assert [(info.category_id, info.name) for info in named.classes][57] == (63, "sofa")
-    others = [f"thing {index}" for index in range(80)]
-    assert name_classes(80, None, others).classes[79].category_id == 80
-    assert name_classes(2, None, told).origin.startswith("numbers")

@@ -26,9 +26,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Renamed:
-    """Weights under our names, and their names that no row knows or whose other parts lack."""
+    """Weights under our names.
+
+    Attributes:
+        state: the weights.
+        sources: our name -> their names of it, in order of the parts.
+        unknown: their names that no row knows or whose other parts lack.
+    """
 
     state: dict[str, Tensor]
+    sources: dict[str, tuple[str, ...]]
     unknown: tuple[str, ...]
 
 
@@ -48,7 +55,7 @@ class Table:
         """Give their weights our names, joining parts.
 
         Raises:
-            ValueError: two names mean one weight of ours.
+            ValueError: two names mean one weight of ours, or parts differ in shape.
         """
         found: dict[str, dict[int, str]] = {}  # our name -> part -> their name
         wanted: dict[str, int] = {}
@@ -62,15 +69,15 @@ class Table:
             other = found.setdefault(ours, {}).setdefault(part, name)
             if other != name:
                 raise ValueError(f"{other} and {name} are both {ours}")
-        whole = {ours: parts for ours, parts in found.items() if len(parts) == wanted[ours]}
-        unknown += [
-            name for ours, parts in found.items() if ours not in whole for name in parts.values()
-        ]
-        joined = {
-            ours: _join([state[parts[part]] for part in sorted(parts)])
-            for ours, parts in whole.items()
-        }
-        return Renamed(joined, tuple(unknown))
+        sources: dict[str, tuple[str, ...]] = {}
+        for ours, parts in found.items():
+            names = tuple(name for _, name in sorted(parts.items()))
+            if len(names) == wanted[ours]:
+                sources[ours] = names
+            else:
+                unknown += names
+        joined = {ours: _join({n: state[n] for n in names}) for ours, names in sources.items()}
+        return Renamed(joined, sources, tuple(unknown))
 
     def to_theirs(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Give our weights their names, splitting into parts.
@@ -122,8 +129,43 @@ def respell(name: str, rules: Iterable[tuple[str, str]]) -> str:
     return name
 
 
-def _join(parts: list[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+def merge(
+    state: Mapping[str, Tensor], rules: Iterable[tuple[str, str]]
+) -> tuple[dict[str, Tensor], dict[str, list[str]]]:
+    """Respell all names; those that become one name must hold one value.
+
+    Returns:
+        The weights under their new names, and the old names of each.
+
+    Raises:
+        ValueError: names of one weight hold different values.
+    """
+    rules = list(rules)
+    merged: dict[str, Tensor] = {}
+    names: dict[str, list[str]] = {}
+    for name, tensor in state.items():
+        spelling = respell(name, rules)
+        first = merged.setdefault(spelling, tensor)
+        names.setdefault(spelling, []).append(name)
+        if first is not tensor and not _same(first, tensor):
+            raise ValueError(
+                f"{names[spelling][0]} and {name} are both {spelling}, and must hold the same "
+                "values, got others"
+            )
+    return merged, names
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.dtype == other.dtype and torch.equal(one, other)
+
+
+def _join(parts: Mapping[str, Tensor]) -> Tensor:
+    shapes = {name: tuple(tensor.shape) for name, tensor in parts.items()}
+    if len(parts) == 1:
+        return next(iter(parts.values()))
+    if len(set(shapes.values())) > 1 or () in shapes.values():
+        raise ValueError(f"parts of one weight must have one shape, got {shapes}")
+    return torch.cat(list(parts.values()))
 
 
 def _pattern(template: str) -> re.Pattern[str]:

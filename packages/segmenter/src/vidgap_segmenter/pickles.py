@@ -2,15 +2,16 @@
 
 The official Mask2Former and Detectron2 files are pickles of numpy arrays. What such a pickle names
 is looked up in one short list; each entry is a stand-in of ours that checks what it is given, so
-that not even numpy's own constructors see the file's content. Anything else is refused.
+that not even numpy's own constructors see the file's content. Anything else is refused. No entry
+has attributes that a pickle could set (its opcode BUILD does), which would outlast the file.
 """
 
 from __future__ import annotations
 
 import pickle
 import re
-from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,11 @@ ZIP = b"PK\x03\x04"
 OLD_TORCH = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
 """How files of `torch.save` begin: a ZIP archive, before torch 1.6 a magic number."""
 
+NUMPY_1_AND_2 = ("core", "_core")
+
+WEIGHTS_KEYS = ("model", "state_dict")
+"""Under which files hold their weights, beside an optimiser's state and the like."""
+
 DTYPES = ("b1", "f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1")
 
 REFUSAL = "it names {}, and a file of weights may name nothing but arrays"
@@ -31,6 +37,29 @@ class Refused(pickle.UnpicklingError):
     """A pickle names or holds what it need not."""
 
 
+@dataclass(frozen=True, slots=True)
+class PickledFunction:
+    """A function that a pickle may call."""
+
+    function: Callable[..., Any]
+
+    def __call__(self, *arguments: object) -> Any:
+        """Call it."""
+        return self.function(*arguments)
+
+    def __setstate__(self, state: object) -> None:
+        raise Refused("it sets attributes of a function")
+
+
+class PickledDict(dict[Any, Any]):
+    """Stands in for `collections.OrderedDict`; its attributes (`_metadata`) are dropped."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state: object) -> None:
+        """Drop them."""
+
+
 class PickledType:
     """Stands in for `numpy.dtype`: a number of a known size, in either byte order.
 
@@ -38,6 +67,8 @@ class PickledType:
         name: as "f4".
         *_: whether numpy aligns and copies; without meaning here.
     """
+
+    __slots__ = ("dtype",)
 
     def __init__(self, name: str, *_: object) -> None:
         if name not in DTYPES:
@@ -54,6 +85,8 @@ class PickledType:
 
 class PickledArray:
     """Stands in for `numpy.ndarray`: filled by `__setstate__`, then in `value`."""
+
+    __slots__ = ("value",)
 
     value: npt.NDArray[Any]
 
@@ -112,15 +145,20 @@ def _array(content: object, kind: object, shape: object, order: object) -> npt.N
     return flat.astype(kind.dtype.newbyteorder("=")).reshape(sides, order=order)
 
 
+FUNCTIONS: list[tuple[Callable[..., Any], list[str]]] = [
+    (_encode, ["_codecs.encode"]),
+    (_no_bytes, ["__builtin__.bytes", "builtins.bytes"]),
+    (_reconstruct, [f"numpy.{core}.multiarray._reconstruct" for core in NUMPY_1_AND_2]),
+    (_scalar, [f"numpy.{core}.multiarray.scalar" for core in NUMPY_1_AND_2]),
+    (_from_buffer, [f"numpy.{core}.numeric._frombuffer" for core in NUMPY_1_AND_2]),
+]
+"""Stand-ins that are called, and the names they have."""
+
 STAND_INS: dict[str, Callable[..., Any]] = {
     "numpy.ndarray": PickledArray,
     "numpy.dtype": PickledType,
-    "_codecs.encode": _encode,
-    "collections.OrderedDict": OrderedDict,
-    **{f"{builtins}.bytes": _no_bytes for builtins in ("__builtin__", "builtins")},
-    **{f"numpy.{core}.multiarray._reconstruct": _reconstruct for core in ("core", "_core")},
-    **{f"numpy.{core}.multiarray.scalar": _scalar for core in ("core", "_core")},
-    **{f"numpy.{core}.numeric._frombuffer": _from_buffer for core in ("core", "_core")},
+    "collections.OrderedDict": PickledDict,
+    **{name: PickledFunction(function) for function, names in FUNCTIONS for name in names},
 }
 """All that a pickle may name, and what it gets."""
 
@@ -134,25 +172,28 @@ class _Unpickler(pickle.Unpickler):
 
 
 def load(path: Path) -> object:
-    """Read a pickle, by `load_torch` where torch wrote it, else by `load_arrays`."""
+    """Read the weights of a pickle, by `load_torch` where torch wrote it, else by `load_arrays`."""
     with path.open("rb") as file:
         start = file.read(len(OLD_TORCH))
     return load_torch(path) if start.startswith((ZIP, OLD_TORCH)) else load_arrays(path)
 
 
 def load_arrays(path: Path) -> object:
-    """Read a pickle of arrays, numbers, texts, lists and dictionaries; arrays become tensors.
+    """Read a pickle of arrays, numbers, texts, lists and dictionaries.
+
+    Returns:
+        What it holds, or what that holds under one of `WEIGHTS_KEYS`; arrays in it are tensors.
 
     Raises:
         UnpicklingError: it names anything else (`Refused`), or is no pickle.
         EOFError: it is cut short; broken content can raise most other errors, too.
     """
     with path.open("rb") as file:
-        return with_tensors(_Unpickler(file, encoding="latin1").load())
+        return _weights(_Unpickler(file, encoding="latin1").load())
 
 
 def load_torch(path: Path) -> object:
-    """Read a file of `torch.save` that holds tensors, and arrays as `load_arrays`.
+    """Read a file of `torch.save` that holds tensors, and arrays, as `load_arrays` does.
 
     Raises:
         UnpicklingError: it names anything else; broken content can raise most other errors.
@@ -164,7 +205,7 @@ def load_torch(path: Path) -> object:
     ]
     try:
         with torch.serialization.safe_globals(known):
-            return with_tensors(torch.load(path, map_location="cpu", weights_only=True))
+            return _weights(torch.load(path, map_location="cpu", weights_only=True))
     except pickle.UnpicklingError as error:
         # torch's own message tells, in ten lines, how to load the file without protection
         named = re.search(r"GLOBAL (\S+)", str(error))
@@ -173,12 +214,15 @@ def load_torch(path: Path) -> object:
         raise Refused(message or "it holds more than tensors") from error
 
 
-def with_tensors(content: object) -> object:
-    """Replace arrays by tensors, at any depth."""
-    if isinstance(content, PickledArray):
-        return torch.from_numpy(content.value)
-    if isinstance(content, dict):
-        return {key: with_tensors(value) for key, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [with_tensors(value) for value in content]
-    return content
+def _weights(content: object) -> object:
+    """Find the weights (see `load_arrays`), and look at nothing beside and nothing deeper."""
+    # A file of torch can give its OrderedDicts methods of its own: `dict`'s are asked.
+    for key in WEIGHTS_KEYS:
+        if isinstance(content, dict) and isinstance(dict.get(content, key), dict):
+            content = dict.get(content, key)
+    if not isinstance(content, dict):
+        return content
+    return {
+        name: torch.from_numpy(value.value) if isinstance(value, PickledArray) else value
+        for name, value in dict.items(content)
+    }

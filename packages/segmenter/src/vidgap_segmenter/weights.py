@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -210,15 +211,20 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # a broken file can raise anything: EOFError, KeyError, OSError
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise ValueError(f"{path}: cannot be read as tensors alone: {reason}") from error
-    for key in ("model", "state_dict"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping):
+    if not isinstance(content, dict):
         raise ValueError(f"{path}: must hold tensors by name, got {type(content).__name__}")
-    other = [name for name, tensor in content.items() if not isinstance(tensor, Tensor)]
+    unnamed = {type(name).__name__ for name in content if not isinstance(name, str)}
+    if unnamed:
+        raise ValueError(f"{path}: names must be texts, got {', '.join(sorted(unnamed))}")
+    other = [name for name, tensor in content.items() if not _has_values(tensor)]
     if other:
         raise ValueError(f"{path}: must hold tensors alone, got other things under {other[:5]}")
-    return dict(content)
+    return content
+
+
+def _has_values(value: object) -> bool:
+    """Say whether it is a tensor, dense, and no mere description of one (device "meta")."""
+    return isinstance(value, Tensor) and value.layout is torch.strided and not value.is_meta
 
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 from vidgap_segmenter import LoadReport, Mask2Former, convert
 from vidgap_segmenter.clip_segmenter import ClipSegmenter
+from vidgap_segmenter.mask_dino import Anchors
+from vidgap_segmenter.weights import CONFIG_FILE, WEIGHTS_FILE
 from vidgap_vis import build
 from vidgap_vis.atomic import check_folder_is_free, replacing, replacing_folder
 from vidgap_vis.classes import ClassList
@@ -36,6 +38,8 @@ class ConvertOptions:
         num_classes: the class head starts afresh where the source has another number.
         leave_out: prefixes of the source's names that may be unknown.
         num_heads: attention heads, which no weight tells.
+        num_queries: of a Mask DINO, which no weight tells; None: the official configuration's.
+        anchors: of a Mask DINO, likewise; official configurations of one shape have several.
         check: compare with Hugging Face's network where that is possible.
         overwrite: replace what stands at the output.
     """
@@ -44,6 +48,8 @@ class ConvertOptions:
     num_classes: int | None = None
     leave_out: Sequence[str] = ()
     num_heads: int | None = None
+    num_queries: int | None = None
+    anchors: Anchors | None = None
     check: bool = True
     overwrite: bool = False
 
@@ -61,16 +67,15 @@ def convert_weights(source: Path, out: Path, options: ConvertOptions) -> str:
             Face's network; or the output is not free. Nothing is written.
     """
     check_folder_is_free(out, overwrite=options.overwrite)
-    if source.resolve() == out.resolve():
-        raise ConfigError("", "--out", f"{out} is the source, and would be overwritten")
     try:
         converted = convert.read(source, num_heads=options.num_heads)
     except ValueError as error:
         raise InputError("", "", str(error)) from error
+    _check_spares(out, [source, *convert.files(source)])
     model, fit = _build(converted, source, options)
-    named = name_classes(model.num_classes, options.classes, converted.class_names)
-    same_head = model.num_classes == converted.settings.get("num_classes")
-    folder = source if source.is_dir() and same_head else None
+    source_classes = converted.settings.get("num_classes")
+    named = name_classes(model.num_classes, options.classes, converted.class_names, source_classes)
+    folder = source if source.is_dir() and model.num_classes == source_classes else None
     parity = _parity(model, folder, source) if options.check else "no check, as asked"
     report = converted.describe(model, fit)
     provenance = {
@@ -95,11 +100,15 @@ def export_weights(folder: Path, out: Path, to: Format, *, overwrite: bool = Fal
         folder: the weights.
         out: a `.pkl` file for "official", a folder for "hugging_face".
         to: the format.
-        overwrite: replace a folder that holds something; a file is always replaced.
+        overwrite: replace a file, or a folder that holds something.
 
     Raises:
-        InputError: the folder is at fault, or the model has what the format cannot hold.
+        InputError: the folder is at fault, the model has what the format cannot hold, or the output
+            is not free.
     """
+    _check_spares(out, [folder, folder / CONFIG_FILE, folder / WEIGHTS_FILE])
+    if to == "official" and out.is_file() and not overwrite:
+        raise InputError(out, "", "the file exists; choose another, or --overwrite replaces it")
     model, classes = build.load(folder)
     try:
         if to == "official":
@@ -116,15 +125,36 @@ def export_weights(folder: Path, out: Path, to: Format, *, overwrite: bool = Fal
     return out
 
 
+def _check_spares(out: Path, read: Iterable[Path]) -> None:
+    """Raise ConfigError where `out` is, or contains, something that is read."""
+    for path in read:
+        if path.resolve().is_relative_to(out.resolve()):
+            raise ConfigError("", "--out", f"{out} is or holds the source, and would replace it")
+
+
+def _chosen(converted: convert.Converted, options: ConvertOptions) -> dict[str, Any]:
+    """Return the settings that the options give; ConfigError where the weights tell them."""
+    chosen = {
+        name: value
+        for name in ("num_queries", "anchors")
+        if (value := getattr(options, name)) is not None
+    }
+    for name in chosen:
+        if name not in converted.assumed:
+            raise ConfigError("", f"--{name}", f"weights of {converted.origin} leave no choice")
+    return chosen
+
+
 def _build(
     converted: convert.Converted, source: Path, options: ConvertOptions
 ) -> tuple[ClipSegmenter, LoadReport]:
     """Make the network; a table of what does not fit is a `WeightsError`."""
+    chosen = _chosen(converted, options)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         try:
             return converted.build(
-                num_classes=options.num_classes, allow_unexpected=options.leave_out
+                num_classes=options.num_classes, allow_unexpected=options.leave_out, **chosen
             )
         except ValueError as error:
             message, _, table = str(error).partition("\n")

@@ -10,6 +10,8 @@ from vidgap_vis.classes import ClassInfo, ClassList
 from vidgap_vis.data.records import read_classes, read_record
 from vidgap_vis.errors import ConfigError, InputError
 
+FILE_ENDINGS = (".csv", ".json", ".names", ".txt", ".yaml", ".yml")
+
 COCO_FILE = Path(__file__).parent / "data" / "coco_categories.json"
 
 
@@ -27,7 +29,7 @@ def read_names(given: str) -> ClassList:
     Category ids are the JSON's, else 1, 2, 3 ...
 
     Raises:
-        InputError: the file cannot be read, or names nothing.
+        InputError: there is no such file, it cannot be read, or names nothing.
     """
     path = Path(given)
     if path.suffix == ".json":
@@ -37,6 +39,8 @@ def read_names(given: str) -> ClassList:
             words = path.read_text(encoding="utf-8").splitlines()
         except UnicodeDecodeError as error:
             raise InputError(path, "", "not a text file of a class name a line") from error
+    elif "," not in given and (len(path.parts) > 1 or path.suffix.lower() in FILE_ENDINGS):
+        raise InputError(path, "", "no such file (--classes takes a file, or names as cat,dog)")
     else:
         words = given.split(",")
     names = [word.strip() for word in words if word.strip()]
@@ -49,7 +53,10 @@ def read_names(given: str) -> ClassList:
 
 
 def name_classes(
-    num_classes: int, given: ClassList | None, told: Sequence[str] | None
+    num_classes: int,
+    given: ClassList | None,
+    told: Sequence[str] | None,
+    source_classes: int | None = None,
 ) -> NamedClasses:
     """Choose the classes of weights.
 
@@ -57,6 +64,7 @@ def name_classes(
         num_classes: K of the network.
         given: by the user.
         told: names by the source, in order of index.
+        source_classes: K of the source; None: K.
 
     Raises:
         ConfigError: another number of classes is given than the network has.
@@ -73,7 +81,10 @@ def name_classes(
     if told is not None and len(told) == num_classes:
         return NamedClasses(_with_ids(told, coco), "from the source")
     if num_classes == len(coco):
-        return NamedClasses(coco, "COCO's, as the source has 80 and names none")
+        reason = f"COCO's, as there are {num_classes} and nothing names them"
+        if source_classes not in (None, num_classes):
+            reason += f"; the source has {source_classes}"
+        return NamedClasses(coco, reason)
     numbers = [f"class {index}" for index in range(num_classes)]
     return NamedClasses(numbered_from_one(numbers), "numbers, as nothing names them: see --classes")
 

@@ -10,6 +10,9 @@ from vidgap_vis.arguments import Parser
 from vidgap_vis.command import Command
 from vidgap_vis.errors import ConfigError
 
+ANCHORS = ("mask2box", "bitmask", "selected")
+"""`vidgap_segmenter.mask_dino.Anchors`, which would import torch here."""
+
 
 class WeightsConvert(Command):
     """`vidgap weights convert`."""
@@ -32,7 +35,18 @@ class WeightsConvert(Command):
             "--num_heads", type=int, help="attention heads (no file tells; 8 in all official ones)"
         )
         parser.add_argument(
-            "--leave_out", default="", help="prefixes of names that may be unknown, as a.,b."
+            "--num_queries", type=int, help="of a Mask DINO (no file tells; 300 in official ones)"
+        )
+        parser.add_argument(
+            "--anchors",
+            choices=ANCHORS,
+            help="of a Mask DINO (no file tells; taken from the official configuration of its "
+            "strides): bitmask for a ..._bitmask.yaml, selected without mask-enhanced boxes",
+        )
+        parser.add_argument(
+            "--leave_out",
+            default="",
+            help="prefixes of the source's names that the network need not know, as a.,b.",
         )
         parser.add_argument(
             "--no_check", action="store_true", help="do not compare with Hugging Face's network"
@@ -41,7 +55,7 @@ class WeightsConvert(Command):
 
     def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002
         """Convert; print what became of the weights."""
-        for flag in ("num_classes", "num_heads"):
+        for flag in ("num_classes", "num_heads", "num_queries"):
             value = getattr(options, flag)
             if value is not None and value < 1:
                 raise ConfigError("", f"--{flag}", f"wanted 1 or more, got {value}")
@@ -53,6 +67,8 @@ class WeightsConvert(Command):
             num_classes=options.num_classes,
             leave_out=[prefix.strip() for prefix in options.leave_out.split(",") if prefix.strip()],
             num_heads=options.num_heads,
+            num_queries=options.num_queries,
+            anchors=options.anchors,
             check=not options.no_check,
             overwrite=options.overwrite,
         )

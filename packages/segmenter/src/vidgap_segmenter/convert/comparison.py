@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -31,8 +32,9 @@ class Parity:
 
     @property
     def worst(self) -> float:
-        """The larger one."""
-        return max(self.class_logits, self.mask_logits)
+        """The larger one; NaN where either is."""
+        # Python's `max` loses a NaN that comes second
+        return float(np.max([self.class_logits, self.mask_logits]))
 
     def __str__(self) -> str:
         return (

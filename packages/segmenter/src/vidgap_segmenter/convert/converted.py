@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -35,6 +36,7 @@ class Converted:
         state: the weights under our names.
         class_names: in order of index; None where the source does not tell.
         left_out: (name, why) of each weight that our networks have no place for.
+        sources: our name -> the source's names of it.
         unknown: names that the tables do not know.
         assumed: settings that no weight tells, taken from the official configurations.
     """
@@ -45,6 +47,7 @@ class Converted:
     state: dict[str, Tensor] = field(repr=False)
     class_names: tuple[str, ...] | None = None
     left_out: tuple[tuple[str, str], ...] = ()
+    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     unknown: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
 
@@ -63,7 +66,7 @@ class Converted:
             num_classes: the class head starts afresh where the weights have another number.
             temporal: a module for the network; it keeps its own weights.
             allow_missing: prefixes of names that may be missing; they start afresh.
-            allow_unexpected: prefixes of the source's names that may be left out.
+            allow_unexpected: prefixes of names, the source's or ours, that may be left out.
             **settings: constructor's arguments that take the place of those the weights tell.
 
         Returns:
@@ -89,7 +92,11 @@ class Converted:
         refused = replace(
             report,
             missing=not_under((*allow_missing, *fresh, "temporal."), report.missing),
-            unexpected=not_under(allow_unexpected, report.unexpected),
+            unexpected=tuple(
+                name
+                for name in not_under(allow_unexpected, report.unexpected)
+                if not_under(allow_unexpected, self.sources.get(name, (name,)))
+            ),
         )
         if refused != LoadReport():
             raise ValueError(
@@ -107,17 +114,26 @@ class Converted:
             f"weights taken over, {len(self.left_out) + len(report.unexpected)} left out, "
             f"{len(report.missing)} start afresh"
         )
-        why = dict(self.left_out) | dict.fromkeys(report.unexpected, "no table knows it")
+        why = dict(self.left_out) | dict.fromkeys(report.unexpected, "the network has no place")
+        why |= dict.fromkeys(self.unknown, "no table knows it")
         rows = [("left out", name, reason) for name, reason in _grouped(why)]
         why = {name: self._why_fresh(name, model) for name in report.missing}
         rows += [("starts afresh", name, reason) for name, reason in _grouped(why)]
-        rows += [
-            ("assumed", f"{name}={model.config[name]}", "no weight tells") for name in self.assumed
-        ]
+        rows += [self._why_so(name, model) for name in self.assumed]
         width = max((len(name) for _, name, _ in rows), default=0)
         return "\n".join(
             [headline, *(f"  {kind:<13}  {name:<{width}}  {reason}" for kind, name, reason in rows)]
         )
+
+    def _why_so(self, name: str, model: ClipSegmenter) -> tuple[str, str, str]:
+        """Return the row of a setting that no weight tells: the official one, unless given."""
+        default = inspect.signature(NETWORKS[self.architecture]).parameters[name].default
+        value = model.config[name]
+        if value == self.settings.get(name, default):
+            kind, reason = "assumed", "no weight tells; as in the official configuration"
+        else:
+            kind, reason = "given", "no weight tells"
+        return kind, f"{name}={value}", reason
 
     def _why_fresh(self, name: str, model: ClipSegmenter) -> str:
         if name in CLASS_WEIGHTS and name in self.state:

@@ -139,7 +139,12 @@ LEFT_OUT = [
 
 def class_names(config: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Return the classes that a `config.json` names in order; None where it only numbers them."""
-    names = {int(index): name for index, name in dict(config.get("id2label") or {}).items()}
+    labels = config.get("id2label") or {}
+    if not isinstance(labels, dict) or not all(
+        index.isdecimal() and isinstance(name, str) for index, name in labels.items()
+    ):
+        raise ValueError("id2label must hold names by number")
+    names = {int(index): name for index, name in labels.items()}
     if not names or all(name == f"LABEL_{index}" for index, name in names.items()):
         return None
     if sorted(names) != list(range(len(names))):
@@ -154,6 +159,8 @@ def num_heads(config: Mapping[str, Any]) -> int:
         ValueError: a setting makes another network than ours of the same weights.
     """
     backbone = config.get("backbone_config") or {}
+    if not isinstance(backbone, dict):
+        raise ValueError(f"backbone_config must be an object, got {type(backbone).__name__}")
     wanted = [
         (config, "pre_norm", False),
         (config, "feature_strides", [4, 8, 16, 32]),
@@ -166,7 +173,10 @@ def num_heads(config: Mapping[str, Any]) -> int:
     for section, name, value in wanted:
         if section.get(name, value) != value:
             raise ValueError(f"{name} must be {value}, got {section[name]}")
-    return int(config.get("num_attention_heads", 8))
+    heads = config.get("num_attention_heads", 8)
+    if not isinstance(heads, int):
+        raise ValueError(f"num_attention_heads must be a whole number, got {heads!r}")
+    return heads
 
 
 def config(settings: Settings, class_names: Sequence[str] | None = None) -> dict[str, Any]:

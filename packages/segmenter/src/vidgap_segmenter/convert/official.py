@@ -7,10 +7,8 @@ IDEA-Research/MaskDINO `maskdino/modeling`, facebookresearch/detectron2 `backbon
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from vidgap_segmenter.name_table import Table
@@ -135,6 +133,17 @@ OLD_SPELLINGS = [
 ]
 """Of Mask2Former files from before version 2 of its modules, as all `.pkl` of its model zoo."""
 
+
+def as_in_the_zoo(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give a Mask2Former's weights the names of its model zoo's `.pkl` files.
+
+    Its head takes weights that come without a version, as arrays do, for old ones, and itself puts
+    `pixel_decoder.` into every name but the predictor's, into up-to-date ones too
+    (`MaskFormerHead._load_from_state_dict`).
+    """
+    return {name.replace(PIXEL, HEAD): tensor for name, tensor in state.items()}
+
+
 LEFT_OUT = [
     (r"criterion\..*", "belongs to the loss"),
     (r"pixel_(mean|std)", "comes with the backbone"),
@@ -148,28 +157,6 @@ SHARED = [
     (r"(.*predictor\.)decoder\.norm(\..*)", r"\1decoder_norm\2"),
 ]
 """Mask DINO's further names of one tensor: its layers share the box head and the last norm."""
-
-
-def without_aliases(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Keep one name of each tensor that Mask DINO holds under several.
-
-    Raises:
-        ValueError: the names hold different values, so the network shares less than ours.
-    """
-    kept: dict[str, Tensor] = {}
-    first: dict[str, str] = {}
-    for name, tensor in state.items():
-        owner = name
-        for pattern, replacement in SHARED:
-            owner = re.sub(pattern, replacement, owner)
-        if owner in kept and not torch.equal(kept[owner], tensor):
-            raise ValueError(
-                f"{first[owner]} and {name} must hold the same values, as Mask DINO's layers share "
-                "them, got others"
-            )
-        first.setdefault(owner, name)
-        kept.setdefault(owner, tensor)
-    return kept
 
 
 def with_aliases(state: Mapping[str, Tensor], num_layers: int) -> dict[str, Tensor]:

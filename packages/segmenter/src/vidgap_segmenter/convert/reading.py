@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vidgap_segmenter.convert import hugging_face, official, sizes
 from vidgap_segmenter.convert.converted import Architecture, Converted
-from vidgap_segmenter.name_table import Table, respell
+from vidgap_segmenter.name_table import Table, merge
 from vidgap_segmenter.weights import CONFIG_FILE, WEIGHTS_FILE, read_state_dict
 
 FOLDER_FILES = (WEIGHTS_FILE, "pytorch_model.bin")
@@ -36,7 +36,7 @@ class Origin:
         sign: a pattern that a name of it begins with, and of the origins after it none.
         architecture: the network.
         table: of names.
-        spellings: (pattern, replacement) rules that give older or other names the table's.
+        spellings: (pattern, replacement) rules that give older or further names the table's.
         left_out: (pattern, why) of names that have no place.
         settings: from weights under our names, and the number of heads, to the arguments.
     """
@@ -65,7 +65,7 @@ ORIGINS = (
         r"sem_seg_head\.predictor\.(enc_output|label_enc|decoder)\.",
         "mask_dino",
         official.MASK_DINO,
-        [],
+        official.SHARED,
         official.LEFT_OUT,
         sizes.mask_dino_settings,
     ),
@@ -111,36 +111,40 @@ def _convert(
     state: Mapping[str, Tensor], config: Mapping[str, Any], num_heads: int | None
 ) -> Converted:
     origin = _origin(state)
-    left_out: dict[str, str] = {}
-    spelled: dict[str, Tensor] = {}
-    original: dict[str, str] = {}
-    for name, tensor in state.items():
-        reason = _reason(name, origin.left_out)
-        if reason is not None:
-            left_out[name] = reason
-            continue
-        spelling = respell(name, origin.spellings)
-        if original.setdefault(spelling, name) != name:
-            raise ValueError(f"{original[spelling]} and {name} are both {spelling}")
-        spelled[spelling] = tensor
-    if origin.architecture == "mask_dino":
-        spelled = official.without_aliases(spelled)
+    reasons = {name: _reason(name, origin.left_out) for name in state}
+    kept = {name: state[name] for name, reason in reasons.items() if reason is None}
+    spelled, original = merge(kept, origin.spellings)
     renamed = origin.table.to_ours(spelled)
+    sources = {
+        ours: tuple(name for spelling in spellings for name in original[spelling])
+        for ours, spellings in renamed.sources.items()
+    }
+    _check_numbers(renamed.state, sources)
     assumed = ASSUMED[origin.architecture]
     if num_heads is None and config:
         num_heads = hugging_face.num_heads(config)
     elif num_heads is None:
         num_heads, assumed = USUAL_HEADS, ("num_heads", *assumed)
+    if num_heads < 1:
+        raise ValueError(f"num_heads must be 1 or more, got {num_heads}")
     return Converted(
         origin=origin.name,
         architecture=origin.architecture,
         settings=origin.settings(renamed.state, num_heads),
         state=renamed.state,
         class_names=hugging_face.class_names(config),
-        left_out=tuple(left_out.items()),
-        unknown=tuple(original[name] for name in renamed.unknown),
+        left_out=tuple((name, reason) for name, reason in reasons.items() if reason is not None),
+        sources=sources,
+        unknown=tuple(name for spelling in renamed.unknown for name in original[spelling]),
         assumed=assumed,
     )
+
+
+def _check_numbers(state: Mapping[str, Tensor], sources: Mapping[str, tuple[str, ...]]) -> None:
+    for ours, tensor in state.items():
+        if not tensor.is_floating_point() or not tensor.numel():
+            got = f"{tensor.dtype} of shape {tuple(tensor.shape)}"
+            raise ValueError(f"{sources[ours][0]} must hold floating-point numbers, got {got}")
 
 
 def _origin(state: Mapping[str, Tensor]) -> Origin:

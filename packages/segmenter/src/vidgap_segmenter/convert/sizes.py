@@ -79,7 +79,7 @@ def _strides(sizes: _Sizes) -> tuple[list[int] | None, bool | None]:
     extra = 0
     for level in range(sizes.count(r"pixel_decoder\.input_proj\.(\d+)\..*") or 0):
         weight = sizes.state.get(f"pixel_decoder.input_proj.{level}.0.weight")
-        if weight is None:
+        if weight is None or weight.ndim != 4:
             return None, None
         if weight.shape[-1] == 3:
             extra = 1
@@ -137,7 +137,7 @@ def _swin_name(sizes: _Sizes, width: int) -> str:
 def _num_points(sizes: _Sizes, num_heads: int) -> int | None:
     samples = sizes.rows("pixel_decoder.layers.0.self_attn.attention_weights.weight")
     levels = sizes.rows("pixel_decoder.level_embed")
-    if samples is None or levels is None:
+    if samples is None or levels is None or samples < levels:
         return None
     if samples % (levels * num_heads):
         raise ValueError(
@@ -151,20 +151,25 @@ def _known(**settings: Any) -> dict[str, Any]:
 
 
 class _Sizes:
-    """Sizes of weights by name; None where there is no such weight."""
+    """Sizes of weights by name; None where there is no such weight, or it has no such axis."""
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
         self.state = state
 
     def rows(self, name: str) -> int | None:
-        tensor = self.state.get(name)
-        return None if tensor is None else tensor.shape[0]
+        return self._side(name, 0)
 
     def columns(self, name: str) -> int | None:
-        tensor = self.state.get(name)
-        return None if tensor is None else tensor.shape[1]
+        return self._side(name, 1)
 
     def count(self, pattern: str) -> int | None:
-        """Return one more than the largest number that a name has at the pattern's group."""
+        """Return one more than the largest number that a name has at the pattern's group.
+
+        A number that is not below that of all weights counts nothing: it is found as unexpected.
+        """
         numbers = [int(m[1]) for name in self.state if (m := re.fullmatch(pattern, name))]
-        return max(numbers) + 1 if numbers else None
+        return max((n + 1 for n in numbers if n < len(self.state)), default=None)
+
+    def _side(self, name: str, axis: int) -> int | None:
+        tensor = self.state.get(name)
+        return None if tensor is None or tensor.ndim <= axis else tensor.shape[axis]

@@ -39,14 +39,16 @@ def to_official(model: ClipSegmenter) -> dict[str, Tensor]:
 def write_official(model: ClipSegmenter, path: Path) -> None:
     """Write a `.pkl` that Detectron2's checkpointer loads into the official networks.
 
-    The file asks for its matching of names, which skips the renaming of files without a version:
-    that would break names that are up to date.
+    A Mask2Former has the names of the official `.pkl` files (see `official.as_in_the_zoo`).
 
     Raises:
         ValueError: as for `to_official`.
     """
-    arrays = {name: tensor.numpy(force=True) for name, tensor in to_official(model).items()}
-    content = {"model": arrays, "__author__": "vidgap", "matching_heuristics": True}
+    state = to_official(model)
+    if isinstance(model, Mask2Former):
+        state = official.as_in_the_zoo(state)
+    arrays = {name: tensor.numpy(force=True) for name, tensor in state.items()}
+    content = {"model": arrays, "__author__": "vidgap"}
     with path.open("wb") as file:
         pickle.dump(content, file, protocol=4)
 

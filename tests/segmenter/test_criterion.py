@@ -296,5 +296,12 @@ def test_a_cost_or_loss_that_is_not_finite_is_named() -> None:
         leaves[2][0, 0] = torch.inf  # class logits of the first level
     with pytest.raises(ValueError, match="got nan or inf in the class cost"):
         run(output)
+    output, _ = random_output(num_levels=1, dtype=torch.float32)
+    heavy = Criterion(4, num_points=10, dice_weight=1e39)
+    with pytest.raises(ValueError, match="got nan or inf in the dice cost"):
+        heavy(output, BATCHES["some"])
+    output, leaves = random_output(num_levels=2)
+    with torch.no_grad():
+        leaves[2][0, 0] = torch.inf
     with pytest.raises(ValueError, match="got nan or inf in the class loss of level 1"):
         run(output, [NO_INSTANCES, NO_INSTANCES])

@@ -176,6 +176,32 @@ def test_frames_that_do_not_fit_are_named(model: Mask2Former) -> None:
         model(torch.zeros(1, 1, 3, 8, 8, dtype=torch.int64))
 
 
+def test_frames_of_any_floating_dtype_are_taken(model: Mask2Former) -> None:
+    frames = random_frames(1, 1, 3, 32, 32)
+    for dtype in (torch.float64, torch.float16):
+        assert torch.equal(model(frames.to(dtype)).mask_logits, model(frames).mask_logits)
+    with pytest.raises(ValueError, match="frames must be a tensor, got ndarray"):
+        model(frames.numpy())
+
+
+@torch.no_grad()
+def test_scores_that_are_not_finite_are_named(model: Mask2Former) -> None:
+    frames = random_frames(1, 1, 3, 32, 32).float()
+    frames[0, 0, 0, 5, 5] = torch.nan
+    with pytest.raises(ValueError, match="scores must be finite, got nan or inf: frames or"):
+        instance_inference(model(frames), (32, 32))
+
+
+@torch.no_grad()
+def test_a_clip_that_is_not_there_is_named(model: Mask2Former) -> None:
+    output = model(random_frames(2, 1, 3, 40, 50))
+    for index in (2, -1):
+        with pytest.raises(IndexError, match=f"index must be below 2 clips, got {index}"):
+            output.clip(index)
+    with pytest.raises(ValueError, match=r"within the padded \(64, 64\), got \(40, 65\)"):
+        output.clip(0, (40, 65))
+
+
 def test_frames_without_a_pixel_are_named(model: Mask2Former) -> None:
     with pytest.raises(ValueError, match=r"frames must have a pixel, got shape \(1, 1, 3, 0, 8\)"):
         model(torch.zeros(1, 1, 3, 0, 8))

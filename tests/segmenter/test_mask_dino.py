@@ -16,7 +16,13 @@ from segmenter.support import (
 from tolerances import PARITY_FLOAT64, PARITY_ROUNDED
 from torch import Tensor
 
-from vidgap_segmenter import ClipTargets, MaskDINO, MaskDINOOutput, instance_inference
+from vidgap_segmenter import (
+    ClipTargets,
+    MaskDINO,
+    MaskDINOCriterion,
+    MaskDINOOutput,
+    instance_inference,
+)
 from vidgap_segmenter.boxes import cell_boxes
 from vidgap_segmenter.convert import official, to_official
 from vidgap_segmenter.mask_dino.decoder import FrameOutput
@@ -182,7 +188,7 @@ def test_the_order_of_levels_is_a_matter_of_names() -> None:
 
 
 def test_strides_that_do_not_follow_each_other_are_named() -> None:
-    for strides in ((8, 32), (16, 8), (8, 16), (64,), (2, 4, 8, 16, 32)):
+    for strides in ((), (8, 32), (16, 8), (8, 16), (64,), (2, 4, 8, 16, 32)):
         with pytest.raises(ValueError, match=r"strides must be consecutive ones of \[4, 8, 16, 32"):
             small_mask_dino(strides=strides)
 
@@ -192,6 +198,9 @@ def test_settings_that_make_no_sense_are_named() -> None:
         ValueError, match=r"anchors must be one of \['mask2box', 'bitmask', .* 'no'"
     ):
         small_mask_dino(anchors="no")
+    for name, value in (("num_queries", 0), ("num_heads", 2.0), ("channels", -64)):
+        with pytest.raises(ValueError, match=rf"{name} must be a whole .* 0, got {value}"):
+            small_mask_dino(**{name: value})
     with pytest.raises(ValueError, match=r"label_noise in \[0, 1\], got 9, 0.4, 7"):
         small_mask_dino(label_noise=7)
     with pytest.raises(ValueError, match=r"must be 0 or more .*, got -5, 0.4, 0.2"):
@@ -246,9 +255,21 @@ def test_gradients_flow_where_the_official_ones_do() -> None:
     assert layers_behind(output) == [[0, 0, 0], [1, 0, 0], [1, 1, 0]]
 
 
-def test_frames_with_fewer_places_than_queries_are_named() -> None:
-    with pytest.raises(ValueError, match=r"at least 30 places on the encoder's maps, .* got 22 "):
-        small_mask_dino(num_queries=30).eval()(random_frames(1, 1, 3, 20, 20))
+def test_frames_with_fewer_places_than_queries_have_a_query_for_each() -> None:
+    model = small_mask_dino(num_queries=30)
+    frames, targets = random_frames(1, 2, 3, 20, 20), [random_targets(2, (2, 20, 20))]
+    output = model.eval()(frames)
+    assert output.class_logits.shape == (1, 22, 2, 4)  # 4 * 4 + 2 * 2 + 1 + 1 places
+    assert output.embeddings.shape == (1, 22, 2, 64)
+    losses = MaskDINOCriterion(4, num_points=10)(model.train()(frames, targets), targets)
+    losses.total.backward()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [(1, 1), (32, 64)], ids=str)
+def test_a_map_of_one_place_is_no_obstacle(size: tuple[int, int]) -> None:
+    model = small_mask_dino(channels=32, encoder_ffn_channels=32).eval()  # a group has one channel
+    assert model(random_frames(1, 1, 3, *size)).mask_logits.isfinite().all()
 
 
 @torch.no_grad()

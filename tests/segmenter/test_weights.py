@@ -115,11 +115,22 @@ def test_a_failed_save_leaves_what_was_there(
 def test_classes_and_sections_must_be_complete(model: Mask2Former, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="classes must list 4 classes, got 3"):
         model.save_pretrained(tmp_path, CLASSES[:3])
+    for wrong in ("disc", {"id": 1, "name": "disc"}, CLASSES[1]):
+        with pytest.raises(ValueError, match=r'classes\[0\] must be \{"index": 0, "category_id": '):
+            model.save_pretrained(tmp_path, [wrong, *CLASSES[1:]])
     (tmp_path / "config.json").write_text('{"segmenter": {}, "temporal": null}')
     with pytest.raises(ValueError, match=r"config.json: section 'classes' is missing"):
         Mask2Former.from_pretrained(tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ValueError, match=r"config.json: not JSON: Expecting property name"):
+        Mask2Former.from_pretrained(tmp_path)
+
+
+def test_a_damaged_file_of_weights_is_named(model: Mask2Former, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path, CLASSES)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"model.safetensors: damaged \(Error while deserializing"):
         Mask2Former.from_pretrained(tmp_path)
 
 

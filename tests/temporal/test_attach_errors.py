@@ -30,6 +30,11 @@ def test_a_model_without_a_known_place():
         attach(Model(), small(), 3)
 
 
+def test_a_model_that_is_none():
+    with pytest.raises(ValueError, match=r"model must be a torch.nn.Module, got str"):
+        attach("mask_rcnn", small(), 3)
+
+
 def test_a_path_that_is_none():
     with pytest.raises(
         ValueError, match=r"at must be .* of Model, such as \['neck'\], got 'neck.fpn'"

@@ -179,7 +179,16 @@ class ClipSegmenter(nn.Module, ABC):
         return batch
 
     def save_pretrained(self, folder: str | Path, classes: Sequence[Mapping[str, object]]) -> None:
-        """Write `config.json` and `model.safetensors` into `folder` (see `weights`)."""
+        """Write `config.json` and `model.safetensors` into `folder`, in place of what is there.
+
+        Args:
+            folder: made where it is missing; other files in it stay.
+            classes: one `{"index": 0, "category_id": 1, "name": "cat"}` a class, in order of index.
+
+        Raises:
+            ValueError: `classes` does not list every class of the model so, or its temporal module
+                has no `config`.
+        """
         weights.save_pretrained(self, folder, classes)
 
     @classmethod
@@ -230,6 +239,8 @@ class ClipSegmenter(nn.Module, ABC):
 
     def _prepare(self, frames: Tensor) -> Tensor:
         """Normalise frames, then pad them with zeros right and bottom, (B*T, 3, H', W')."""
+        if not isinstance(frames, Tensor):
+            raise ValueError(f"frames must be a tensor, got {type(frames).__name__}")
         if frames.ndim != 5 or frames.shape[2] != 3:
             raise ValueError(f"frames must be (B, T, 3, H, W), got shape {tuple(frames.shape)}")
         if 0 in frames.shape:
@@ -241,9 +252,20 @@ class ClipSegmenter(nn.Module, ABC):
                 f"frames must be on the model's device {self.pixel_mean.device}, "
                 f"got {frames.device}"
             )
-        images = (frames.flatten(0, 1) - self.pixel_mean) / self.pixel_std
+        images = frames.flatten(0, 1).to(self.pixel_mean.dtype)
+        images = (images - self.pixel_mean) / self.pixel_std
         height, width = padded_size(images)
         return F.pad(images, (0, width - images.shape[-1], 0, height - images.shape[-2]))
+
+
+def check_sizes(config: Mapping[str, Setting]) -> None:
+    """Raise ValueError where a number of a network's arguments is not above 0."""
+    for name, value in config.items():
+        counts = name.startswith("num_") or name.endswith(("channels", "_dim"))
+        if not counts or value is None or name == "num_denoising":
+            continue
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be a whole number above 0, got {value!r}")
 
 
 def padded_size(frames: Tensor) -> tuple[int, int]:

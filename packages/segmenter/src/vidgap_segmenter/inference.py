@@ -28,7 +28,7 @@ def instance_inference(
         `[b][t]`, best score first.
 
     Raises:
-        ValueError: top_k is less than 1.
+        ValueError: top_k is less than 1, or a score is not finite.
     """
     if top_k < 1:
         raise ValueError(f"top_k must be at least 1, got {top_k}")
@@ -100,6 +100,8 @@ def _frame_instances(
     inside = (mask_logits.sigmoid() * masks).flatten(1).sum(1)
     mask_scores = (inside / (masks.flatten(1).sum(1) + 1e-6)).float()
     scores, order = (class_scores * mask_scores[queries]).sort(descending=True, stable=True)
+    if not scores.isfinite().all():
+        raise ValueError("scores must be finite, got nan or inf: frames or weights hold them")
     queries = queries[order]
     return Instances(
         labels=(index % num_classes)[order],

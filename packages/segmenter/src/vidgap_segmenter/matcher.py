@@ -112,10 +112,10 @@ def match(costs: Sequence[Cost], targets: FrameTargets) -> Matching:
     """
     from scipy.optimize import linear_sum_assignment  # as slow to import as all of this package
 
-    first_table = costs[0].table
-    table = sum((cost.weight * cost.table for cost in costs), torch.zeros_like(first_table)).cpu()
+    weighted = {cost.name: cost.weight * cost.table for cost in costs}
+    table = torch.stack(list(weighted.values())).sum(0).cpu()
     if not table.isfinite().all():
-        names = ", ".join(cost.name for cost in costs if not cost.table.isfinite().all())
+        names = ", ".join(name for name, cost in weighted.items() if not cost.isfinite().all())
         raise ValueError(f"matching costs must be finite, got nan or inf in the {names} cost")
     frames, queries, rows = [], [], []
     first = 0
@@ -125,7 +125,7 @@ def match(costs: Sequence[Cost], targets: FrameTargets) -> Matching:
         queries.extend(query.tolist())
         rows.extend((column + first).tolist())
         first += count
-    pairs = torch.tensor([frames, queries, rows], dtype=torch.int64, device=first_table.device)
+    pairs = torch.tensor([frames, queries, rows], dtype=torch.int64, device=costs[0].table.device)
     return Matching(*pairs.unbind())
 
 

@@ -184,8 +184,16 @@ def _c2_xavier(weight: Tensor) -> None:
     nn.init.kaiming_uniform_(weight, a=1)
 
 
+class MapNorm(nn.GroupNorm):
+    """Group norm of maps of any size; `nn.GroupNorm` refuses groups of one value."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return (B*T, C, H, W)."""
+        return torch.group_norm(maps, self.num_groups, self.weight, self.bias, self.eps)
+
+
 def _norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(NORM_GROUPS, channels)
+    return MapNorm(NORM_GROUPS, channels)
 
 
 class EncoderLayer(Checkpointed):
@@ -215,7 +223,7 @@ class EncoderLayer(Checkpointed):
 def _first_map(strides: Sequence[int]) -> int:
     """Return the place of the first stride among the backbone's, having checked them all."""
     possible = (*STRIDES, EXTRA_STRIDE)
-    first, last = strides[0], strides[-1]
+    first, last = (strides[0], strides[-1]) if strides else (0, 0)
     if first in STRIDES and last in possible[3:]:
         start = possible.index(first)
         if list(strides) == list(possible[start : start + len(strides)]):

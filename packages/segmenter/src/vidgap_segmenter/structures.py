@@ -130,7 +130,18 @@ class ClipOutput:
         Args:
             index: of the clip in the batch.
             frame_size: (H, W) of its frames before they were padded to those of the batch.
+
+        Raises:
+            IndexError: there is no such clip.
+            ValueError: frame_size is larger than the padded frames.
         """
+        if not 0 <= index < len(self.class_logits):
+            raise IndexError(f"index must be below {len(self.class_logits)} clips, got {index}")
+        sides = zip(frame_size or self.frame_size, self.padded_size, strict=True)
+        if any(side > padded for side, padded in sides):
+            raise ValueError(
+                f"frame_size must be within the padded {self.padded_size}, got {frame_size}"
+            )
         one = slice(index, index + 1)
         return ClipOutput(
             class_logits=self.class_logits[one],

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -120,8 +121,7 @@ def save_pretrained(
         ValueError: `classes` does not list every class of the model, or its temporal module has no
             `config`.
     """
-    if len(classes) != model.num_classes:
-        raise ValueError(f"classes must list {model.num_classes} classes, got {len(classes)}")
+    _check_classes(classes, model.num_classes)
     config = {
         "segmenter": {ARCHITECTURE: model.architecture, **model.config},
         "temporal": _temporal_config(model.temporal),
@@ -132,6 +132,18 @@ def save_pretrained(
     state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
     _write(folder / WEIGHTS_FILE, lambda path: save_file(state, path, {"format": "pt"}))
     _write(folder / CONFIG_FILE, lambda path: path.write_text(json.dumps(config, indent=2) + "\n"))
+
+
+def _check_classes(classes: Sequence[Mapping[str, object]], num_classes: int) -> None:
+    if len(classes) != num_classes:
+        raise ValueError(f"classes must list {num_classes} classes, got {len(classes)}")
+    for index, info in enumerate(classes):
+        known = isinstance(info, Mapping) and set(info) == {"index", "category_id", "name"}
+        if not known or info["index"] != index:
+            raise ValueError(
+                f'classes[{index}] must be {{"index": {index}, "category_id": ..., "name": ...}}, '
+                f"got {info!r}"
+            )
 
 
 def _temporal_config(temporal: TemporalModule | None) -> dict[str, object] | None:
@@ -180,10 +192,14 @@ def load_folder(model: ClipSegmenter, folder: str | Path) -> None:
     """Load the weights of a folder into a model, strictly.
 
     Raises:
-        ValueError: they do not fit, or they hold a temporal module's and the model has none.
+        ValueError: they are damaged or do not fit, or they hold a temporal module's and the model
+            has none.
     """
     path = Path(folder) / WEIGHTS_FILE
-    state = read_state_dict(path)
+    try:
+        state = read_state_dict(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: damaged ({error})") from error
     if model.temporal is None and any(name.startswith("temporal.") for name in state):
         raise ValueError(
             f"{path} holds temporal.* weights: pass the temporal module they belong to"

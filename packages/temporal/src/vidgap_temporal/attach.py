@@ -69,6 +69,8 @@ def attach(
             found. The model's calls raise it where num_frames does not divide the batch, or
             `mstm` does not fit the maps.
     """
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     if isinstance(model, CONTAINERS):
         raise ValueError(
             "model must be a module of its own, since a container would take mstm for one of its "

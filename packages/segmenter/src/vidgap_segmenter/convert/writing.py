@@ -88,4 +88,6 @@ def write_hugging_face(
 
 
 def _state(model: ClipSegmenter) -> dict[str, Tensor]:
+    if model.temporal is not None:
+        raise ValueError("the network there has no temporal module, this model has one")
     return {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}

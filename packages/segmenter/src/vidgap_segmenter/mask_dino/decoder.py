@@ -61,7 +61,7 @@ class MaskDINODecoder(nn.Module):
     Args:
         num_classes: K.
         channels: C of features, mask features and queries.
-        num_queries: Q.
+        num_queries: Q, of maps with as many places; all places of smaller ones.
         num_layers: decoder layers.
         ffn_channels: hidden channels of their feed-forward parts.
         num_heads: attention heads.
@@ -128,12 +128,12 @@ class MaskDINODecoder(nn.Module):
             denoising: noised instances to be reconstructed, or None.
             every_level: predict from the queries before each layer too, as training needs.
 
-        Raises:
-            ValueError: the maps have fewer places than there are queries.
+        Maps with fewer places than queries are wanted have a query for each place.
         """
         sizes = [(map_.shape[-2], map_.shape[-1]) for map_ in features]
         tokens = torch.cat([map_.flatten(2).transpose(1, 2) for map_ in features], dim=1)
         content, box_logits = self._select(tokens, sizes)
+        num_queries = content.shape[1]
         proposals = self._predict(self.norm(content), mask_features, box_logits.sigmoid())
         content, boxes = content.detach(), self._anchors(proposals)
         allowed = None
@@ -141,7 +141,7 @@ class MaskDINODecoder(nn.Module):
             noised = self.label_embed(denoising.labels) * denoising.real[..., None]
             content = torch.cat((noised.to(content.dtype), content), dim=1)
             boxes = torch.cat((_settled(denoising.boxes).to(boxes.dtype), boxes), dim=1)
-            allowed = denoising.allowed(self.num_queries)
+            allowed = denoising.allowed(num_queries)
         elif every_level:  # every parameter takes part in every step of a distributed run
             content = content + 0 * self.label_embed.weight.sum()
         levels = []
@@ -160,22 +160,17 @@ class MaskDINODecoder(nn.Module):
             if index < len(self.layers):
                 before = (self.box_embed(content) + inverse_sigmoid(boxes)).sigmoid()
                 boxes = before.detach()
-        own = normed[:, -self.num_queries :]
+        own = normed[:, -num_queries:]
         return FrameOutput(levels, proposals, self.embedding_head(own))
 
     def _select(self, tokens: Tensor, sizes: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
         """Return the best tokens (B*T, Q, C) and the logits of their boxes (B*T, Q, 4)."""
-        if tokens.shape[1] < self.num_queries:
-            raise ValueError(
-                f"frames must have at least {self.num_queries} places on the encoder's maps, one "
-                f"for each query, got {tokens.shape[1]} (sizes {sizes}): larger frames or fewer "
-                "queries are needed"
-            )
         cells = cell_boxes(sizes, tokens)
         inside = ((cells > CELL_MARGIN) & (cells < 1 - CELL_MARGIN)).all(-1, keepdim=True)
         cell_logits = (cells / (1 - cells)).log().masked_fill(~inside, torch.inf)
         memory = self.proposal_norm(self.proposal_proj(tokens.masked_fill(~inside, 0.0)))
-        best = self.class_embed(memory).amax(-1).topk(self.num_queries, dim=1).indices
+        count = min(self.num_queries, tokens.shape[1])
+        best = self.class_embed(memory).amax(-1).topk(count, dim=1).indices
         content = memory.gather(1, best[..., None].expand(-1, -1, memory.shape[-1]))
         return content, self.box_embed(content) + cell_logits[best]
 

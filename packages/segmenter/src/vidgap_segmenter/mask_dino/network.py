@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from vidgap_segmenter.backbones import build_backbone
-from vidgap_segmenter.clip_segmenter import ClipSegmenter, padded_size
+from vidgap_segmenter.clip_segmenter import ClipSegmenter, Setting, check_sizes, padded_size
 from vidgap_segmenter.mask_dino.decoder import Anchors, FramePrediction, MaskDINODecoder
 from vidgap_segmenter.mask_dino.denoising import Denoising, make_denoising
 from vidgap_segmenter.mask_dino.output import MaskDINOOutput, Reconstruction
@@ -30,7 +30,7 @@ class MaskDINO(ClipSegmenter):
         temporal: what mixes frames, or None; it is given a map for each of `strides`.
         embedding_dim: width of a separate embedding head; None: embeddings are the queries.
         channels: C of encoder and decoder.
-        num_queries: Q; frames need as many places on the encoder's maps.
+        num_queries: Q; frames with fewer places on the encoder's maps have a query for each.
         num_encoder_layers: deformable encoder layers.
         encoder_ffn_channels: hidden channels of their feed-forward part.
         num_decoder_layers: decoder layers.
@@ -83,6 +83,28 @@ class MaskDINO(ClipSegmenter):
                 "num_denoising and box_noise must be 0 or more and label_noise in [0, 1], got "
                 f"{num_denoising}, {box_noise}, {label_noise}"
             )
+        config: dict[str, Setting] = {
+            "backbone": backbone,
+            "num_classes": num_classes,
+            "embedding_dim": embedding_dim,
+            "channels": channels,
+            "num_queries": num_queries,
+            "num_encoder_layers": num_encoder_layers,
+            "encoder_ffn_channels": encoder_ffn_channels,
+            "num_decoder_layers": num_decoder_layers,
+            "decoder_ffn_channels": decoder_ffn_channels,
+            "num_heads": num_heads,
+            "num_points": num_points,
+            "strides": list(strides),
+            "coarse_first": coarse_first,
+            "anchors": anchors,
+            "num_denoising": num_denoising,
+            "label_noise": label_noise,
+            "box_noise": box_noise,
+            "train_backbone": train_backbone,
+            "full_precision_pixel_decoder": full_precision_pixel_decoder,
+        }
+        check_sizes(config)
         body = build_backbone(backbone)
         pixel_decoder = PixelDecoder(
             body.channels,
@@ -101,27 +123,7 @@ class MaskDINO(ClipSegmenter):
             temporal,
             num_classes=num_classes,
             train_backbone=train_backbone,
-            config={
-                "backbone": backbone,
-                "num_classes": num_classes,
-                "embedding_dim": embedding_dim,
-                "channels": channels,
-                "num_queries": num_queries,
-                "num_encoder_layers": num_encoder_layers,
-                "encoder_ffn_channels": encoder_ffn_channels,
-                "num_decoder_layers": num_decoder_layers,
-                "decoder_ffn_channels": decoder_ffn_channels,
-                "num_heads": num_heads,
-                "num_points": num_points,
-                "strides": list(strides),
-                "coarse_first": coarse_first,
-                "anchors": anchors,
-                "num_denoising": num_denoising,
-                "label_noise": label_noise,
-                "box_noise": box_noise,
-                "train_backbone": train_backbone,
-                "full_precision_pixel_decoder": full_precision_pixel_decoder,
-            },
+            config=config,
         )
         self.num_denoising = num_denoising
         self.label_noise = label_noise

@@ -27,7 +27,6 @@ from torch import Tensor, nn
 from vidgap_segmenter import ClipOutput, ClipSegmenter
 from vidgap_vis import build
 from vidgap_vis.atomic import replacing
-from vidgap_vis.errors import ConfigError
 
 DESCRIPTION = "vidgap.json"
 OUTPUTS = ("class_logits", "mask_logits", "embeddings", "boxes")
@@ -69,15 +68,11 @@ def export(weights: Path, out: Path, size: tuple[int, int], num_frames: int = 1)
 
     Raises:
         InputError: the folder holds no model.
-        ConfigError: the model cannot take frames of this size.
     """
     model, classes = build.load(weights)
     frames = torch.zeros(1, num_frames, 3, *size, dtype=torch.uint8)
     with torch.no_grad(), reference_ops():
-        try:
-            output, state = model.step(frames)
-        except ValueError as error:
-            raise ConfigError("", "--size", str(error)) from error
+        output, state = model.step(frames)
         # Zeros are what a stream begins with where no state is given.
         inputs = (frames, *(torch.zeros_like(map_) for map_ in state or ()))
         program = torch.export.export(FrameStep(model).eval(), inputs)

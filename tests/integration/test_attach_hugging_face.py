@@ -15,8 +15,8 @@ from vidgap_temporal import MultiScaleTemporalModule, attach
 
 transformers = pytest.importorskip("transformers")
 
-from segmenter.hugging_face import twin  # noqa: E402
-from segmenter.support import random_frames, randomise, small_model  # noqa: E402
+from segmenter.hugging_face import twin  # noqa: E402 (needs transformers)
+from segmenter.support import random_frames, randomise, small_model  # noqa: E402 (needs transformers)
 
 ENCODER = "pixel_level_module.decoder.encoder"
 STAGES = ["stage1", "stage2", "stage3", "stage4"]

@@ -76,6 +76,15 @@ def test_a_name_that_is_nowhere_says_so_in_one_line(asked: list[object]) -> None
     assert asked == [("runs/weights", None)]
 
 
+def test_a_model_is_sent_as_a_folder_of_its_own(asked: list[object]) -> None:
+    network = model("mask2former resnet26")
+    assert network.push_to_hub("somebody/new", CLASSES) == "https://hub/somebody/new"
+    created, (name, sent) = asked
+    assert created == ("somebody/new", False)
+    assert name == "somebody/new"
+    assert not Path(sent).exists()  # it was a temporary one
+
+
 def test_a_folder_is_sent(folder: Path, asked: list[object]) -> None:
     assert hub.push_to_hub(folder, "somebody/model", private=True) == "https://hub/somebody/model"
     assert asked == [("somebody/model", True), ("somebody/model", folder)]

@@ -14,8 +14,8 @@ from vidgap_segmenter import Mask2Former
 
 transformers = pytest.importorskip("transformers")
 
-from segmenter.hugging_face import twin  # noqa: E402
-from transformers.utils import ModelOutput  # noqa: E402
+from segmenter.hugging_face import twin  # noqa: E402 (needs transformers)
+from transformers.utils import ModelOutput  # noqa: E402 (needs transformers)
 
 PARITY = {torch.float64: PARITY_FLOAT64, torch.float32: PARITY_FLOAT32}
 

@@ -12,7 +12,7 @@ import torch
 from torchvision import tv_tensors
 from vis.tiny_runs import HEIGHT, MODEL, TEMPORAL, TRAIN, WIDTH
 
-from vidgap_segmenter import ClipSegmenter, Criterion, MaskDINO, MaskDINOCriterion
+from vidgap_segmenter import NETWORKS, ClipSegmenter, Criterion, MaskDINO, MaskDINOCriterion
 from vidgap_segmenter.weights import CLASS_HEAD, CLASS_WEIGHTS
 from vidgap_vis import build
 from vidgap_vis.classes import ClassList, from_categories
@@ -88,7 +88,7 @@ def test_real_clips_are_not_rotated() -> None:
     assert (clip["video"] == clip["video"][:, :, :1]).all()
 
 
-@pytest.mark.parametrize("architecture", build.NETWORKS)
+@pytest.mark.parametrize("architecture", NETWORKS)
 @pytest.mark.parametrize("temporal", [TEMPORAL, None], ids=["temporal", "baseline"])
 def test_a_folder_gives_back_the_model_and_its_classes(
     tmp_path: Path, temporal: object, architecture: str
@@ -121,7 +121,7 @@ def test_a_parent_of_the_same_classes_is_taken_over_whole(weights: Path) -> None
     assert said.endswith("0 start afresh")
 
 
-@pytest.mark.parametrize("architecture", build.NETWORKS)
+@pytest.mark.parametrize("architecture", NETWORKS)
 @pytest.mark.parametrize(
     "classes",
     [OTHERS, from_categories([(3, "cat"), (7, "dog")])],

@@ -10,6 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
 
 from vidgap_vis.config import (
     FinetuneConfig,
@@ -159,3 +162,14 @@ def flags(settings: Mapping[str, object]) -> list[str]:
         for name, value in values.items():
             words += [f"--{section}.{name}", "null" if value is None else str(value)]
     return words
+
+
+def weights_of(run: Path) -> dict[str, Tensor]:
+    return load_file(run / "weights" / "model.safetensors")
+
+
+def assert_bit_equal(one: Path, other: Path) -> None:
+    ours, theirs = weights_of(one), weights_of(other)
+    assert ours.keys() == theirs.keys()
+    different = [name for name in ours if not torch.equal(ours[name], theirs[name])]
+    assert not different

@@ -6,6 +6,7 @@ from vidgap_segmenter.criterion import Criterion
 from vidgap_segmenter.inference import instance_inference
 from vidgap_segmenter.mask2former import Mask2Former
 from vidgap_segmenter.mask_dino import MaskDINO, MaskDINOCriterion, MaskDINOOutput
+from vidgap_segmenter.networks import NETWORKS
 from vidgap_segmenter.ops import backends, ms_deform_attn, ms_deform_attn_fused
 from vidgap_segmenter.optim import parameter_groups
 from vidgap_segmenter.structures import ClipOutput, ClipTargets, Instances, Losses, Prediction
@@ -13,6 +14,7 @@ from vidgap_segmenter.temporal import SavableTemporalModule, TemporalModule
 from vidgap_segmenter.weights import LoadReport
 
 __all__ = [
+    "NETWORKS",
     "Backbone",
     "ClipOutput",
     "ClipSegmenter",

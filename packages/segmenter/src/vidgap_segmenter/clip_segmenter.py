@@ -5,16 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vidgap_segmenter import hub, weights
-from vidgap_segmenter.backbones import Backbone, TimmBackbone
+from vidgap_segmenter.backbones import TimmBackbone, build_backbone
 from vidgap_segmenter.checkpointing import Checkpointed
 from vidgap_segmenter.pixel_decoder import PixelDecoder
+from vidgap_segmenter.settings import check_sizes
 from vidgap_segmenter.structures import ClipOutput, ClipTargets
 from vidgap_segmenter.temporal import Features, TemporalModule, TemporalState, check_refined
 
@@ -22,9 +24,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 SIZE_DIVISOR = 32
-
-Setting = str | int | float | bool | list[int] | None
-"""A constructor's argument as JSON holds it."""
 
 
 class ClipSegmenter(nn.Module, ABC):
@@ -35,12 +34,13 @@ class ClipSegmenter(nn.Module, ABC):
     network adds `_decode`, from maps to predictions.
 
     Args:
-        backbone: turns images into maps of strides 4 to 32.
-        pixel_decoder: encodes them.
+        settings: the network's arguments except `temporal`, those of `Mask2Former` among them.
         temporal: what mixes frames, or None.
-        config: the network's arguments except `temporal`.
-        num_classes: K.
-        train_backbone: False freezes the backbone: no gradient goes through it.
+        strides: of the maps that the pixel decoder encodes.
+        coarse_first: the order of its levels.
+
+    Raises:
+        ValueError: a setting has no such value.
     """
 
     architecture: ClassVar[str]
@@ -51,32 +51,41 @@ class ClipSegmenter(nn.Module, ABC):
 
     def __init__(
         self,
-        backbone: Backbone,
-        pixel_decoder: PixelDecoder,
+        settings: Mapping[str, Any],
         temporal: TemporalModule | None,
         *,
-        config: Mapping[str, Setting],
-        num_classes: int,
-        train_backbone: bool,
+        strides: Sequence[int] = (8, 16, 32),
+        coarse_first: bool = True,
     ) -> None:
         super().__init__()
-        self._config = dict(config)
-        self.num_classes = num_classes
-        self.train_backbone = train_backbone
-        self.backbone = backbone
-        self.pixel_decoder = pixel_decoder
+        check_sizes(settings)
+        self._config = dict(settings)
+        self.num_classes: int = settings["num_classes"]
+        self.train_backbone: bool = settings["train_backbone"]
+        self.backbone = build_backbone(settings["backbone"])
+        self.pixel_decoder = PixelDecoder(
+            self.backbone.channels,
+            strides=strides,
+            coarse_first=coarse_first,
+            channels=settings["channels"],
+            num_layers=settings["num_encoder_layers"],
+            ffn_channels=settings["encoder_ffn_channels"],
+            num_heads=settings["num_heads"],
+            num_points=settings["num_points"],
+            full_precision=settings["full_precision_pixel_decoder"],
+        )
         self.temporal = temporal
         mean, std = (
             torch.tensor(numbers).view(3, 1, 1)
-            for numbers in (backbone.pixel_mean, backbone.pixel_std)
+            for numbers in (self.backbone.pixel_mean, self.backbone.pixel_std)
         )
         self.register_buffer("pixel_mean", mean, persistent=False)
         self.register_buffer("pixel_std", std, persistent=False)
-        self.backbone.requires_grad_(train_backbone)
+        self.backbone.requires_grad_(self.train_backbone)
         self.train()
 
     @property
-    def config(self) -> dict[str, Setting]:
+    def config(self) -> dict[str, Any]:
         """The constructor's arguments except `temporal`, as JSON can hold them."""
         return dict(self._config)
 
@@ -191,6 +200,24 @@ class ClipSegmenter(nn.Module, ABC):
         """
         weights.save_pretrained(self, folder, classes)
 
+    def push_to_hub(
+        self, repo_id: str, classes: Sequence[Mapping[str, object]], *, private: bool = False
+    ) -> str:
+        """Save to a repository `user/name` of the Hugging Face Hub; return its URL.
+
+        Args:
+            repo_id: made where it is missing.
+            classes: as for `save_pretrained`.
+            private: for a repository that is made.
+
+        Raises:
+            ImportError: huggingface_hub is not installed.
+            ValueError: as for `save_pretrained`, or `repo_id` is no such name.
+        """
+        with TemporaryDirectory() as folder:
+            self.save_pretrained(folder, classes)
+            return hub.push_to_hub(folder, repo_id, private=private)
+
     @classmethod
     def from_pretrained(cls, folder: str | Path, temporal: TemporalModule | None = None) -> Self:
         """Build a model from a folder that `save_pretrained` wrote, in eval mode.
@@ -256,16 +283,6 @@ class ClipSegmenter(nn.Module, ABC):
         images = (images - self.pixel_mean) / self.pixel_std
         height, width = padded_size(images)
         return F.pad(images, (0, width - images.shape[-1], 0, height - images.shape[-2]))
-
-
-def check_sizes(config: Mapping[str, Setting]) -> None:
-    """Raise ValueError where a number of a network's arguments is not above 0."""
-    for name, value in config.items():
-        counts = name.startswith("num_") or name.endswith(("channels", "_dim"))
-        if not counts or value is None or name == "num_denoising":
-            continue
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be a whole number above 0, got {value!r}")
 
 
 def padded_size(frames: Tensor) -> tuple[int, int]:

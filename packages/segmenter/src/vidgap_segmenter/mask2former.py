@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from vidgap_segmenter.backbones import build_backbone
-from vidgap_segmenter.clip_segmenter import ClipSegmenter, Setting, check_sizes, padded_size
+from vidgap_segmenter.clip_segmenter import ClipSegmenter, padded_size
 from vidgap_segmenter.decoder import FramePrediction, MaskedDecoder
-from vidgap_segmenter.pixel_decoder import PixelDecoder
+from vidgap_segmenter.settings import arguments
 from vidgap_segmenter.structures import ClipOutput, ClipTargets, Prediction, by_clip
 from vidgap_segmenter.temporal import Features, TemporalModule
 
@@ -55,40 +54,7 @@ class Mask2Former(ClipSegmenter):
         train_backbone: bool = True,
         full_precision_pixel_decoder: bool = True,
     ) -> None:
-        config: dict[str, Setting] = {
-            "backbone": backbone,
-            "num_classes": num_classes,
-            "embedding_dim": embedding_dim,
-            "channels": channels,
-            "num_queries": num_queries,
-            "num_encoder_layers": num_encoder_layers,
-            "encoder_ffn_channels": encoder_ffn_channels,
-            "num_decoder_layers": num_decoder_layers,
-            "decoder_ffn_channels": decoder_ffn_channels,
-            "num_heads": num_heads,
-            "num_points": num_points,
-            "train_backbone": train_backbone,
-            "full_precision_pixel_decoder": full_precision_pixel_decoder,
-        }
-        check_sizes(config)
-        body = build_backbone(backbone)
-        pixel_decoder = PixelDecoder(
-            body.channels,
-            channels=channels,
-            num_layers=num_encoder_layers,
-            ffn_channels=encoder_ffn_channels,
-            num_heads=num_heads,
-            num_points=num_points,
-            full_precision=full_precision_pixel_decoder,
-        )
-        super().__init__(
-            body,
-            pixel_decoder,
-            temporal,
-            num_classes=num_classes,
-            train_backbone=train_backbone,
-            config=config,
-        )
+        super().__init__(arguments(locals()), temporal)
         self.decoder = MaskedDecoder(
             num_classes,
             channels=channels,

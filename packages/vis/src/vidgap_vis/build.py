@@ -20,6 +20,7 @@ from vidgap_augment import (
     pretrain_clips,
 )
 from vidgap_segmenter import (
+    NETWORKS,
     ClipSegmenter,
     Criterion,
     Mask2Former,
@@ -52,9 +53,6 @@ from vidgap_vis.config import (
 from vidgap_vis.errors import ConfigError, InputError
 from vidgap_vis.failures import WeightsError
 
-NETWORKS: dict[str, type[ClipSegmenter]] = {
-    network.architecture: network for network in (Mask2Former, MaskDINO)
-}
 CRITERIA: dict[str, type[Criterion | MaskDINOCriterion]] = {
     Mask2Former.architecture: Criterion,
     MaskDINO.architecture: MaskDINOCriterion,

@@ -31,7 +31,7 @@ class Doctor(Command):
     def add_arguments(self, parser: Parser) -> None:
         """Take nothing."""
 
-    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002
+    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002 (others read configs)
         """Print the report; 1 where an op disagrees with its reference."""
         from vidgap_vis import doctor
 
@@ -55,7 +55,7 @@ class Demo(Command):
             help="of data and training; the tracker's settings were chosen on the clips of seed 0",
         )
 
-    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002
+    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002 (others read configs)
         """Run the demo."""
         if options.seed < 0:
             raise ConfigError("", "--seed", f"wanted 0 or more, got {options.seed}")
@@ -138,7 +138,7 @@ class Predict(Command):
         parser.add_argument("--latency", type=int, default=10, help="frames the model sees at once")
         parser.add_argument("--short_edge", type=int, help="resize frames to this before the model")
 
-    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002
+    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002 (others read configs)
         """Predict; print what was written and how fast."""
         from vidgap_vis.outputs import check_output
         from vidgap_vis.predict import PredictOptions, predict
@@ -189,7 +189,7 @@ class Evaluate(Command):
         parser.add_argument("--json", type=Path, help="write the metrics here, 0..1")
         parser.add_argument("--by", choices=["class"], help="a row for each class, too")
 
-    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002
+    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002 (others read configs)
         """Print the table."""
         from vidgap_vis.data import read_youtube_vis
         from vidgap_vis.evaluation import format_table, match_results, track_metrics
@@ -226,7 +226,7 @@ class EvaluateImages(Command):
         parser.add_argument("--short_edge", type=int, help="resize images to this before the model")
         parser.add_argument("--json", type=Path, help="write the metrics here, 0..1")
 
-    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002
+    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002 (others read configs)
         """Print the table."""
         from tqdm import tqdm
 

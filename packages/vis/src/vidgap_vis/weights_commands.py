@@ -53,7 +53,7 @@ class WeightsConvert(Command):
         )
         parser.add_argument("--overwrite", action="store_true", help="replace what --out holds")
 
-    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002
+    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002 (others read configs)
         """Convert; print what became of the weights."""
         for flag in ("num_classes", "num_heads", "num_queries"):
             value = getattr(options, flag)
@@ -92,7 +92,7 @@ class WeightsExport(Command):
         )
         parser.add_argument("--overwrite", action="store_true", help="replace what --out holds")
 
-    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002
+    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002 (others read configs)
         """Export; print what was written."""
         from vidgap_vis.convert_weights import export_weights
 

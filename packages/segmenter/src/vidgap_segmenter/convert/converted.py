@@ -5,24 +5,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
 from vidgap_segmenter.clip_segmenter import ClipSegmenter
-from vidgap_segmenter.mask2former import Mask2Former
-from vidgap_segmenter.mask_dino import MaskDINO
+from vidgap_segmenter.networks import NETWORKS
 from vidgap_segmenter.temporal import TemporalModule
 from vidgap_segmenter.weights import CLASS_WEIGHTS, LoadReport, compare, not_under
 
 NAMES_SHOWN = 3
-
-Architecture = Literal["mask2former", "mask_dino"]
-
-NETWORKS: dict[Architecture, type[ClipSegmenter]] = {
-    "mask2former": Mask2Former,
-    "mask_dino": MaskDINO,
-}
 
 
 @dataclass(frozen=True)
@@ -42,7 +34,7 @@ class Converted:
     """
 
     origin: str
-    architecture: Architecture
+    architecture: str
     settings: dict[str, Any]
     state: dict[str, Tensor] = field(repr=False)
     class_names: tuple[str, ...] | None = None

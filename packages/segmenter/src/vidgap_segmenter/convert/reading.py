@@ -13,14 +13,14 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from vidgap_segmenter.convert import hugging_face, official, sizes
-from vidgap_segmenter.convert.converted import Architecture, Converted
+from vidgap_segmenter.convert.converted import Converted
 from vidgap_segmenter.name_table import Table, merge
 from vidgap_segmenter.weights import CONFIG_FILE, WEIGHTS_FILE, read_state_dict
 
 FOLDER_FILES = (WEIGHTS_FILE, "pytorch_model.bin")
 INDEX_FILES = tuple(f"{name}.index.json" for name in FOLDER_FILES)
 USUAL_HEADS = 8
-ASSUMED: dict[Architecture, tuple[str, ...]] = {
+ASSUMED: dict[str, tuple[str, ...]] = {
     "mask2former": (),
     "mask_dino": ("num_queries", "anchors"),
 }
@@ -43,7 +43,7 @@ class Origin:
 
     name: str
     sign: str
-    architecture: Architecture
+    architecture: str
     table: Table
     spellings: list[tuple[str, str]]
     left_out: list[tuple[str, str]]

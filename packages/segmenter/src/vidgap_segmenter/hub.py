@@ -1,8 +1,8 @@
 """Weights folders on the Hugging Face Hub: `user/name` where a folder could stand.
 
 Networks have `from_pretrained`, `save_pretrained` and `push_to_hub`, as with huggingface_hub's
-`PyTorchModelHubMixin`, which is not used: it must be a base class when the network is defined, which the
-package would then need, and it makes config.json of constructor arguments alone, without classes.
+`PyTorchModelHubMixin`. That is not used: it must be a base class when the network is defined, which
+the package would then need, and its config.json holds constructor arguments alone, no classes.
 """
 
 from __future__ import annotations

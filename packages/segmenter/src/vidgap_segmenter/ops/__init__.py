@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from vidgap_segmenter.ops.backend import Backend, report
-from vidgap_segmenter.ops.extension import built_for
+import torch
+
+from vidgap_segmenter.ops import extension
+from vidgap_segmenter.ops.about import Backend
+from vidgap_segmenter.ops.backend import report
 from vidgap_segmenter.ops.ms_deform_attn import ms_deform_attn, ms_deform_attn_fused, obstacles
 
 __all__ = ["Backend", "backends", "ms_deform_attn", "ms_deform_attn_fused"]
@@ -18,3 +21,12 @@ def backends() -> dict[str, dict[str, str]]:
         "reason": "cuda: native: built without CUDA; ..."}}.
     """
     return {"ms_deform_attn": {**report(obstacles), "built for": built_for()}}
+
+
+def built_for() -> str:
+    """Say what the extension's code is made for, as "x86-64-v4; CUDA 80-real 90-real"."""
+    if extension.obstacle(torch.device("cpu")) is not None:
+        return "nothing"
+    native = extension.extension()
+    cpu = native.cpu_kernels() + ("" if native.has_threads else " without OpenMP: one thread")
+    return f"{cpu}; CUDA {native.cuda_architectures}" if native.cuda_architectures else cpu

@@ -7,11 +7,8 @@ from types import ModuleType
 
 import torch
 
-from vidgap_segmenter.ops.backend import Obstacle
-
-DISTRIBUTION = "vidgap-segmenter"
-TOOL = "a C++17 compiler"
-"""What builds the extension."""
+from .about import DISTRIBUTION, EXTENSION, TOOL
+from .backend import Obstacle
 
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.float16: 2, torch.bfloat16: 3}
 """Element types that the kernels take, in the numbering of csrc/common/dtype.h."""
@@ -20,7 +17,7 @@ DTYPES = {torch.float32: 0, torch.float64: 1, torch.float16: 2, torch.bfloat16: 
 def load() -> tuple[ModuleType | None, str]:
     """Return the extension, or None and what the import said."""
     try:
-        return importlib.import_module("vidgap_segmenter._native"), ""
+        return importlib.import_module(EXTENSION), ""
     except ImportError as error:
         return None, str(error)
 
@@ -89,12 +86,3 @@ def check_status(op: str, status: int) -> None:
     """Raise RuntimeError where a kernel's function did not return success."""
     if status != 0:
         raise RuntimeError(f"{op}: {extension().error_message(status)} (status {status})")
-
-
-def built_for() -> str:
-    """Say what the extension's code is made for, as "x86-64-v4; CUDA 80-real 90-real"."""
-    if _native is None:
-        return "nothing"
-    cpu = _native.cpu_kernels() + ("" if _native.has_threads else " without OpenMP: one thread")
-    cuda = _native.cuda_architectures
-    return f"{cpu}; CUDA {cuda}" if cuda else cpu

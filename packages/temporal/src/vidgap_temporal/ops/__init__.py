@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from vidgap_temporal.ops.backend import Backend, report
+from vidgap_temporal.ops.about import Backend
+from vidgap_temporal.ops.backend import report
 from vidgap_temporal.ops.conv_gru import GRUWeights, conv_gru
 from vidgap_temporal.ops.conv_gru import obstacles as conv_gru_obstacles
 from vidgap_temporal.ops.window_attention import obstacles as window_attention_obstacles

@@ -12,11 +12,9 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import torch
-
-Backend: TypeAlias = Literal["auto", "reference", "native", "triton"]
 
 
 @dataclass(frozen=True)

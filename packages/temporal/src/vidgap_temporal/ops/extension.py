@@ -7,11 +7,8 @@ from types import ModuleType
 
 import torch
 
-from vidgap_temporal.ops.backend import Obstacle
-
-DISTRIBUTION = "vidgap-temporal"
-TOOL = "nvcc"
-"""What builds the extension."""
+from .about import DISTRIBUTION, EXTENSION, TOOL
+from .backend import Obstacle
 
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.float16: 2, torch.bfloat16: 3}
 """Element types that the kernels take, in the numbering of csrc/common/dtype.h."""
@@ -20,7 +17,7 @@ DTYPES = {torch.float32: 0, torch.float64: 1, torch.float16: 2, torch.bfloat16: 
 def load() -> tuple[ModuleType | None, str]:
     """Return the extension, or None and what the import said."""
     try:
-        return importlib.import_module("vidgap_temporal._native"), ""
+        return importlib.import_module(EXTENSION), ""
     except ImportError as error:
         return None, str(error)
 

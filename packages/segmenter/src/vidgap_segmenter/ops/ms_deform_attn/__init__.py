@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vidgap_segmenter.ops import extension
-from vidgap_segmenter.ops.backend import Backend, Obstacle, Obstacles, choose
+from vidgap_segmenter.ops.about import Backend
+from vidgap_segmenter.ops.backend import Obstacle, Obstacles, choose
+from vidgap_segmenter.ops.extension import obstacle as obstacle_of_extension
 from vidgap_segmenter.ops.ms_deform_attn import native
 from vidgap_segmenter.ops.ms_deform_attn import reference as _reference
 
@@ -147,7 +148,7 @@ def obstacles(
         levels: L.
         samples: of a query and head, L*P.
     """
-    native_obstacle = extension.obstacle(device, dtype)
+    native_obstacle = obstacle_of_extension(device, dtype)
     if native_obstacle is None:
         native_obstacle = _obstacle_of_size(device, tokens, levels, samples)
     return {"native": native_obstacle, "reference": None}

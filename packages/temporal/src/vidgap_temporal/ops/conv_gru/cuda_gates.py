@@ -7,9 +7,9 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from vidgap_temporal.ops import extension
 from vidgap_temporal.ops.backend import Obstacle
-from vidgap_temporal.ops.extension import DTYPES
+from vidgap_temporal.ops.extension import DTYPES, extension
+from vidgap_temporal.ops.extension import obstacle as obstacle_of_extension
 
 
 def obstacle(device: torch.device, dtype: torch.dtype) -> Obstacle | None:
@@ -19,7 +19,7 @@ def obstacle(device: torch.device, dtype: torch.dtype) -> Obstacle | None:
             "runs on GPUs; on a CPU the convolutions of the reference are already at the "
             "machine's ceiling"
         )
-    return extension.obstacle(device, dtype)
+    return obstacle_of_extension(device, dtype)
 
 
 class KernelGates:
@@ -132,7 +132,7 @@ class KernelGates:
 def cuda_gates(x: Tensor, gate: torch.dtype) -> KernelGates:
     """Return the kernels on the current stream of the device of `x`; only without an obstacle."""
     stream = torch.cuda.current_stream(x.device).cuda_stream
-    return KernelGates(extension.extension(), x.dtype, gate, stream)
+    return KernelGates(extension(), x.dtype, gate, stream)
 
 
 def address(tensor: Tensor | None) -> int:

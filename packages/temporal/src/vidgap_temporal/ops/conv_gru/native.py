@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vidgap_temporal.ops.conv_gru import sequence
 from vidgap_temporal.ops.conv_gru.cuda_gates import cuda_gates
 from vidgap_temporal.ops.conv_gru.gates import Gates
 from vidgap_temporal.ops.conv_gru.sequence import Kept, Wanted
+from vidgap_temporal.ops.conv_gru.sequence import backward as sequence_backward
+from vidgap_temporal.ops.conv_gru.sequence import forward as sequence_forward
 
 LIBRARY = torch.library.Library("vidgap_temporal", "FRAGMENT")
 ARGUMENTS = "Tensor x, Tensor? h, Tensor input_weight, Tensor hidden_weight, Tensor bias"
@@ -67,7 +68,7 @@ def forward(
 ) -> Five:
     """Compute the operator with `gates`: states as (B, T, C, H, W) and (B, C, H, W)."""
     weights = (input_weight, hidden_weight, bias)
-    kept, last = sequence.forward(gates, x, h, weights, keep)
+    kept, last = sequence_forward(gates, x, h, weights, keep)
     return kept.output.permute(0, 1, 4, 2, 3), last.permute(0, 3, 1, 2), *kept[1:]
 
 
@@ -87,7 +88,7 @@ def backward(
     *gate_maps, wanted = kept_and_wanted
     kept = Kept(output.permute(0, 1, 3, 4, 2), *gate_maps)
     grads, weights = (grad_output, grad_last), (input_weight, hidden_weight, bias)
-    found = sequence.backward(gates, grads, x, h, weights, kept, Wanted(*wanted))
+    found = sequence_backward(gates, grads, x, h, weights, kept, Wanted(*wanted))
     return five(x.new_empty(0) if grad is None else grad for grad in found)
 
 

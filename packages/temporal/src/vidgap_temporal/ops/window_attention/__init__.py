@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vidgap_temporal.ops.backend import Backend, Obstacles, choose
+from vidgap_temporal.ops.about import Backend
+from vidgap_temporal.ops.backend import Obstacles, choose
 from vidgap_temporal.ops.checks import check_alike, check_floating, check_shape, describe
 from vidgap_temporal.ops.window_attention import reference, triton
 

@@ -15,7 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vidgap_temporal.ops.window_attention import kernels, places
+from vidgap_temporal.ops.window_attention.kernels import (
+    backward_kernel,
+    bias_gradient_kernel,
+    forward_kernel,
+)
+from vidgap_temporal.ops.window_attention.places import BITS, FRAMES_A_WORD
 from vidgap_temporal.ops.window_attention.tiles import Tiles, power_of_two, tiles_of
 
 WARPS_FORWARD, WARPS_BACKWARD = 16, 8
@@ -28,7 +33,7 @@ def forward(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, *settings: Any) -> Te
     if out.numel():
         maps = [with_dense_channels(x) for x in (q, k, v)]
         launch = launch_for(q, WARPS_FORWARD, *settings)
-        launch.run(kernels.forward_kernel, *maps, bias.contiguous(), out, maps=maps)
+        launch.run(forward_kernel, *maps, bias.contiguous(), out, maps=maps)
     return out
 
 
@@ -50,7 +55,7 @@ def backward(
     maps = [with_dense_channels(x) for x in (q, k, v)]
     tensors = (*maps, bias.contiguous(), grad.to(q.dtype).contiguous())
     tensors = (*tensors, q_grad, k_grad, v_grad, partial)
-    launch.run(kernels.backward_kernel, *tensors, maps=maps, BIAS_GRAD=wants_bias)
+    launch.run(backward_kernel, *tensors, maps=maps, BIAS_GRAD=wants_bias)
     bias_grad = launch.sum(partial, bias) if wants_bias else bias.new_empty(0)
     return q_grad, k_grad, v_grad, bias_grad
 
@@ -140,7 +145,7 @@ class Launch:
         bias_grad = torch.empty_like(bias, memory_format=CONTIGUOUS)
         heads, window = self.arguments["HEADS"], self.arguments["WINDOW"]
         with current(self.device):
-            kernels.bias_gradient_kernel[(heads * (2 * window - 1),)](
+            bias_gradient_kernel[(heads * (2 * window - 1),)](
                 partial,
                 bias_grad,
                 self.groups,
@@ -188,7 +193,7 @@ def pack(partner: tuple[int, ...]) -> tuple[int, ...]:
     """
     if not partner:
         return ()
-    bits, frames_a_word = places.BITS.value, places.FRAMES_A_WORD.value
+    bits, frames_a_word = BITS.value, FRAMES_A_WORD.value
     words = [1 << 62 | 1] * power_of_two(-(-len(partner) // frames_a_word))
     for frame, other in enumerate(partner):
         words[frame // frames_a_word] |= other << (1 + bits * (frame % frames_a_word))

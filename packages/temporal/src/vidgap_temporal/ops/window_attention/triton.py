@@ -83,15 +83,15 @@ def is_too_old(device: torch.device) -> bool:
 
 
 def _forward(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, *settings: Any) -> Tensor:
-    from vidgap_temporal.ops.window_attention import launch
+    from vidgap_temporal.ops.window_attention.launch import forward
 
-    return launch.forward(q, k, v, bias, *settings)
+    return forward(q, k, v, bias, *settings)
 
 
 def _backward(grad: Tensor, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, *settings: Any) -> Four:
-    from vidgap_temporal.ops.window_attention import launch
+    from vidgap_temporal.ops.window_attention.launch import backward
 
-    return launch.backward(grad, q, k, v, bias, *settings)
+    return backward(grad, q, k, v, bias, *settings)
 
 
 def _fake_forward(q: Tensor, *_: Any) -> Tensor:

@@ -13,9 +13,7 @@ from segmenter.support import MixFrames, small_model
 
 from vidgap_segmenter import Mask2Former, convert
 from vidgap_segmenter.backbones.swin import SWIN_SIZES
-from vidgap_segmenter.convert import hugging_face, official
 from vidgap_segmenter.convert.sizes import RESNETS, mask2former_settings
-from vidgap_segmenter.name_table import Table
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -123,29 +121,6 @@ def test_official_names_are_those_of_the_official_code(name: str, pairs: str) ->
     ours, theirs = model(name).state_dict(), convert.to_official(model(name))
     for mine, official_name in re.findall(r"(\S+) = (\S+)", pairs):
         assert torch.equal(ours[mine], theirs[official_name]), official_name
-
-
-TABLES = {
-    "official Mask2Former": (official.MASK2FORMER, r"mask2former .*"),
-    "official Mask DINO": (official.MASK_DINO, r"mask_dino .*"),
-    "Hugging Face": (hugging_face.MASK2FORMER, r"mask2former (resnet26|swin_tiny)"),
-}
-
-
-@pytest.mark.parametrize("table", TABLES)
-def test_each_row_is_used_and_each_name_has_one_row(table: str) -> None:
-    whole, pattern = TABLES[table]
-    alone = [Table((row,)) for row in whole.rows]
-    states = [model(name).state_dict() for name in MODELS if re.fullmatch(pattern, name)]
-    used = set()
-    weights = {name: tensor for state in states for name, tensor in state.items()}
-    for ours, tensor in weights.items():
-        theirs = whole.to_theirs({ours: tensor})
-        knowing = [row for row in alone if list(row.to_ours(theirs).state) == [ours]]
-        assert len(knowing) == 1, ours
-        assert all(row.to_ours(theirs).state == {} for row in alone if row not in knowing)
-        used.update(knowing[0].rows)
-    assert used == set(whole.rows)
 
 
 def test_both_old_spellings_are_read(tmp_path: Path) -> None:

@@ -24,9 +24,10 @@ from vidgap_segmenter import (
     instance_inference,
 )
 from vidgap_segmenter.boxes import cell_boxes
-from vidgap_segmenter.convert import official, to_official
+from vidgap_segmenter.convert import to_official
 from vidgap_segmenter.mask_dino.decoder import FrameOutput, FramePrediction
-from vidgap_segmenter.name_table import merge
+from vidgap_segmenter.names import official
+from vidgap_segmenter.names.table import merge
 
 SIZE = (2, 64, 96)
 

@@ -12,13 +12,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidgap_segmenter import hub, weights
 from vidgap_segmenter.backbones import TimmBackbone, build_backbone
 from vidgap_segmenter.checkpointing import Checkpointed
 from vidgap_segmenter.pixel_decoder import PixelDecoder
 from vidgap_segmenter.settings import check_sizes
 from vidgap_segmenter.structures import ClipOutput, ClipTargets
 from vidgap_segmenter.temporal import Features, TemporalModule, TemporalState, check_refined
+from vidgap_segmenter.weights import (
+    CONFIG_FILE,
+    hub,
+    load_checked,
+    read_settings,
+    read_weights,
+    write_folder,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -198,7 +205,7 @@ class ClipSegmenter(nn.Module, ABC):
             ValueError: `classes` does not list every class of the model so, or its temporal module
                 has no `config`.
         """
-        weights.save_pretrained(self, folder, classes)
+        write_folder(self, folder, classes)
 
     def push_to_hub(
         self, repo_id: str, classes: Sequence[Mapping[str, object]], *, private: bool = False
@@ -231,12 +238,12 @@ class ClipSegmenter(nn.Module, ABC):
                 and none is passed, or they do not fit; the message is a table of what does not.
         """
         folder = hub.resolve(folder)
-        settings = weights.read_settings(folder, cls.architecture)
+        settings = read_settings(folder, cls.architecture)
         try:
             model = cls(**settings, temporal=temporal)
         except TypeError as error:  # an argument that there is not
-            raise ValueError(f"{Path(folder) / weights.CONFIG_FILE}: {error}") from error
-        weights.load_folder(model, folder)
+            raise ValueError(f"{Path(folder) / CONFIG_FILE}: {error}") from error
+        load_checked(model, read_weights(folder, with_temporal=temporal is not None))
         return model.eval()
 
     @abstractmethod

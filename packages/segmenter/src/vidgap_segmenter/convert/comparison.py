@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from vidgap_segmenter.clip_segmenter import ClipSegmenter
-from vidgap_segmenter.convert import hugging_face
+from vidgap_segmenter.convert.hugging_face_config import config_of
 from vidgap_segmenter.mask2former import Mask2Former
+from vidgap_segmenter.names import hugging_face
 
 SIZE = (96, 128)
 NUM_FRAMES = 2
@@ -53,7 +54,7 @@ def obstacle(model: ClipSegmenter) -> str | None:
     if importlib.util.find_spec("transformers") is None:
         return "transformers is not installed"
     try:
-        hugging_face.config(_settings(model))
+        config_of(_settings(model))
     except ValueError as error:
         return str(error)
     return None
@@ -103,7 +104,7 @@ def twin(model: Mask2Former, folder: Path | None = None) -> nn.Module:
                 if not name.startswith("decoder.embedding_head.")
             }
             arguments["state_dict"] = hugging_face.MASK2FORMER.to_theirs(state)
-            arguments["config"] = Mask2FormerConfig.from_dict(hugging_face.config(_settings(model)))
+            arguments["config"] = Mask2FormerConfig.from_dict(config_of(_settings(model)))
         theirs, info = Mask2FormerForUniversalSegmentation.from_pretrained(folder, **arguments)
     lacking = [
         name

@@ -12,9 +12,11 @@ from typing import Any
 from safetensors import SafetensorError
 from torch import Tensor
 
-from vidgap_segmenter.convert import hugging_face, official, sizes
 from vidgap_segmenter.convert.converted import Converted
-from vidgap_segmenter.name_table import Table, merge
+from vidgap_segmenter.convert.hugging_face_config import class_names_of, num_heads_of
+from vidgap_segmenter.convert.sizes import mask2former_settings, mask_dino_settings
+from vidgap_segmenter.names import hugging_face, official
+from vidgap_segmenter.names.table import Table, merge
 from vidgap_segmenter.weights import CONFIG_FILE, WEIGHTS_FILE, read_state_dict
 
 FOLDER_FILES = (WEIGHTS_FILE, "pytorch_model.bin")
@@ -58,7 +60,7 @@ ORIGINS = (
         hugging_face.MASK2FORMER,
         hugging_face.IN_MEMORY_SPELLINGS,
         hugging_face.LEFT_OUT,
-        sizes.mask2former_settings,
+        mask2former_settings,
     ),
     Origin(
         "the official Mask DINO",
@@ -67,7 +69,7 @@ ORIGINS = (
         official.MASK_DINO,
         official.SHARED,
         official.LEFT_OUT,
-        sizes.mask_dino_settings,
+        mask_dino_settings,
     ),
     *(
         Origin(
@@ -77,7 +79,7 @@ ORIGINS = (
             official.MASK2FORMER,
             official.OLD_SPELLINGS,
             official.LEFT_OUT,
-            sizes.mask2former_settings,
+            mask2former_settings,
         )
         for name, sign in [
             ("CTVIS", r"sem_seg_head\.predictor\.reid_embed\."),
@@ -122,7 +124,7 @@ def _convert(
     _check_numbers(renamed.state, sources)
     assumed = ASSUMED[origin.architecture]
     if num_heads is None and config:
-        num_heads = hugging_face.num_heads(config)
+        num_heads = num_heads_of(config)
     elif num_heads is None:
         num_heads, assumed = USUAL_HEADS, ("num_heads", *assumed)
     if num_heads < 1:
@@ -132,7 +134,7 @@ def _convert(
         architecture=origin.architecture,
         settings=origin.settings(renamed.state, num_heads),
         state=renamed.state,
-        class_names=hugging_face.class_names(config),
+        class_names=class_names_of(config),
         left_out=tuple((name, reason) for name, reason in reasons.items() if reason is not None),
         sources=sources,
         unknown=tuple(name for spelling in renamed.unknown for name in original[spelling]),

@@ -11,9 +11,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vidgap_segmenter.clip_segmenter import ClipSegmenter
-from vidgap_segmenter.convert import hugging_face, official
+from vidgap_segmenter.convert.hugging_face_config import config_of
 from vidgap_segmenter.mask2former import Mask2Former
 from vidgap_segmenter.mask_dino import MaskDINO
+from vidgap_segmenter.names import hugging_face, official
 from vidgap_segmenter.weights import CONFIG_FILE, WEIGHTS_FILE
 
 
@@ -81,7 +82,7 @@ def write_hugging_face(
         ValueError: as for `to_hugging_face`.
     """
     state = to_hugging_face(model)
-    config = hugging_face.config(model.config, class_names)
+    config = config_of(model.config, class_names)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(state, folder / WEIGHTS_FILE, {"format": "pt"})
     (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

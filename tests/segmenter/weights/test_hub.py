@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from segmenter.convert_cases import model
 
-from vidgap_segmenter import hub
+from vidgap_segmenter.weights import hub
 
 hugging_face_hub = pytest.importorskip("huggingface_hub")
 

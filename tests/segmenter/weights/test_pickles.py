@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from vidgap_segmenter import pickles, weights
+from vidgap_segmenter import weights
+from vidgap_segmenter.weights import pickles
 
 ARRAYS = {
     "matrix": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -134,7 +135,7 @@ DANGEROUS = [
     ("numpy.ma.core", "_mareconstruct"),
     ("numpy.f2py.diagnose", "run_command"),
     ("torch", "load"),
-    ("vidgap_segmenter.pickles", "load"),
+    ("vidgap_segmenter.weights.pickles", "load"),
 ]
 
 

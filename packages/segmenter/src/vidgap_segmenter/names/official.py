@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from vidgap_segmenter.name_table import Table
+from vidgap_segmenter.names.table import Table
 
 HEAD = "sem_seg_head."
 PIXEL = HEAD + "pixel_decoder."

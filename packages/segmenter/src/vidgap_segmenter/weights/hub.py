@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from types import ModuleType
 
-from vidgap_segmenter.weights import CONFIG_FILE, WEIGHTS_FILE
+from vidgap_segmenter.weights.folder import CONFIG_FILE, WEIGHTS_FILE
 
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 FILES = [CONFIG_FILE, WEIGHTS_FILE, "provenance.json", "README.md"]

@@ -1,4 +1,4 @@
-"""Weights on disk and into models: round trips, strictness, tables, atomic writing."""
+"""A network's folder: round trips, what it must hold, atomic writing."""
 
 from __future__ import annotations
 
@@ -7,23 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from segmenter.support import MixFrames, random_frames, randomise, small_model
+from segmenter.support import MixFrames, random_frames, small_model
 from torch import Tensor, nn
 
-from vidgap_segmenter import LoadReport, Mask2Former, MaskDINO, weights
+from vidgap_segmenter import Mask2Former, MaskDINO, weights
 
 CLASSES = [
     {"index": index, "category_id": 10 + index, "name": name}
     for index, name in enumerate(["disc", "square", "triangle", "star"])
 ]
-
-
-@pytest.fixture(scope="module")
-def model() -> Mask2Former:
-    torch.manual_seed(0)
-    model = small_model().eval()
-    randomise(model)
-    return model
 
 
 def with_temporal(model: Mask2Former) -> Mask2Former:
@@ -106,7 +98,7 @@ def test_a_failed_save_leaves_what_was_there(
         path.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(weights, "save_file", fail)
+    monkeypatch.setattr(weights.folder, "save_file", fail)
     with pytest.raises(OSError, match="disk full"):
         model.save_pretrained(tmp_path, CLASSES)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -143,49 +135,3 @@ def test_another_network_or_an_unknown_setting_is_named(model: Mask2Former, tmp_
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match=r"config.json: .*unexpected .*num_heeds"):
         Mask2Former.from_pretrained(tmp_path)
-
-
-def test_loading_is_strict_but_for_what_is_allowed(model: Mask2Former) -> None:
-    state = model.state_dict()
-    assert str(weights.load_checked(small_model(), state)) == "all weights loaded"
-    other = small_model(temporal=MixFrames())
-    with pytest.raises(ValueError, match=r"missing +temporal.now.weight"):
-        weights.load_checked(other, state)
-    report = weights.load_checked(other, state, allow_missing=("temporal.",))
-    assert {name.split(".")[0] for name in report.missing} == {"temporal"}
-    state["decoder.norm.scale"] = state.pop("decoder.norm.weight")
-    with pytest.raises(ValueError, match=r"unexpected +decoder.norm.scale"):
-        weights.load_checked(small_model(), state)
-
-
-def test_files_that_need_pickled_code_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "weights.pth"
-    torch.save({"weight": torch.ones(2), "config": LoadReport()}, path)
-    with pytest.raises(ValueError, match=r"weights.pth: cannot be read as tensors alone"):
-        weights.read_state_dict(path)
-    torch.save({"weight": torch.ones(2), "epoch": 3}, path)
-    with pytest.raises(ValueError, match=r"must hold tensors alone, got .* \['epoch'\]"):
-        weights.read_state_dict(path)
-
-
-def test_broken_files_are_named_with_the_reason(tmp_path: Path) -> None:
-    path = tmp_path / "weights.pth"
-    torch.save({"weight": torch.ones(100)}, path)
-    whole = path.read_bytes()
-    torch.save({"weight": torch.ones(100)}, path, _use_new_zipfile_serialization=False)
-    older = path.read_bytes()
-    broken = {
-        "EOFError: ": b"",
-        "UnpicklingError": b"hello world\n",
-        "UnpicklingError: invalid": b"<!DOCTYPE html>\n",
-        "RuntimeError: ": older[:-100],
-        "(OSError|RuntimeError)": whole[: len(whole) // 2],
-    }
-    for kind, content in broken.items():
-        path.write_bytes(content)
-        wanted = rf"weights\.pth: cannot be read as tensors alone: {kind}"
-        with pytest.raises(ValueError, match=wanted) as caught:
-            weights.read_state_dict(path)
-        assert "\n" not in str(caught.value)
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.pth"):
-        weights.read_state_dict(tmp_path / "nowhere.pth")

@@ -1,0 +1,40 @@
+"""Weights on disk and into modules: a network's folder, here or on the Hub, and files of others.
+
+Loading is strict or reported, never silent, and reading runs no code of a file.
+"""
+
+from vidgap_segmenter.weights.files import read_state_dict
+from vidgap_segmenter.weights.folder import (
+    ARCHITECTURE,
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    read_config,
+    read_settings,
+    read_weights,
+    write_folder,
+)
+from vidgap_segmenter.weights.loading import (
+    CLASS_HEAD,
+    CLASS_WEIGHTS,
+    LoadReport,
+    compare,
+    load_checked,
+    not_under,
+)
+
+__all__ = [
+    "ARCHITECTURE",
+    "CLASS_HEAD",
+    "CLASS_WEIGHTS",
+    "CONFIG_FILE",
+    "WEIGHTS_FILE",
+    "LoadReport",
+    "compare",
+    "load_checked",
+    "not_under",
+    "read_config",
+    "read_settings",
+    "read_state_dict",
+    "read_weights",
+    "write_folder",
+]

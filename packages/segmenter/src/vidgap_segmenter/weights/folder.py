@@ -1,0 +1,160 @@
+"""A network's folder: `config.json` (segmenter, temporal, classes) and `model.safetensors`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vidgap_segmenter.temporal import SavableTemporalModule, TemporalModule
+from vidgap_segmenter.weights.files import read_state_dict
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+ARCHITECTURE = "architecture"
+
+
+class Savable(Protocol):
+    """What a folder describes and holds: a network."""
+
+    @property
+    def architecture(self) -> str:
+        """The network's name."""
+        ...
+
+    @property
+    def config(self) -> Mapping[str, object]:
+        """Its constructor's arguments except `temporal`, as JSON can hold them."""
+        ...
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes it tells apart."""
+        ...
+
+    @property
+    def temporal(self) -> TemporalModule | None:
+        """What mixes frames, if anything."""
+        ...
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """Return its weights by name."""
+        ...
+
+
+def write_folder(
+    model: Savable, folder: str | Path, classes: Sequence[Mapping[str, object]]
+) -> None:
+    """Write config and weights into `folder`, each under a temporary name that is then renamed.
+
+    Args:
+        model: what is written.
+        folder: made where it is missing; other files in it stay.
+        classes: one `{"index", "category_id", "name"}` a class, in order of index.
+
+    Raises:
+        ValueError: `classes` does not list every class of the model, or its temporal module has no
+            `config`.
+    """
+    _check_classes(classes, model.num_classes)
+    config = {
+        "segmenter": {ARCHITECTURE: model.architecture, **model.config},
+        "temporal": _temporal_config(model.temporal),
+        "classes": [dict(info) for info in classes],
+    }
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
+    _write(folder / WEIGHTS_FILE, lambda path: save_file(state, path, {"format": "pt"}))
+    _write(folder / CONFIG_FILE, lambda path: path.write_text(json.dumps(config, indent=2) + "\n"))
+
+
+def _check_classes(classes: Sequence[Mapping[str, object]], num_classes: int) -> None:
+    if len(classes) != num_classes:
+        raise ValueError(f"classes must list {num_classes} classes, got {len(classes)}")
+    for index, info in enumerate(classes):
+        known = isinstance(info, Mapping) and set(info) == {"index", "category_id", "name"}
+        if not known or info["index"] != index:
+            raise ValueError(
+                f'classes[{index}] must be {{"index": {index}, "category_id": ..., "name": ...}}, '
+                f"got {info!r}"
+            )
+
+
+def _temporal_config(temporal: TemporalModule | None) -> dict[str, object] | None:
+    if temporal is None:
+        return None
+    if not isinstance(temporal, SavableTemporalModule):
+        raise ValueError(
+            "temporal must have a property `config`, its constructor's arguments, to be saved; "
+            f"{type(temporal).__name__} has none"
+        )
+    return dict(temporal.config)
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """Read `config.json` of a folder.
+
+    Raises:
+        FileNotFoundError: the folder holds none.
+        ValueError: it is not JSON, or a section is missing.
+    """
+    path = Path(folder) / CONFIG_FILE
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not JSON: {error}") from error
+    for section in ("segmenter", "temporal", "classes"):
+        if section not in config:
+            raise ValueError(f"{path}: section {section!r} is missing")
+    return config
+
+
+def read_settings(folder: str | Path, architecture: str) -> dict[str, Any]:
+    """Read the arguments of the network that a folder describes.
+
+    Raises:
+        ValueError: it describes another network (where it names none, Mask2Former).
+    """
+    settings = dict(read_config(folder)["segmenter"])
+    found = settings.pop(ARCHITECTURE, "mask2former")
+    if found != architecture:
+        raise ValueError(f"{Path(folder) / CONFIG_FILE} describes a {found}, not a {architecture}")
+    return settings
+
+
+def read_weights(folder: str | Path, *, with_temporal: bool) -> dict[str, Tensor]:
+    """Read the weights of a folder.
+
+    Args:
+        folder: as `write_folder` writes it.
+        with_temporal: whether the model that they are for has a temporal module.
+
+    Raises:
+        ValueError: they are damaged, or hold a temporal module's and the model has none.
+    """
+    path = Path(folder) / WEIGHTS_FILE
+    try:
+        state = read_state_dict(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: damaged ({error})") from error
+    if not with_temporal and any(name.startswith("temporal.") for name in state):
+        raise ValueError(
+            f"{path} holds temporal.* weights: pass the temporal module they belong to"
+        )
+    return state
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

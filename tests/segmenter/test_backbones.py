@@ -13,7 +13,7 @@ from segmenter.support import LITE0, randomise, small_model
 from tolerances import PARITY_FLOAT32, TOLERANCE
 from torch import nn
 
-from vidgap_segmenter import build_backbone, load_backbone_weights
+from vidgap_segmenter import WeightsMismatch, build_backbone, load_backbone_weights
 from vidgap_segmenter.backbones.frozen_norm import FrozenBatchNorm2d
 from vidgap_segmenter.backbones.swin import (
     Block,
@@ -269,7 +269,7 @@ def test_weights_of_another_network_are_refused_with_a_table(tmp_path: Path) -> 
     save_file(state, path)
     backbone = build_backbone("resnet18")
     before = backbone.body.conv1.weight.clone()
-    with pytest.raises(ValueError, match="weights do not fit") as caught:
+    with pytest.raises(WeightsMismatch, match="weights do not fit") as caught:
         load_backbone_weights(backbone, path)
     table = str(caught.value)
     assert "missing     bn1.weight" in table

@@ -10,7 +10,7 @@ import torch
 from segmenter.convert_cases import TOLD_BY_NOTHING, model, same_weights, save
 from torch import Tensor
 
-from vidgap_segmenter import convert
+from vidgap_segmenter import WeightsMismatch, convert
 
 
 def test_what_needs_no_place_is_left_out_with_the_reason(tmp_path: Path) -> None:
@@ -76,9 +76,10 @@ def broken(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def test_what_does_not_fit_stands_in_one_table(tmp_path: Path) -> None:
     state = broken(convert.to_official(model("mask2former resnet26")))
     converted = convert.read(save(tmp_path / "m.pth", state))
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(WeightsMismatch) as caught:
         converted.build()
     headline, *table = str(caught.value).splitlines()
+    assert table == str(caught.value.report).splitlines()
     assert headline == "weights of the official Mask2Former do not fit Mask2Former:"
     assert [line.split()[:2] for line in table] == [
         ["missing", "backbone.body.conv1.weight"],

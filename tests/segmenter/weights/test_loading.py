@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
+import torch
 from segmenter.support import MixFrames, small_model
 
-from vidgap_segmenter import Mask2Former, weights
+from vidgap_segmenter import LoadReport, Mask2Former, WeightsMismatch, weights
 
 
 def test_loading_is_strict_but_for_what_is_allowed(model: Mask2Former) -> None:
@@ -19,3 +22,20 @@ def test_loading_is_strict_but_for_what_is_allowed(model: Mask2Former) -> None:
     state["decoder.norm.scale"] = state.pop("decoder.norm.weight")
     with pytest.raises(ValueError, match=r"unexpected +decoder.norm.scale"):
         weights.load_checked(small_model(), state)
+
+
+def test_weights_that_do_not_fit_are_told_by_a_report(model: Mask2Former) -> None:
+    state = model.state_dict()
+    other = small_model(temporal=MixFrames())
+    state["decoder.norm.scale"] = state.pop("decoder.norm.weight")
+    state["decoder.norm.bias"] = torch.ones(3)
+    with pytest.raises(WeightsMismatch) as caught:
+        weights.load_checked(other, state, allow_missing=("temporal.",))
+    refused = LoadReport(
+        missing=("decoder.norm.weight",),
+        unexpected=("decoder.norm.scale",),
+        mismatched=(("decoder.norm.bias", (64,), (3,)),),
+    )
+    for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
+        assert error.report == refused  # what is allowed is not in it
+        assert str(error) == f"weights do not fit Mask2Former:\n{refused}"

@@ -11,7 +11,7 @@ from vidgap_segmenter.ops import backends, ms_deform_attn, ms_deform_attn_fused
 from vidgap_segmenter.optim import parameter_groups
 from vidgap_segmenter.structures import ClipOutput, ClipTargets, Instances, Losses, Prediction
 from vidgap_segmenter.temporal import SavableTemporalModule, TemporalModule
-from vidgap_segmenter.weights import LoadReport
+from vidgap_segmenter.weights import LoadReport, WeightsMismatch
 
 __all__ = [
     "NETWORKS",
@@ -30,6 +30,7 @@ __all__ = [
     "Prediction",
     "SavableTemporalModule",
     "TemporalModule",
+    "WeightsMismatch",
     "backends",
     "build_backbone",
     "instance_inference",

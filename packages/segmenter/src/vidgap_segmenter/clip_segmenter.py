@@ -235,7 +235,8 @@ class ClipSegmenter(nn.Module, ABC):
 
         Raises:
             ValueError: the folder holds another network's weights, or those of a temporal module
-                and none is passed, or they do not fit; the message is a table of what does not.
+                and none is passed.
+            WeightsMismatch: the weights do not fit.
         """
         folder = hub.resolve(folder)
         settings = read_settings(folder, cls.architecture)

@@ -26,6 +26,7 @@ from vidgap_segmenter import (
     Mask2Former,
     MaskDINO,
     MaskDINOCriterion,
+    WeightsMismatch,
     load_backbone_weights,
     parameter_groups,
 )
@@ -309,9 +310,8 @@ def _load_checked(
     """Load weights; return the names that were missing as allowed."""
     try:
         return load_checked(model, state, allow_missing=allow_missing).missing
-    except ValueError as error:
-        table = str(error).partition("\n")[2]
-        raise WeightsError(folder / WEIGHTS_FILE, table) from error
+    except WeightsMismatch as error:
+        raise WeightsError(folder / WEIGHTS_FILE, str(error.report)) from error
 
 
 def _reason(error: Exception) -> str:

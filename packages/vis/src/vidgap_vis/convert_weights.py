@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 
-from vidgap_segmenter import LoadReport, Mask2Former, convert
+from vidgap_segmenter import LoadReport, Mask2Former, WeightsMismatch, convert
 from vidgap_segmenter.clip_segmenter import ClipSegmenter
 from vidgap_segmenter.mask_dino import Anchors
 from vidgap_segmenter.weights import CONFIG_FILE, WEIGHTS_FILE
@@ -156,11 +156,10 @@ def _build(
             return converted.build(
                 num_classes=options.num_classes, allow_unexpected=options.leave_out, **chosen
             )
+        except WeightsMismatch as error:
+            raise WeightsError(source, str(error.report)) from error
         except ValueError as error:
-            message, _, table = str(error).partition("\n")
-            if table:
-                raise WeightsError(source, table) from error
-            raise InputError(source, "", message) from error
+            raise InputError(source, "", str(error)) from error
 
 
 def _parity(model: ClipSegmenter, folder: Path | None, source: Path) -> str:

@@ -49,7 +49,8 @@ def load_backbone_weights(model: Backbone | HasBackbone, source: str | Path) -> 
         What was left out (classifiers) or kept random (a Swin's output norms).
 
     Raises:
-        ValueError: a weight is missing, unknown or of another shape; the message is their table.
+        WeightsMismatch: a weight is missing, unknown or of another shape.
+        ValueError: the file holds no weights, or the package's are another network's.
         ImportError: the package named is not installed.
     """
     backbone = model if isinstance(model, Backbone) else model.backbone

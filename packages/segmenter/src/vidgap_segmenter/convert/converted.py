@@ -12,7 +12,7 @@ from torch import Tensor
 from vidgap_segmenter.clip_segmenter import ClipSegmenter
 from vidgap_segmenter.networks import NETWORKS
 from vidgap_segmenter.temporal import TemporalModule
-from vidgap_segmenter.weights import CLASS_WEIGHTS, LoadReport, compare, not_under
+from vidgap_segmenter.weights import CLASS_WEIGHTS, LoadReport, WeightsMismatch, compare, not_under
 
 NAMES_SHOWN = 3
 
@@ -65,7 +65,8 @@ class Converted:
             The network in eval mode, and what started afresh (`missing`) or was left out.
 
         Raises:
-            ValueError: something is missing, unknown or of another shape; the message is the table.
+            WeightsMismatch: something is missing, unknown or of another shape.
+            ValueError: a setting has no such value.
         """
         wanted = self.settings | settings
         if num_classes is not None:
@@ -91,9 +92,7 @@ class Converted:
             ),
         )
         if refused != LoadReport():
-            raise ValueError(
-                f"weights of {self.origin} do not fit {type(model).__name__}:\n{refused}"
-            )
+            raise WeightsMismatch(refused, type(model).__name__, self.origin)
         known = {name: state[name] for name in state if name not in found.unexpected}
         model.load_state_dict(known, strict=False)
         return report

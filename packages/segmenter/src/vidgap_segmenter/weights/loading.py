@@ -41,6 +41,26 @@ class LoadReport:
         )
 
 
+class WeightsMismatch(ValueError):  # noqa: N818 - the name says what is wrong
+    """Weights do not fit a module; the message is a headline and the table of what does not.
+
+    Args:
+        report: what does not fit; what was allowed to be missing or left out is not in it.
+        module: the name of the module's class.
+        origin: whose weights they are, as "the official Mask2Former"; empty where nobody knows.
+    """
+
+    def __init__(self, report: LoadReport, module: str, origin: str = "") -> None:
+        super().__init__(report, module, origin)
+        self.report = report
+        self.module = module
+        self.origin = origin
+
+    def __str__(self) -> str:
+        weights = f"weights of {self.origin}" if self.origin else "weights"
+        return f"{weights} do not fit {self.module}:\n{self.report}"
+
+
 def load_checked(
     module: nn.Module,
     state: Mapping[str, Tensor],
@@ -57,7 +77,7 @@ def load_checked(
         allow_unexpected: prefixes of names that may be left out.
 
     Raises:
-        ValueError: something is missing, unexpected or of another shape; the message is the table.
+        WeightsMismatch: something is missing, unexpected or of another shape.
     """
     report = compare(module, state)
     refused = LoadReport(
@@ -66,7 +86,7 @@ def load_checked(
         mismatched=report.mismatched,
     )
     if refused != LoadReport():
-        raise ValueError(f"weights do not fit {type(module).__name__}:\n{refused}")
+        raise WeightsMismatch(refused, type(module).__name__)
     module.load_state_dict(
         {name: state[name] for name in state if name not in report.unexpected}, strict=False
     )

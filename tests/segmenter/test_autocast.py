@@ -9,8 +9,8 @@ from tolerances import AUTOCAST, AUTOCAST_GRADIENT
 from torch import Tensor
 
 from vidgap_segmenter import Criterion, Losses, Mask2Former
-from vidgap_segmenter import criterion as criterion_module
 from vidgap_segmenter.backbones.swin import SWIN_SIZES, SwinSize
+from vidgap_segmenter.mask2former import criterion as criterion_module
 
 FRAMES = random_frames(1, 2, 3, 64, 96)
 TARGETS = [random_targets(3, (2, 64, 96))]
@@ -41,14 +41,14 @@ def test_matching_costs_and_losses_are_float32(
     seen = []
     match = criterion_module.match
 
-    def spy(costs, targets):  # type: ignore[no-untyped-def]
-        seen.extend(cost.table.dtype for cost in costs)
-        return match(costs, targets)
+    def spy(costs, weights, targets):  # type: ignore[no-untyped-def]
+        seen.extend(cost.dtype for cost in costs.values())
+        return match(costs, weights, targets)
 
     monkeypatch.setattr(criterion_module, "match", spy)
     losses, gradients = step(model, narrow=True)
     assert set(seen) == {torch.float32}
-    assert {part.dtype for part in losses.parts().values()} == {torch.float32}
+    assert {part.dtype for part in losses.parts.values()} == {torch.float32}
     assert {gradient.dtype for gradient in gradients.values()} == {torch.float32}
 
 

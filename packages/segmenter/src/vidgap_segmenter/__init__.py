@@ -2,14 +2,21 @@
 
 from vidgap_segmenter.backbones import Backbone, build_backbone, load_backbone_weights
 from vidgap_segmenter.clip_segmenter import ClipSegmenter
-from vidgap_segmenter.criterion import Criterion
+from vidgap_segmenter.frame_targets import Matching
 from vidgap_segmenter.inference import instance_inference
-from vidgap_segmenter.mask2former import Mask2Former
+from vidgap_segmenter.losses import Losses, NonFiniteLoss
+from vidgap_segmenter.mask2former import Criterion, Mask2Former
 from vidgap_segmenter.mask_dino import MaskDINO, MaskDINOCriterion, MaskDINOOutput
 from vidgap_segmenter.networks import NETWORKS
 from vidgap_segmenter.ops import backends, ms_deform_attn, ms_deform_attn_fused
 from vidgap_segmenter.optim import parameter_groups
-from vidgap_segmenter.structures import ClipOutput, ClipTargets, Instances, Losses, Prediction
+from vidgap_segmenter.structures import (
+    ClipOutput,
+    ClipTargets,
+    HeadInputs,
+    Instances,
+    Prediction,
+)
 from vidgap_segmenter.temporal import SavableTemporalModule, TemporalModule
 from vidgap_segmenter.weights import LoadReport, WeightsMismatch
 
@@ -20,6 +27,7 @@ __all__ = [
     "ClipSegmenter",
     "ClipTargets",
     "Criterion",
+    "HeadInputs",
     "Instances",
     "LoadReport",
     "Losses",
@@ -27,6 +35,8 @@ __all__ = [
     "MaskDINO",
     "MaskDINOCriterion",
     "MaskDINOOutput",
+    "Matching",
+    "NonFiniteLoss",
     "Prediction",
     "SavableTemporalModule",
     "TemporalModule",

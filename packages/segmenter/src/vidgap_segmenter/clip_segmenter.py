@@ -16,7 +16,7 @@ from vidgap_segmenter.backbones import TimmBackbone, build_backbone
 from vidgap_segmenter.checkpointing import Checkpointed
 from vidgap_segmenter.pixel_decoder import PixelDecoder
 from vidgap_segmenter.settings import check_sizes
-from vidgap_segmenter.structures import ClipOutput, ClipTargets
+from vidgap_segmenter.structures import ClipOutput, ClipTargets, HeadInputs, by_clip
 from vidgap_segmenter.temporal import Features, TemporalModule, TemporalState, check_refined
 from vidgap_segmenter.weights import (
     CONFIG_FILE,
@@ -113,28 +113,41 @@ class ClipSegmenter(nn.Module, ABC):
             if isinstance(module, (Checkpointed, TimmBackbone)):
                 module.gradient_checkpointing = on
 
-    def forward(self, frames: Tensor, targets: Sequence[ClipTargets] | None = None) -> ClipOutput:
+    def forward(
+        self,
+        frames: Tensor,
+        targets: Sequence[ClipTargets] | None = None,
+        *,
+        with_head_inputs: bool = False,
+    ) -> ClipOutput:
         """Segment clips.
 
         Args:
             frames: (B, T, 3, H, W), RGB, 0..255, uint8 or floating, any H and W.
             targets: the instances of each clip, masks (N, T, H, W), for a network that learns by
                 denoising them (Mask DINO in training mode); nothing else looks at them.
+            with_head_inputs: hand out `HeadInputs`, too.
 
         Returns:
             Predictions for every frame; auxiliary levels in training mode only.
         """
         finest, features = self._encode(frames)
-        return self._decode(finest, self._refine(features), frames, targets)
+        refined = self._refine(features)
+        return self._decode(finest, refined, frames, targets, with_head_inputs=with_head_inputs)
 
     def step(
-        self, frames: Tensor, state: TemporalState | None = None
+        self,
+        frames: Tensor,
+        state: TemporalState | None = None,
+        *,
+        with_head_inputs: bool = False,
     ) -> tuple[ClipOutput, TemporalState | None]:
         """Segment the next frames of a stream.
 
         Args:
             frames: (B, T, 3, H, W) as for `forward`, any T >= 1.
             state: what the last step returned; None before the first frame.
+            with_head_inputs: hand out `HeadInputs`, too.
 
         Returns:
             Predictions for these frames, and the state after them (None without a temporal
@@ -142,10 +155,12 @@ class ClipSegmenter(nn.Module, ABC):
         """
         finest, features = self._encode(frames)
         if self.temporal is None:
-            return self._decode(finest, features, frames), None
-        refined, state = self.temporal.step(features, state)
-        check_refined(features, refined)
-        return self._decode(finest, refined, frames), state
+            refined, state = features, None
+        else:
+            refined, state = self.temporal.step(features, state)
+            check_refined(features, refined)
+        output = self._decode(finest, refined, frames, with_head_inputs=with_head_inputs)
+        return output, state
 
     def segment_image(self, images: Tensor, num_copies: int) -> ClipOutput:
         """Segment images as the last frame of a clip of copies (paper A.2).
@@ -169,6 +184,14 @@ class ClipSegmenter(nn.Module, ABC):
             copies = [map_.expand(-1, num_copies, -1, -1, -1) for map_ in features]
             features = [map_[:, -1:] for map_ in self._refine(copies)]
         return self._decode(finest, features, frames)
+
+    @property
+    def padding_colour(self) -> Tensor:
+        """The colour that is nearest to zero once frames are normalised, (3,) uint8, on the CPU.
+
+        What pads clips of bytes to the size of a batch; `pad_clips` does it exactly, in floats.
+        """
+        return self.pixel_mean.detach().flatten().round().to("cpu", torch.uint8)
 
     def pad_clips(self, clips: Sequence[Tensor]) -> Tensor:
         """Make a batch of clips of unequal sizes: pad them right and bottom with the mean colour.
@@ -254,8 +277,30 @@ class ClipSegmenter(nn.Module, ABC):
         features: Features,
         frames: Tensor,
         targets: Sequence[ClipTargets] | None = None,
+        *,
+        with_head_inputs: bool = False,
     ) -> ClipOutput:
         """Turn the stride-4 map (B*T, C_4, h, w) and the refined maps into predictions."""
+
+    @staticmethod
+    def _head_inputs(
+        queries: Sequence[Tensor], mask_features: Tensor, joined: Tensor, features: Features
+    ) -> HeadInputs:
+        """Gather what heads read.
+
+        Args:
+            queries: (B*T, Q, C) of each decoder level, first to last.
+            mask_features: (B*T, C, h, w).
+            joined: (B*T, C, h, w).
+            features: (B, T, C, H_l, W_l), refined, fine to coarse.
+        """
+        shape = features[0].shape[:2]
+        return HeadInputs(
+            torch.stack([by_clip(level, shape[1]) for level in reversed(queries)]),
+            mask_features.unflatten(0, shape),
+            joined.unflatten(0, shape),
+            tuple(features),
+        )
 
     def _refine(self, features: Features) -> Features:
         if self.temporal is None:

@@ -2,121 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 from torchvision.ops import box_convert, generalized_box_iou
 
-from vidgap_segmenter.boxes import mask_boxes
-from vidgap_segmenter.points import frame_masks, sample_logits, sample_masks
-from vidgap_segmenter.structures import ClipTargets
+from vidgap_segmenter.frame_targets import FrameTargets, Matching
+from vidgap_segmenter.losses import NonFiniteLoss
+from vidgap_segmenter.points import sample_logits
 
 
-@dataclass(frozen=True)
-class FrameTargets:
-    """The instances of B*T frames, N in all: those present in the first, in the second, ...
-
-    Attributes:
-        frames: the frame of each, (N,), int64, ascending.
-        labels: class indices, (N,), int64.
-        masks: (N, H + 3, W + 3), bool: each within a frame of zeros, as `sample_masks` needs.
-        counts: instances in each frame, B*T numbers that sum to N.
-        padded_size: (H', W') of the frames that points cover.
-    """
-
-    frames: Tensor
-    labels: Tensor
-    masks: Tensor
-    counts: tuple[int, ...]
-    padded_size: tuple[int, int]
-
-    @classmethod
-    def from_clips(cls, clips: Sequence[ClipTargets], padded_size: tuple[int, int]) -> FrameTargets:
-        """List what is present, frame by frame; frames are numbered B-major."""
-        frames, labels, masks = [], [], []
-        counts: list[int] = []
-        for clip in clips:
-            by_frame = clip.masks.transpose(0, 1)  # (T, N, H, W)
-            present = by_frame.flatten(2).any(-1)  # (T, N)
-            frame, instance = present.nonzero(as_tuple=True)
-            frames.append(frame + len(counts))
-            labels.append(clip.labels[instance])
-            masks.append(by_frame[present])
-            counts.extend(present.sum(1).tolist())
-        framed = frame_masks(torch.cat(masks))
-        return cls(torch.cat(frames), torch.cat(labels), framed, tuple(counts), padded_size)
-
-    @cached_property
-    def slots(self) -> Tensor:
-        """The place of each instance among those of its frame, (N,), int64."""
-        places = [slot for count in self.counts for slot in range(count)]
-        return torch.tensor(places, dtype=torch.int64, device=self.frames.device)
-
-    @cached_property
-    def boxes(self) -> Tensor:
-        """The box around each mask, normalised by the padded frame, (N, 4), float32."""
-        masks = self.masks[:, 1:-2, 1:-2]
-        height, width = masks.shape[1:]
-        shares = [width / self.padded_size[1], height / self.padded_size[0]]
-        boxes = mask_boxes(masks)
-        return boxes * boxes.new_tensor(shares).repeat(2)
-
-    def by_slot(self, values: Tensor) -> Tensor:
-        """Sort values (N, ...) by frame and slot, (B*T, n, ...), zeros where a frame has fewer."""
-        size = (len(self.counts), max(self.counts, default=0), *values.shape[1:])
-        table = values.new_zeros(size)
-        table[self.frames, self.slots] = values
-        return table
-
-    def sample(self, which: Tensor, points: Tensor) -> Tensor:
-        """Sample masks `which` (R,) at points over the padded frame (R, P, 2), giving (R, P)."""
-        return sample_masks(self.masks, which, points, self.padded_size)
-
-
-@dataclass(frozen=True)
-class Matching:
-    """R pairs of a query in a frame and a row of the targets, three (R,) int64 tensors."""
-
-    frames: Tensor
-    queries: Tensor
-    rows: Tensor
-
-
-@dataclass(frozen=True)
-class Cost:
-    """A part of the matching cost: its name, its weight and a table (B*T, Q, n), unweighted.
-
-    Entries past the number of a frame's instances mean nothing.
-    """
-
-    name: str
-    weight: float
-    table: Tensor
-
-
-def match(costs: Sequence[Cost], targets: FrameTargets) -> Matching:
+def match(
+    costs: Mapping[str, Tensor], weights: Mapping[str, float], targets: FrameTargets
+) -> Matching:
     """Find the cheapest assignment in each frame.
 
     Args:
-        costs: the parts of the cost of every query with every instance of its frame.
-        targets: the instances of the B*T frames.
+        costs: the parts of the cost of every query with every instance of its frame by name,
+            unweighted, (B*T, Q, n); columns past the number of a frame's instances mean nothing.
+        weights: of the parts, by the same names.
+        targets: the instances of the B*T frames, at most n in one.
 
     Returns:
         min(Q, instances) pairs a frame, by frame and then by query.
 
     Raises:
-        ValueError: a cost is not finite.
+        NonFiniteLoss: a cost is not finite.
     """
     from scipy.optimize import linear_sum_assignment  # as slow to import as all of this package
 
-    weighted = {cost.name: cost.weight * cost.table for cost in costs}
+    weighted = {name: weights[name] * cost for name, cost in costs.items()}
     table = torch.stack(list(weighted.values())).sum(0).cpu()
     if not table.isfinite().all():
         names = ", ".join(name for name, cost in weighted.items() if not cost.isfinite().all())
-        raise ValueError(f"matching costs must be finite, got nan or inf in the {names} cost")
+        raise NonFiniteLoss(f"matching costs must be finite, got nan or inf in the {names} cost")
     frames, queries, rows = [], [], []
     first = 0
     for frame, count in enumerate(targets.counts):
@@ -125,8 +45,8 @@ def match(costs: Sequence[Cost], targets: FrameTargets) -> Matching:
         queries.extend(query.tolist())
         rows.extend((column + first).tolist())
         first += count
-    pairs = torch.tensor([frames, queries, rows], dtype=torch.int64, device=costs[0].table.device)
-    return Matching(*pairs.unbind())
+    pairs = torch.tensor([frames, queries, rows], dtype=torch.int64, device=targets.frames.device)
+    return Matching(frames=pairs[0], queries=pairs[1], rows=pairs[2], targets=targets)
 
 
 def choice_cost(class_logits: Tensor, targets: FrameTargets) -> Tensor:

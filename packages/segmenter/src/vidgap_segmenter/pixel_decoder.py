@@ -2,8 +2,8 @@
 
 Follows Mask2Former's `modeling/pixel_decoder/msdeformattn.py` and Mask DINO's
 `pixel_decoder/maskdino_encoder.py`. It is cut in two so that a temporal module can stand between
-the halves: `encode` gives the encoded maps, and `mask_features` joins the finest of them with the
-backbone's stride-4 map.
+the halves: `encode` gives the encoded maps, and `mask_features` makes of the finest of them and the
+backbone's stride-4 map what masks are read from.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class PixelDecoder(nn.Module):
         """Turn fine-to-coarse levels into the order of the weights, or back."""
         return list(reversed(levels)) if self.coarse_first else list(levels)
 
-    def mask_features(self, finest: Tensor, encoded: Tensor) -> Tensor:
+    def join(self, finest: Tensor, encoded: Tensor) -> Tensor:
         """Join the stride-4 backbone map with the finest encoded map (the FPN step).
 
         Args:
@@ -143,7 +143,18 @@ class PixelDecoder(nn.Module):
                 mode="bilinear",
                 align_corners=False,
             )
-            return self.mask_proj(self.smooth(lateral + upsampled))
+            joined: Tensor = self.smooth(lateral + upsampled)
+            return joined
+
+    def project(self, joined: Tensor) -> Tensor:
+        """Turn what `join` gives into the mask features, of the same shape and dtype."""
+        with self._precision(joined.device):
+            features: Tensor = self.mask_proj(joined)
+            return features
+
+    def mask_features(self, finest: Tensor, encoded: Tensor) -> Tensor:
+        """Return the mask features; arguments as for `join`."""
+        return self.project(self.join(finest, encoded))
 
     def _precision(self, device: torch.device) -> AbstractContextManager[object]:
         return autocast_off(device) if self.full_precision else nullcontext()

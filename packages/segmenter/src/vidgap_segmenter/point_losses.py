@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidgap_segmenter.matcher import FrameTargets, Matching
+from vidgap_segmenter.frame_targets import FrameTargets, Matching
 from vidgap_segmenter.points import Sampler, sample_logits, uncertain_points, uniform
 
 

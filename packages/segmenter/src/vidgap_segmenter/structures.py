@@ -1,4 +1,4 @@
-"""What crosses the segmenter's border: targets in, outputs and losses out.
+"""What crosses the segmenter's border: targets in, outputs out.
 
 Axes are always B, then N or Q, then T, then C, then H, W. Every dataclass is frozen and checks
 itself, so that a wrong shape is named where it enters.
@@ -87,6 +87,25 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class HeadInputs:
+    """What heads on top of a segmenter read (trackers that learn, refiners, clip-level decoders).
+
+    Attributes:
+        queries: (L, B, Q, T, C), the normed queries of the last L decoder levels, the last one
+            first: all levels in training mode, the last alone in eval mode.
+        mask_features: (B, T, C, h, w), whose dot products with mask embeddings are mask logits.
+        before_projection: (B, T, C, h, w), the stride-4 map from which they are projected.
+        pyramid: (B, T, C, H_l, W_l) of each encoded scale, fine to coarse, after the temporal
+            module if there is one.
+    """
+
+    queries: Tensor
+    mask_features: Tensor
+    before_projection: Tensor
+    pyramid: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
 class ClipOutput:
     """The segmenter's answer for a batch of clips: its last level, and the earlier ones.
 
@@ -101,6 +120,7 @@ class ClipOutput:
         boxes: (B, Q, T, 4) as in `Prediction`, or None.
         independent_classes: whether each class is a question of its own, answered by a sigmoid
             (Mask DINO), or one of K+1 is chosen by a softmax (Mask2Former).
+        head_inputs: what heads read, where it was asked for.
     """
 
     class_logits: Tensor
@@ -111,6 +131,7 @@ class ClipOutput:
     padded_size: tuple[int, int]
     boxes: Tensor | None = None
     independent_classes: bool = False
+    head_inputs: HeadInputs | None = None
 
     def __post_init__(self) -> None:
         if self.embeddings.shape[:3] != self.class_logits.shape[:3]:
@@ -155,47 +176,21 @@ class ClipOutput:
         )
 
     @property
+    def mask_extent(self) -> tuple[int, int]:
+        """(rows, columns) of the mask logits that the frame itself covers, rounded up."""
+        height, width = (
+            -(-side * cells // padded)
+            for side, cells, padded in zip(
+                self.frame_size, self.mask_logits.shape[-2:], self.padded_size, strict=True
+            )
+        )
+        return height, width
+
+    @property
     def class_probabilities(self) -> Tensor:
         """The probability of each class, (B, Q, T, K), float32 or more."""
         logits = at_least_float32(self.class_logits)
         return logits.sigmoid() if self.independent_classes else logits.softmax(-1)[..., :-1]
-
-
-@dataclass(frozen=True)
-class Losses:
-    """Unweighted losses of every decoder level, float32, the last level first.
-
-    Attributes:
-        classes: cross entropy or focal loss, (levels,).
-        mask: point-sampled binary cross entropy, (levels,).
-        dice: point-sampled dice, (levels,).
-        total: the weighted sum that is minimised, scalar.
-        box: L1 distance of boxes, (levels,), from a network with boxes.
-        giou: 1 - generalised IoU of boxes, (levels,), likewise.
-        denoising: the same of denoising queries, where there were any; `total` has theirs in it.
-    """
-
-    classes: Tensor
-    mask: Tensor
-    dice: Tensor
-    total: Tensor
-    box: Tensor | None = None
-    giou: Tensor | None = None
-    denoising: Losses | None = None
-
-    def parts(self) -> dict[str, Tensor]:
-        """Return what there is by name, each (levels,); those of denoising as "denoising ..."."""
-        every = {
-            "class": self.classes,
-            "mask": self.mask,
-            "dice": self.dice,
-            "box": self.box,
-            "giou": self.giou,
-        }
-        own = {name: part for name, part in every.items() if part is not None}
-        if self.denoising is None:
-            return own
-        return own | {f"denoising {name}": part for name, part in self.denoising.parts().items()}
 
 
 @dataclass(frozen=True)

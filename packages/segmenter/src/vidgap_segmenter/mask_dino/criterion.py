@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import box_convert, generalized_box_iou_loss, sigmoid_focal_loss
 
-from vidgap_segmenter.criterion import check_finite, check_output, mean_over_processes
-from vidgap_segmenter.mask_dino.denoising import Denoising
-from vidgap_segmenter.mask_dino.output import MaskDINOOutput
-from vidgap_segmenter.matcher import (
-    Cost,
-    FrameTargets,
-    Matching,
-    box_costs,
-    focal_cost,
-    mask_costs,
-    match,
+from vidgap_segmenter.frame_targets import FrameTargets, Matching
+from vidgap_segmenter.losses import (
+    Losses,
+    check_finite,
+    check_output,
+    mean_over_processes,
+    stack_levels,
+    weighted_total,
 )
+from vidgap_segmenter.mask_dino.denoising import Denoising
+from vidgap_segmenter.mask_dino.output import MaskDINOOutput, Reconstruction
+from vidgap_segmenter.matcher import box_costs, focal_cost, mask_costs, match
 from vidgap_segmenter.point_losses import PointLosses
 from vidgap_segmenter.points import Sampler, uniform
 from vidgap_segmenter.precision import at_least_float32, autocast_off
-from vidgap_segmenter.structures import ClipTargets, Losses, Prediction, by_frame
+from vidgap_segmenter.structures import ClipTargets, Prediction, by_frame
 
 ALPHA, GAMMA = 0.25, 2.0
 """Of the focal loss."""
@@ -66,11 +66,13 @@ class MaskDINOCriterion(nn.Module):
         super().__init__()
         self.num_classes = num_classes
         self.point_losses = PointLosses(num_points, oversample, importance, sampler)
-        self.class_weight = class_weight
-        self.mask_weight = mask_weight
-        self.dice_weight = dice_weight
-        self.box_weight = box_weight
-        self.giou_weight = giou_weight
+        self.weights = {
+            "class": class_weight,
+            "mask": mask_weight,
+            "dice": dice_weight,
+            "box": box_weight,
+            "giou": giou_weight,
+        }
 
     def forward(self, output: MaskDINOOutput, targets: Sequence[ClipTargets]) -> Losses:
         """Compute the losses of a batch of clips.
@@ -80,11 +82,12 @@ class MaskDINOCriterion(nn.Module):
             targets: the instances of each clip, the same that the model was given to denoise.
 
         Returns:
-            Losses of every level, the last first and the proposals at the end, and of denoising;
-            `total` is the weighted sum of all.
+            Losses and matchings of every level, the last first and the proposals at the end, and
+            losses of denoising; `total` is the weighted sum of all.
 
         Raises:
-            ValueError: targets do not fit the output, or a cost or loss is not finite.
+            ValueError: targets do not fit the output.
+            NonFiniteLoss: a cost or a loss is not finite.
         """
         check_output(output, targets, self.num_classes, independent_classes=True)
         device = output.mask_logits.device
@@ -93,25 +96,34 @@ class MaskDINOCriterion(nn.Module):
                 [clip.to(device) for clip in targets], output.padded_size
             )
             num_masks = mean_over_processes(len(frame_targets.labels), device).clamp(min=1)
-            own = [
-                self._losses(level, frame_targets, self._match(level, frame_targets), num_masks)
-                for level in map(_Level.of, output.levels)
-            ]
-            losses = self._gather(own)
-            reconstruction = output.reconstruction
-            if reconstruction is not None:
-                denoising = reconstruction.denoising
-                _check_denoised(denoising, frame_targets)
-                num_noised = num_masks * denoising.num_groups
-                noised = self._gather(
-                    [
-                        self._losses(level, frame_targets, denoising.matching, num_noised)
-                        for level in map(_Level.of, reconstruction.levels)
-                    ]
-                )
-                losses = replace(losses, denoising=noised, total=losses.total + noised.total)
+            levels, matchings = [], []
+            for level in map(_Level.of, output.levels):
+                matching = self._match(level, frame_targets)
+                levels.append(self._losses(level, frame_targets, matching, num_masks))
+                matchings.append(matching)
+            parts = stack_levels(levels)
+            total = weighted_total(parts, self.weights)
+            if output.reconstruction is not None:
+                noised = self._denoising(output.reconstruction, frame_targets, num_masks)
+                parts |= {f"denoising {name}": part for name, part in noised.items()}
+                total = total + weighted_total(noised, self.weights)
+            losses = Losses(total, parts, tuple(matchings))
         check_finite(losses)
         return losses
+
+    def _denoising(
+        self, reconstruction: Reconstruction, targets: FrameTargets, num_masks: Tensor
+    ) -> dict[str, Tensor]:
+        """Return the losses of what was made of noised instances, (levels,) each."""
+        denoising = reconstruction.denoising
+        _check_denoised(denoising, targets)
+        num_noised = num_masks * denoising.num_groups
+        return stack_levels(
+            [
+                self._losses(level, targets, denoising.matching, num_noised)
+                for level in map(_Level.of, reconstruction.levels)
+            ]
+        )
 
     @torch.no_grad()
     def _match(self, level: _Level, targets: FrameTargets) -> Matching:
@@ -119,19 +131,13 @@ class MaskDINOCriterion(nn.Module):
         mask, dice = mask_costs(level.mask_logits, targets, points)
         box, giou = box_costs(level.boxes, targets)
         classes = focal_cost(level.class_logits, targets, ALPHA, GAMMA)
-        costs = (
-            Cost("class", self.class_weight, classes),
-            Cost("mask", self.mask_weight, mask),
-            Cost("dice", self.dice_weight, dice),
-            Cost("box", self.box_weight, box),
-            Cost("giou", self.giou_weight, giou),
-        )
-        return match(costs, targets)
+        costs = {"class": classes, "mask": mask, "dice": dice, "box": box, "giou": giou}
+        return match(costs, self.weights, targets)
 
     def _losses(
         self, level: _Level, targets: FrameTargets, matching: Matching, num_masks: Tensor
-    ) -> tuple[Tensor, ...]:
-        """Return the class, mask, dice, box and giou loss of one level."""
+    ) -> dict[str, Tensor]:
+        """Return the losses of one level by name."""
         at = (matching.frames, matching.queries)
         wanted = torch.zeros_like(level.class_logits)
         wanted[(*at, targets.labels[matching.rows])] = 1
@@ -142,19 +148,8 @@ class MaskDINOCriterion(nn.Module):
         corners = (box_convert(each, "cxcywh", "xyxy") for each in (boxes, truth))
         # No eps, as in the official code: an instance has an area, so no union is empty.
         giou = generalized_box_iou_loss(*corners, reduction="sum", eps=0.0)
-        return tuple(part / num_masks for part in (classes, mask, dice, box, giou))
-
-    def _gather(self, levels: Sequence[tuple[Tensor, ...]]) -> Losses:
-        """Stack the losses of levels and weigh them."""
-        classes, mask, dice, box, giou = (torch.stack(part) for part in zip(*levels, strict=True))
-        total = (
-            self.class_weight * classes
-            + self.mask_weight * mask
-            + self.dice_weight * dice
-            + self.box_weight * box
-            + self.giou_weight * giou
-        )
-        return Losses(classes, mask, dice, total.sum(), box, giou)
+        sums = {"class": classes, "mask": mask, "dice": dice, "box": box, "giou": giou}
+        return {name: part / num_masks for name, part in sums.items()}
 
 
 def _check_denoised(denoising: Denoising, targets: FrameTargets) -> None:

@@ -32,11 +32,19 @@ CELL_MARGIN = 0.01
 
 @dataclass(frozen=True)
 class FramePrediction:
-    """A level's class logits (B*T, Q, K), mask logits (B*T, Q, h, w) and boxes (B*T, Q, 4)."""
+    """A level's answer, a row for each frame.
+
+    Attributes:
+        class_logits: (B*T, Q, K).
+        mask_logits: (B*T, Q, h, w).
+        boxes: (B*T, Q, 4).
+        queries: the normed queries that it was made from, (B*T, Q, C).
+    """
 
     class_logits: Tensor
     mask_logits: Tensor
     boxes: Tensor
+    queries: Tensor
 
 
 @dataclass(frozen=True)
@@ -134,7 +142,8 @@ class MaskDINODecoder(nn.Module):
         tokens = torch.cat([map_.flatten(2).transpose(1, 2) for map_ in features], dim=1)
         content, box_logits = self._select(tokens, sizes)
         num_queries = content.shape[1]
-        proposals = self._predict(self.norm(content), mask_features, box_logits.sigmoid())
+        normed = self.norm(content)
+        proposals = self._predict(normed, normed, mask_features, box_logits.sigmoid())
         content, boxes = content.detach(), self._anchors(proposals)
         allowed = None
         if denoising is not None:
@@ -146,7 +155,8 @@ class MaskDINODecoder(nn.Module):
             content = content + 0 * self.label_embed.weight.sum()
         levels = []
         if every_level:
-            levels.append(self._predict(self.norm(content), mask_features, boxes))
+            normed = self.norm(content)
+            levels.append(self._predict(normed, normed, mask_features, boxes))
         before = boxes  # with the gradient of one layer back; `boxes` themselves carry none
         for index, layer in enumerate(self.layers, start=1):
             boxes_now = boxes.to(tokens.dtype)
@@ -156,7 +166,7 @@ class MaskDINODecoder(nn.Module):
             if every_level or index == len(self.layers):
                 reported = (self.box_embed(normed) + inverse_sigmoid(before)).sigmoid()
                 # The official heads normalise once more what the decoder has normalised.
-                levels.append(self._predict(self.norm(normed), mask_features, reported))
+                levels.append(self._predict(self.norm(normed), normed, mask_features, reported))
             if index < len(self.layers):
                 before = (self.box_embed(content) + inverse_sigmoid(boxes)).sigmoid()
                 boxes = before.detach()
@@ -182,10 +192,13 @@ class MaskDINODecoder(nn.Module):
         # float32 in every network, as in the official code; float64 begins after the first layer.
         return _settled(mask_boxes(masks, whole_pixels=self.anchors == "bitmask"))
 
-    def _predict(self, normed: Tensor, mask_features: Tensor, boxes: Tensor) -> FramePrediction:
-        logits = self.mask_embed(normed) @ mask_features.flatten(2)
+    def _predict(
+        self, inputs: Tensor, queries: Tensor, mask_features: Tensor, boxes: Tensor
+    ) -> FramePrediction:
+        """Read a level off the inputs of the heads, made from normed queries (B*T, Q, C)."""
+        logits = self.mask_embed(inputs) @ mask_features.flatten(2)
         masks = logits.unflatten(2, mask_features.shape[-2:])
-        return FramePrediction(self.class_embed(normed), masks, boxes)
+        return FramePrediction(self.class_embed(inputs), masks, boxes, queries)
 
 
 class DecoderLayer(Checkpointed):

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from vidgap_segmenter.clip_segmenter import ClipSegmenter, padded_size
+from vidgap_segmenter.frame_targets import FrameTargets
 from vidgap_segmenter.mask_dino.decoder import Anchors, FramePrediction, MaskDINODecoder
 from vidgap_segmenter.mask_dino.denoising import Denoising, make_denoising
 from vidgap_segmenter.mask_dino.output import MaskDINOOutput, Reconstruction
-from vidgap_segmenter.matcher import FrameTargets
 from vidgap_segmenter.precision import autocast_off
 from vidgap_segmenter.settings import arguments
 from vidgap_segmenter.structures import ClipTargets, Prediction, by_clip, check_targets
@@ -105,9 +105,12 @@ class MaskDINO(ClipSegmenter):
         features: Features,
         frames: Tensor,
         targets: Sequence[ClipTargets] | None = None,
+        *,
+        with_head_inputs: bool = False,
     ) -> MaskDINOOutput:
         maps = [map_.flatten(0, 1) for map_ in features]  # (B, T, C, H, W) -> (B*T, C, H, W)
-        mask_features = self.pixel_decoder.mask_features(finest, maps[0])
+        joined = self.pixel_decoder.join(finest, maps[0])
+        mask_features = self.pixel_decoder.project(joined)
         denoising = self._denoising(frames, targets)
         # The decoder numbers levels the other way round than the encoder, as official weights do.
         levels = maps if self.pixel_decoder.coarse_first else maps[::-1]
@@ -142,6 +145,14 @@ class MaskDINO(ClipSegmenter):
             if self.training
             else None,
             reconstruction=reconstruction,
+            head_inputs=self._head_inputs(
+                [level.queries[:, num_slots:] for level in output.levels],
+                mask_features,
+                joined,
+                features,
+            )
+            if with_head_inputs
+            else None,
         )
 
     def _denoising(self, frames: Tensor, targets: Sequence[ClipTargets] | None) -> Denoising | None:

@@ -10,9 +10,9 @@ from segmenter.support import random_frames, random_targets, randomise, small_ma
 from torch import Tensor
 
 from vidgap_segmenter import MaskDINO
+from vidgap_segmenter.frame_targets import FrameTargets
 from vidgap_segmenter.mask_dino.decoder import FrameOutput
 from vidgap_segmenter.mask_dino.denoising import Denoising, make_denoising
-from vidgap_segmenter.matcher import FrameTargets
 
 SIZE = (2, 64, 96)
 

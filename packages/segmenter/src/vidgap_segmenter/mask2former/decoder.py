@@ -17,10 +17,17 @@ from vidgap_segmenter.position import sine_position
 
 @dataclass(frozen=True)
 class FramePrediction:
-    """A level's class logits (B*T, Q, K+1) and mask logits (B*T, Q, h, w), a row for each frame."""
+    """A level's answer, a row for each frame.
+
+    Attributes:
+        class_logits: (B*T, Q, K+1).
+        mask_logits: (B*T, Q, h, w).
+        queries: the normed queries that it was made from, (B*T, Q, C).
+    """
 
     class_logits: Tensor
     mask_logits: Tensor
+    queries: Tensor
 
 
 @dataclass(frozen=True)
@@ -106,7 +113,7 @@ class MaskedDecoder(nn.Module):
     ) -> FramePrediction:
         logits = mask_embed @ mask_features.flatten(2)  # (B*T, Q, C) @ (B*T, C, h*w)
         return FramePrediction(
-            self.class_embed(normed), logits.unflatten(2, mask_features.shape[-2:])
+            self.class_embed(normed), logits.unflatten(2, mask_features.shape[-2:]), normed
         )
 
     def _scales(self, features: Sequence[Tensor], mask_features: Tensor) -> list[Scale]:

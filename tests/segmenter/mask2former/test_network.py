@@ -16,7 +16,7 @@ from tolerances import AUTOCAST, PARITY_FLOAT32, TOLERANCE
 from torch import Tensor
 
 from vidgap_segmenter import Criterion, Mask2Former, instance_inference
-from vidgap_segmenter.decoder import allowed_places
+from vidgap_segmenter.mask2former.decoder import allowed_places
 from vidgap_segmenter.position import sine_position
 
 

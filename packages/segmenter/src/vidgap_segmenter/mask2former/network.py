@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from vidgap_segmenter.clip_segmenter import ClipSegmenter, padded_size
-from vidgap_segmenter.decoder import FramePrediction, MaskedDecoder
+from vidgap_segmenter.mask2former.decoder import FramePrediction, MaskedDecoder
 from vidgap_segmenter.settings import arguments
 from vidgap_segmenter.structures import ClipOutput, ClipTargets, Prediction, by_clip
 from vidgap_segmenter.temporal import Features, TemporalModule
@@ -71,9 +71,12 @@ class Mask2Former(ClipSegmenter):
         features: Features,
         frames: Tensor,
         targets: Sequence[ClipTargets] | None = None,  # noqa: ARG002 (learned queries: no denoising)
+        *,
+        with_head_inputs: bool = False,
     ) -> ClipOutput:
         maps = [map_.flatten(0, 1) for map_ in features]  # (B, T, C, H, W) -> (B*T, C, H, W)
-        mask_features = self.pixel_decoder.mask_features(finest, maps[0])
+        joined = self.pixel_decoder.join(finest, maps[0])
+        mask_features = self.pixel_decoder.project(joined)
         output = self.decoder(maps[::-1], mask_features, every_level=self.training)
         num_frames = frames.shape[1]
 
@@ -90,4 +93,9 @@ class Mask2Former(ClipSegmenter):
             auxiliary=tuple(auxiliary),
             frame_size=(frames.shape[-2], frames.shape[-1]),
             padded_size=padded_size(frames),
+            head_inputs=self._head_inputs(
+                [level.queries for level in output.levels], mask_features, joined, features
+            )
+            if with_head_inputs
+            else None,
         )

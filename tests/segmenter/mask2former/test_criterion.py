@@ -13,8 +13,9 @@ from tolerances import TOLERANCE
 from torch import Tensor
 
 from vidgap_segmenter import ClipOutput, ClipTargets, Criterion, Losses, Prediction
-from vidgap_segmenter.criterion import mean_over_processes
-from vidgap_segmenter.matcher import Cost, FrameTargets, choice_cost, mask_costs, match
+from vidgap_segmenter.frame_targets import FrameTargets
+from vidgap_segmenter.losses import NonFiniteLoss, mean_over_processes
+from vidgap_segmenter.matcher import choice_cost, mask_costs, match
 
 SIZE = (2, 40, 64)  # T, H, W of the clips; padded to 64 x 64
 NO_INSTANCES = random_targets(0, SIZE)
@@ -98,9 +99,9 @@ def test_losses_and_gradients_equal_hugging_face_with_the_same_seed(
     theirs = hugging_face_losses(output, targets, 50)
     for index, suffix in enumerate(["", "_0", "_1"]):
         for ours, name in (
-            (losses.classes, "loss_cross_entropy"),
-            (losses.mask, "loss_mask"),
-            (losses.dice, "loss_dice"),
+            (losses.parts["class"], "loss_cross_entropy"),
+            (losses.parts["mask"], "loss_mask"),
+            (losses.parts["dice"], "loss_dice"),
         ):
             torch.testing.assert_close(
                 ours[index], theirs[name + suffix], **TOLERANCE[torch.float64]
@@ -137,8 +138,8 @@ def test_matching_is_the_cheapest_of_all_assignments() -> None:
     points = torch.rand(4, 30, 2, dtype=torch.float64)
     mask, dice = mask_costs(mask_logits, targets, points)
     classes = choice_cost(class_logits, targets)
-    costs = [Cost("class", 2.0, classes), Cost("mask", 5.0, mask), Cost("dice", 5.0, dice)]
-    matching = match(costs, targets)
+    costs = {"class": classes, "mask": mask, "dice": dice}
+    matching = match(costs, {"class": 2.0, "mask": 5.0, "dice": 5.0}, targets)
 
     def cost(frame: int, query: int, row: int) -> Tensor:
         grid = 2 * points[frame][None, None] - 1
@@ -172,11 +173,11 @@ def test_matching_is_the_cheapest_of_all_assignments() -> None:
 def test_no_instances_at_all_leave_the_class_loss_alone() -> None:
     output, leaves = random_output(dtype=torch.float32)
     losses = Criterion(4, num_points=20)(output, [NO_INSTANCES, NO_INSTANCES])
-    assert losses.mask.eq(0).all()
-    assert losses.dice.eq(0).all()
+    assert losses.parts["mask"].eq(0).all()
+    assert losses.parts["dice"].eq(0).all()
     logits = output.class_logits.flatten(0, 2)
     wanted = F.cross_entropy(logits, torch.full((len(logits),), 4))
-    torch.testing.assert_close(losses.classes[0], wanted)
+    torch.testing.assert_close(losses.parts["class"][0], wanted)
     gradients = torch.autograd.grad(losses.total, leaves)
     assert all(gradient.isfinite().all() for gradient in gradients)
 
@@ -208,7 +209,7 @@ def test_mask_losses_are_divided_by_the_number_of_instances_present() -> None:
         output.padded_size,
     )
     losses = Criterion(4, num_points=10, sampler=half)(constant, [clip, clip])
-    torch.testing.assert_close(losses.mask[0], F.softplus(torch.tensor(-1.0)))
+    torch.testing.assert_close(losses.parts["mask"][0], F.softplus(torch.tensor(-1.0)))
 
 
 def test_the_count_is_a_mean_over_processes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +224,7 @@ def test_the_count_is_a_mean_over_processes(monkeypatch: pytest.MonkeyPatch) -> 
 def test_losses_are_float32_for_narrow_outputs(cast: torch.dtype) -> None:
     output, leaves = random_output(dtype=cast)
     losses = Criterion(4, num_points=20)(output, BATCHES["some"])
-    parts = (losses.classes, losses.mask, losses.dice, losses.total)
+    parts = (losses.total, *losses.parts.values())
     assert {part.dtype for part in parts} == {torch.float32}
     assert all(g.isfinite().all() for g in torch.autograd.grad(losses.total, leaves))
 
@@ -289,19 +290,44 @@ def test_a_cost_or_loss_that_is_not_finite_is_named() -> None:
     output, leaves = random_output(num_levels=2)
     with torch.no_grad():
         leaves[1][0, 0] = torch.nan  # mask logits of the last level
-    with pytest.raises(ValueError, match="got nan or inf in the mask, dice cost"):
+    with pytest.raises(NonFiniteLoss, match="got nan or inf in the mask, dice cost"):
         run(output)
     output, leaves = random_output(num_levels=2)
     with torch.no_grad():
         leaves[2][0, 0] = torch.inf  # class logits of the first level
-    with pytest.raises(ValueError, match="got nan or inf in the class cost"):
+    with pytest.raises(NonFiniteLoss, match="got nan or inf in the class cost"):
         run(output)
     output, _ = random_output(num_levels=1, dtype=torch.float32)
     heavy = Criterion(4, num_points=10, dice_weight=1e39)
-    with pytest.raises(ValueError, match="got nan or inf in the dice cost"):
+    with pytest.raises(NonFiniteLoss, match="got nan or inf in the dice cost"):
         heavy(output, BATCHES["some"])
     output, leaves = random_output(num_levels=2)
     with torch.no_grad():
         leaves[2][0, 0] = torch.inf
-    with pytest.raises(ValueError, match="got nan or inf in the class loss of level 1"):
+    with pytest.raises(NonFiniteLoss, match="got nan or inf in the class loss of level 1"):
         run(output, [NO_INSTANCES, NO_INSTANCES])
+
+
+def test_a_matching_tells_clips_instances_and_ids() -> None:
+    """Instances that are absent somewhere, in two clips of two frames."""
+    targets = BATCHES["some"]
+    output, _ = random_output()
+    torch.manual_seed(3)
+    losses = Criterion(4, num_points=20)(output, targets)
+    assert len(losses.matchings) == len(losses.parts["class"]) == 3
+    for matching in losses.matchings:
+        pairs = set()
+        for index in range(len(matching.queries)):
+            clip, frame = int(matching.clips[index]), int(matching.frames[index]) % 2
+            instance = int(matching.instances[index])
+            assert matching.ids[index] == targets[clip].ids[instance]
+            assert targets[clip].masks[instance, frame].any()
+            assert matching.table(clip)[instance, frame] == matching.queries[index]
+            pairs.add((clip, instance, frame))
+        for clip, truth in enumerate(targets):
+            present = truth.masks.flatten(2).any(-1)  # (N, T)
+            assert matching.table(clip).shape == present.shape
+            assert torch.equal(matching.table(clip) >= 0, present)
+            assert {pair for pair in pairs if pair[0] == clip} == {
+                (clip, *pair) for pair in present.nonzero().tolist()
+            }

@@ -1,0 +1,136 @@
+"""The instances of a batch frame by frame, and which query was matched with which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from vidgap_segmenter.boxes import mask_boxes
+from vidgap_segmenter.points import frame_masks, sample_masks
+from vidgap_segmenter.structures import ClipTargets
+
+
+@dataclass(frozen=True)
+class FrameTargets:
+    """The instances of B*T frames, N in all: those present in the first, in the second, ...
+
+    Attributes:
+        frames: the frame of each, b*T + t, (N,), int64, ascending.
+        instances: which one of its clip's targets each is, (N,), int64.
+        ids: its identity within the clip, (N,), int64.
+        labels: class indices, (N,), int64.
+        masks: (N, H + 3, W + 3), bool: each within a frame of zeros, as `sample_masks` needs.
+        counts: instances in each frame, B*T numbers that sum to N.
+        num_instances: of each clip, B numbers.
+        padded_size: (H', W') of the frames that points cover.
+    """
+
+    frames: Tensor
+    instances: Tensor
+    ids: Tensor
+    labels: Tensor
+    masks: Tensor
+    counts: tuple[int, ...]
+    num_instances: tuple[int, ...]
+    padded_size: tuple[int, int]
+
+    @classmethod
+    def from_clips(cls, clips: Sequence[ClipTargets], padded_size: tuple[int, int]) -> FrameTargets:
+        """List what is present, frame by frame; frames are numbered B-major."""
+        frames, instances, ids, labels, masks = [], [], [], [], []
+        counts: list[int] = []
+        for clip in clips:
+            by_frame = clip.masks.transpose(0, 1)  # (T, N, H, W)
+            present = by_frame.flatten(2).any(-1)  # (T, N)
+            frame, instance = present.nonzero(as_tuple=True)
+            frames.append(frame + len(counts))
+            instances.append(instance)
+            ids.append(clip.ids[instance])
+            labels.append(clip.labels[instance])
+            masks.append(by_frame[present])
+            counts.extend(present.sum(1).tolist())
+        return cls(
+            frames=torch.cat(frames),
+            instances=torch.cat(instances),
+            ids=torch.cat(ids),
+            labels=torch.cat(labels),
+            masks=frame_masks(torch.cat(masks)),
+            counts=tuple(counts),
+            num_instances=tuple(len(clip) for clip in clips),
+            padded_size=padded_size,
+        )
+
+    @property
+    def num_frames(self) -> int:
+        """T."""
+        return len(self.counts) // len(self.num_instances)
+
+    @cached_property
+    def slots(self) -> Tensor:
+        """The place of each instance among those of its frame, (N,), int64."""
+        places = [slot for count in self.counts for slot in range(count)]
+        return torch.tensor(places, dtype=torch.int64, device=self.frames.device)
+
+    @cached_property
+    def boxes(self) -> Tensor:
+        """The box around each mask, normalised by the padded frame, (N, 4), float32."""
+        masks = self.masks[:, 1:-2, 1:-2]
+        height, width = masks.shape[1:]
+        shares = [width / self.padded_size[1], height / self.padded_size[0]]
+        boxes = mask_boxes(masks)
+        return boxes * boxes.new_tensor(shares).repeat(2)
+
+    def by_slot(self, values: Tensor) -> Tensor:
+        """Sort values (N, ...) by frame and slot, (B*T, n, ...), zeros where a frame has fewer."""
+        size = (len(self.counts), max(self.counts, default=0), *values.shape[1:])
+        table = values.new_zeros(size)
+        table[self.frames, self.slots] = values
+        return table
+
+    def sample(self, which: Tensor, points: Tensor) -> Tensor:
+        """Sample masks `which` (R,) at points over the padded frame (R, P, 2), giving (R, P)."""
+        return sample_masks(self.masks, which, points, self.padded_size)
+
+
+@dataclass(frozen=True)
+class Matching:
+    """R pairs of a query in a frame and an instance that is present there.
+
+    Attributes:
+        frames: b*T + t, (R,), int64.
+        queries: (R,), int64.
+        rows: of the targets, (R,), int64.
+        targets: the instances that were matched.
+    """
+
+    frames: Tensor
+    queries: Tensor
+    rows: Tensor
+    targets: FrameTargets
+
+    @property
+    def clips(self) -> Tensor:
+        """The clip of each pair, (R,), int64."""
+        return self.frames // self.targets.num_frames
+
+    @property
+    def instances(self) -> Tensor:
+        """The instance of each pair, as its clip's targets number them, (R,), int64."""
+        return self.targets.instances[self.rows]
+
+    @property
+    def ids(self) -> Tensor:
+        """The identity of each pair's instance within its clip, (R,), int64."""
+        return self.targets.ids[self.rows]
+
+    def table(self, clip: int) -> Tensor:
+        """Return the query of each instance of a clip in each frame, (N, T) int64, -1 for none."""
+        num_frames = self.targets.num_frames
+        table = self.queries.new_full((self.targets.num_instances[clip], num_frames), -1)
+        here = self.clips == clip
+        table[self.instances[here], self.frames[here] % num_frames] = self.queries[here]
+        return table

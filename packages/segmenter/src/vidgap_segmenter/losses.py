@@ -1,0 +1,84 @@
+"""Losses by name, and what every criterion checks and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.distributed
+from torch import Tensor
+
+from vidgap_segmenter.frame_targets import Matching
+from vidgap_segmenter.structures import ClipOutput, ClipTargets, check_targets
+
+
+class NonFiniteLoss(ValueError):  # noqa: N818 (what happened, as StopIteration)
+    """A loss or a matching cost is not finite: training has failed, the arguments have not."""
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What a criterion makes of a batch.
+
+    Attributes:
+        total: the weighted sum that is minimised, a float32 scalar.
+        parts: unweighted losses by name, each (levels,), float32, the last decoder level first:
+            "class", "mask", "dice", of boxes "box" and "giou", and "denoising class" ... of
+            denoising queries.
+        matchings: which query was which instance, at each level.
+    """
+
+    total: Tensor
+    parts: dict[str, Tensor]
+    matchings: tuple[Matching, ...] = ()
+
+
+def stack_levels(levels: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the losses of levels, scalars by name, as (levels,) by name."""
+    return {name: torch.stack([level[name] for level in levels]) for name in levels[0]}
+
+
+def weighted_total(parts: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """Return the sum over all levels of the parts times their weights, a scalar."""
+    by_level = [weights[name] * part for name, part in parts.items()]
+    return sum(by_level[1:], by_level[0]).sum()
+
+
+def check_output(
+    output: ClipOutput,
+    targets: Sequence[ClipTargets],
+    num_classes: int,
+    *,
+    independent_classes: bool,
+) -> None:
+    """Raise ValueError where an output is not of a criterion's classes, or targets not of it."""
+    clips, _, num_frames, num_logits = output.class_logits.shape
+    wanted = f"{num_classes} classes" + ("" if independent_classes else " and no instance")
+    if output.independent_classes != independent_classes:
+        got = "independent classes" if output.independent_classes else "classes and no instance"
+        raise ValueError(f"output must have {wanted}, got {got}: it is another network's")
+    if num_logits != num_classes + (not independent_classes):
+        raise ValueError(f"output must have {wanted}, got {num_logits} class logits")
+    check_targets(targets, clips, num_frames, output.frame_size, num_classes)
+
+
+def mean_over_processes(count: int, device: torch.device) -> Tensor:
+    """Return the mean of a count over the processes of a distributed run, a float32 scalar."""
+    mean = torch.tensor(float(count), device=device)
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.all_reduce(mean)
+        mean /= torch.distributed.get_world_size()
+    return mean
+
+
+def check_finite(losses: Losses) -> None:
+    """Raise NonFiniteLoss, with the names of what is not, where the total is not finite."""
+    if losses.total.isfinite():
+        return
+    names = [
+        f"{name} loss of level {index}"
+        for name, values in losses.parts.items()
+        for index in (~values.isfinite()).nonzero()[:, 0].tolist()
+    ]
+    raise NonFiniteLoss(f"losses must be finite, got nan or inf in the {', '.join(names)}")

@@ -24,8 +24,9 @@ from vidgap_augment import (
     pretrain_clips,
 )
 from vidgap_augment.auto_augment import Augmentation, Op
-from vidgap_vis.overlay import Frame, draw_tracks
-from vidgap_vis.sample import SampleOptions, clip_scene, image_scene, render
+from vidgap_vis.formats.images import Frame
+from vidgap_vis.synthetic import SampleOptions, clip_scene, image_scene, render
+from vidgap_vis.video.overlay import draw_tracks
 
 IMAGES = Path(__file__).parent / "images"
 OPTIONS = SampleOptions(seed=3, size=(120, 160), num_frames=10, num_instances=(3, 3))

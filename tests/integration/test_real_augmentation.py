@@ -10,7 +10,8 @@ import torch
 from augment.clips import assert_whole
 
 from vidgap_augment import Sample, finetune_pseudo_clips, finetune_real_clips, pretrain_clips
-from vidgap_vis.data import VideoClipDataset, read_coco, read_youtube_vis
+from vidgap_vis.data import VideoClipDataset
+from vidgap_vis.formats import read_coco, read_youtube_vis
 
 pytestmark = pytest.mark.skipif(
     "VIDGAP_REAL_DATA" not in os.environ,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from vidgap_vis import build
-from vidgap_vis.cli import main
-from vidgap_vis.video_io import open_video
+from vidgap_vis.cli.main import main
+from vidgap_vis.video.read import open_video
+from vidgap_vis.weights import load
 
 CONFIG = """
 {stage}
@@ -73,9 +73,7 @@ def test_from_generated_data_to_numbers(tmp_path: Path, capsys: pytest.CaptureFi
     said = json.loads((child / "provenance.json").read_text())
     assert set(said["data"]) == {"data.annotations", "data.pseudo.annotations"}
     assert len(said["parent"]) == 64
-    assert [info.name for info in build.load(child)[1]] == [
-        info.name for info in build.load(parent)[1]
-    ]
+    assert [info.name for info in load(child)[1]] == [info.name for info in load(parent)[1]]
 
     truth, results = data / "clips_valid.json", tmp_path / "results.json"
     run(

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from vidgap_segmenter import ClipOutput, ClipSegmenter, Mask2Former, MaskDINO
 from vidgap_temporal import MultiScaleTemporalModule
-from vidgap_vis import build
 from vidgap_vis.classes import from_categories
+from vidgap_vis.weights import load, save
 
 CLASSES = from_categories([(3, "disc"), (5, "square"), (9, "star")])
 FLOAT64 = TOLERANCE[torch.float64]["atol"]
@@ -158,8 +158,8 @@ def test_weights_come_back_to_the_bit_through_a_folder(
 ) -> None:
     module = make_module(residual="full", pairing="adjacent", num_scales=SCALES[network])
     model = make_model(module, network=network)
-    build.save(tmp_path / "weights", model, CLASSES, {})
-    loaded, classes = build.load(tmp_path / "weights")
+    save(tmp_path / "weights", model, CLASSES, {})
+    loaded, classes = load(tmp_path / "weights")
     assert classes == CLASSES
     assert isinstance(loaded.temporal, MultiScaleTemporalModule)
     assert isinstance(model.temporal, MultiScaleTemporalModule)

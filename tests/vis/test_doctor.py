@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vidgap_vis import doctor
-from vidgap_vis.cli import main
+from vidgap_vis.cli.main import main
 
 
 def test_a_sound_installation_is_well(capsys: pytest.CaptureFixture[str]) -> None:

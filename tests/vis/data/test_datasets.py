@@ -17,10 +17,9 @@ from vidgap_vis.data import (
     VideoClipDataset,
     choose_frames,
     clip_generator,
-    read_coco,
-    read_youtube_vis,
 )
 from vidgap_vis.errors import InputError
+from vidgap_vis.formats import read_coco, read_youtube_vis
 
 
 def unchanged(sample: Sample, generator: torch.Generator) -> Sample:

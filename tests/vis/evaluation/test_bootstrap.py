@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from vis.evaluation.scenes import Scene, random_scene, track
+from vis.support.scenes import Scene, random_scene, track
 
 from vidgap_vis.evaluation.average_precision import METRICS, MatchTable
 from vidgap_vis.evaluation.bootstrap import bootstrap_interval, draw_weights, resampled_values

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 from pycocotools.cocoeval import COCOeval
-from vis.evaluation.scenes import HEIGHT, WIDTH, Scene, random_scene, rectangle
+from vis.support.scenes import HEIGHT, WIDTH, Scene, random_scene, rectangle
 
-from vidgap_vis.data.masks import Rle
 from vidgap_vis.evaluation.average_precision import AREA_RANGES
 from vidgap_vis.evaluation.coco import IMAGE_METRICS, ImageMask, image_metrics
 from vidgap_vis.evaluation.youtube_vis import Track, match_tracks
+from vidgap_vis.formats.rle import Rle
 
 SIZES = {1: (HEIGHT, WIDTH), 2: (HEIGHT, WIDTH)}
 

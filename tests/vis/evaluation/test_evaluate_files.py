@@ -7,11 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
-from vis.evaluation.scenes import HEIGHT, WIDTH, Scene, random_scene, rectangle, track
+from vis.support.scenes import HEIGHT, WIDTH, Scene, random_scene, rectangle, track
 
-from vidgap_vis.data.coco import read_coco
-from vidgap_vis.data.masks import Rle
-from vidgap_vis.data.youtube_vis import read_youtube_vis
 from vidgap_vis.errors import InputError
 from vidgap_vis.evaluation import (
     ImageMask,
@@ -22,7 +19,10 @@ from vidgap_vis.evaluation import (
     match_tracks,
     track_metrics,
 )
-from vidgap_vis.results import ResultTrack, read_results
+from vidgap_vis.formats.coco import read_coco
+from vidgap_vis.formats.results import ResultTrack, read_results
+from vidgap_vis.formats.rle import Rle
+from vidgap_vis.formats.youtube_vis import read_youtube_vis
 
 SQUARE = (10, 10, 40, 40)
 REAL_DATA = os.environ.get("VIDGAP_REAL_DATA")

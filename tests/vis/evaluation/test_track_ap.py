@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vis.evaluation.dense import DenseTrack, dense_metrics, iou
-from vis.evaluation.scenes import HEIGHT, WIDTH, Scene, random_scene, track
+from vis.support.dense import DenseTrack, dense_metrics, iou
+from vis.support.scenes import HEIGHT, WIDTH, Scene, random_scene, track
 
-from vidgap_vis.data.masks import Rle
 from vidgap_vis.evaluation.average_precision import METRICS, metric_named
 from vidgap_vis.evaluation.youtube_vis import Track, match_tracks, track_ious, track_metrics
+from vidgap_vis.formats.rle import Rle
 
 SQUARE = (10, 10, 40, 40)
 FAR = (200, 200, 40, 40)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from vis.evaluation.scenes import HEIGHT, WIDTH, Scene, random_scene
+from vis.support.scenes import HEIGHT, WIDTH, Scene, random_scene
 
-from vidgap_vis.data.masks import Rle
 from vidgap_vis.evaluation.average_precision import AREA_RANGES
 from vidgap_vis.evaluation.youtube_vis import Track, match_tracks
+from vidgap_vis.formats.rle import Rle
 
 pytest.importorskip("trackeval", reason="needs the package trackeval")
 

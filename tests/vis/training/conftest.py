@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from vis.tiny_runs import (
+from vis.support.tiny_runs import (
     pretrain_config,
     write_images,
 )
 
-from vidgap_vis.pretrain import pretrain
+from vidgap_vis.training.pretrain import pretrain
 
 
 @pytest.fixture(scope="module")

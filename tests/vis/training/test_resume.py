@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from vis.tiny_runs import (
+from vis.support.tiny_runs import (
     MODEL,
     assert_bit_equal,
     finetune_config,
@@ -20,12 +20,12 @@ from vis.tiny_runs import (
     write_videos,
 )
 
-from vidgap_vis import build, train
-from vidgap_vis.errors import InputError
-from vidgap_vis.failures import TrainingError, TrainingInterrupted
-from vidgap_vis.finetune import finetune
-from vidgap_vis.pretrain import pretrain
+from vidgap_vis import build
+from vidgap_vis.errors import InputError, TrainingError, TrainingInterrupted
+from vidgap_vis.training import loop as train
+from vidgap_vis.training.finetune import finetune
 from vidgap_vis.training.metrics import MetricsLog
+from vidgap_vis.training.pretrain import pretrain
 from vidgap_vis.training.run_folder import sha256
 
 

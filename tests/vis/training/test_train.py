@@ -12,27 +12,29 @@ import pytest
 import torch
 from accelerate import Accelerator
 from torch import nn
-from vis.tiny_runs import (
+from vis.support.tiny_runs import (
     TRAIN,
     assert_bit_equal,
     pretrain_config,
     weights_of,
 )
 
-from vidgap_segmenter.structures import ClipOutput, ClipTargets, Losses
-from vidgap_vis import build, train
+from vidgap_segmenter import ClipOutput, ClipTargets, Losses
+from vidgap_vis import build
 from vidgap_vis.config import PretrainConfig
 from vidgap_vis.config.reading import to_mapping
-from vidgap_vis.data import PseudoClipDataset, read_coco
-from vidgap_vis.errors import ConfigError, InputError
-from vidgap_vis.failures import TrainingError
-from vidgap_vis.finetune import with_classes
-from vidgap_vis.pretrain import pretrain
+from vidgap_vis.data import PseudoClipDataset
+from vidgap_vis.errors import ConfigError, InputError, TrainingError
+from vidgap_vis.formats import read_coco
+from vidgap_vis.training import loop as train
+from vidgap_vis.training.finetune import with_classes
 from vidgap_vis.training.metrics import MetricsLog
+from vidgap_vis.training.pretrain import pretrain
 from vidgap_vis.training.profile import StepProfile
 from vidgap_vis.training.run_folder import Provenance
 from vidgap_vis.training.schedule import learning_rate_factor
 from vidgap_vis.training.stopping import StopRequest
+from vidgap_vis.training.units import SegmentationUnit
 
 
 def test_a_mean_is_over_the_steps_that_had_the_number(tmp_path: Path) -> None:
@@ -105,7 +107,7 @@ class Watched(nn.Module):
     def forward(self, output: ClipOutput, targets: tuple[ClipTargets, ...]) -> Losses:
         losses: Losses = self.criterion(output, targets)
         self.seen.add(output.mask_logits.dtype)
-        parts = (losses.total, losses.classes, losses.mask, losses.dice)
+        parts = (losses.total, *losses.parts.values())
         self.given.update(part.dtype for part in parts)
         return losses
 
@@ -117,9 +119,7 @@ def make_task(config: PretrainConfig) -> tuple[train.Task, Watched]:
     model = build.segmenter(config.model, config.temporal, len(found.classes))
     criterion = Watched(build.criterion(config.loss, config.model, len(found.classes)))
     task = train.Task(
-        model,
-        criterion,
-        build.optimizer(model, config.train),
+        SegmentationUnit(model, criterion),
         PseudoClipDataset(found, build.image_clips(config.clip), config.train.seed),
         found.classes,
         Provenance.of("pretrain", config, {}, None),
@@ -197,16 +197,27 @@ def test_learning_rates_follow_the_schedules() -> None:
     assert factors[1:] == sorted(factors[1:], reverse=True)
 
 
+class Slow(nn.Module):
+    """Takes some milliseconds."""
+
+    def __init__(self, time_ms: int) -> None:
+        super().__init__()
+        self.time_ms = time_ms
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        time.sleep(self.time_ms / 1000)
+        return x
+
+
 def test_the_profile_tells_shares_that_sum_to_the_step() -> None:
     profile = StepProfile(True, torch.device("cpu"), warmup=1)
-    model = nn.Sequential()
-    model.backbone = nn.Identity()
-    profile.watch(model, ["backbone"])
+    backbone = nn.Identity()
+    model = nn.Sequential(backbone, Slow(2))
+    criterion = Slow(1)
+    profile.watch({"forward": model, "loss": criterion, "forward/backbone": backbone})
     for _ in range(3):
-        with profile.part("forward"):
-            model.backbone(torch.zeros(1))
-            time.sleep(0.002)
-        for name in ("data", "loss", "backward", "optimiser"):
+        criterion(model(torch.zeros(1)))
+        for name in ("data", "backward", "optimiser"):
             with profile.part(name):
                 time.sleep(0.001)
         profile.end_step()

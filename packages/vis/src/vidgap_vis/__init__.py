@@ -6,12 +6,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vidgap_vis.frame_result import FrameResult
-    from vidgap_vis.segmenter import VideoSegmenter
+    from vidgap_vis.inference.frame_result import FrameResult
+    from vidgap_vis.inference.segmenter import VideoSegmenter
 
 __all__ = ["FrameResult", "VideoSegmenter"]
 
-_HOMES = {"FrameResult": "vidgap_vis.frame_result", "VideoSegmenter": "vidgap_vis.segmenter"}
+_HOMES = {
+    "FrameResult": "vidgap_vis.inference.frame_result",
+    "VideoSegmenter": "vidgap_vis.inference.segmenter",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -2,6 +2,6 @@
 
 import sys
 
-from vidgap_vis.cli import main
+from vidgap_vis.cli.main import main
 
 sys.exit(main())

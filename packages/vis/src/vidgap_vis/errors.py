@@ -1,9 +1,14 @@
-"""Errors that are the user's to repair: one line that names the file, the item and the fault."""
+"""What users repair, and how work ends early: every error that crosses a room's border.
+
+An `InputError` is one line that names the file, the item and the fault.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from os import PathLike, fspath
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, Protocol
 
 
 class InputError(ValueError):
@@ -35,3 +40,59 @@ class ConfigError(InputError):
     """A configuration or a command line is wrong; the item is the key, as in `data.num_framez`."""
 
     exit_code: ClassVar[int] = 2
+
+
+class FitReport(Protocol):
+    """How weights fit a model, as `vidgap_segmenter.LoadReport` says it; `str()` is a table."""
+
+    @property
+    def missing(self) -> Sized:
+        """Weights that the model has and the file does not."""
+        ...
+
+    @property
+    def unexpected(self) -> Sized:
+        """Weights that the file has and the model does not."""
+        ...
+
+    @property
+    def mismatched(self) -> Sized:
+        """Weights of another shape."""
+        ...
+
+
+class WeightsError(InputError):
+    """Weights do not fit a model.
+
+    Attributes:
+        report: every missing, unexpected and mismatched weight.
+    """
+
+    def __init__(self, file: str | PathLike[str], report: FitReport) -> None:
+        self.report = report
+        counts = [
+            f"{len(names)} {kind}"
+            for kind in ("missing", "unexpected", "mismatched")
+            if (names := getattr(report, kind))
+        ]
+        super().__init__(file, "", f"weights do not fit the model: {', '.join(counts)}")
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; a checkpoint of the last step with finite weights is kept."""
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Training was asked to stop and left a checkpoint.
+
+    Attributes:
+        folder: the run's folder, from which it resumes.
+        step: steps done.
+        steps: steps of the whole run.
+    """
+
+    def __init__(self, folder: Path, stage: str, step: int, steps: int) -> None:
+        self.folder, self.step, self.steps = folder, step, steps
+        super().__init__(
+            f"stopped after step {step} of {steps}; go on with: vidgap {stage} --resume {folder}"
+        )

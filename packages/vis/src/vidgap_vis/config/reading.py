@@ -11,8 +11,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import yaml
 
-from vidgap_vis.atomic import replacing
 from vidgap_vis.errors import ConfigError
+from vidgap_vis.files import replacing
 
 Section = TypeVar("Section")
 

@@ -12,14 +12,16 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
 from vidgap_augment import Sample, drop_empty
 from vidgap_vis.classes import ClassList
-from vidgap_vis.data.coco import ImageInfo, ImageSet
-from vidgap_vis.data.youtube_vis import VideoSet
 from vidgap_vis.errors import InputError
+from vidgap_vis.formats.coco import ImageInfo, ImageSet
+from vidgap_vis.formats.images import Frame
+from vidgap_vis.formats.youtube_vis import VideoSet
 
 ClipKey = tuple[int, int]
 """(epoch, index)."""
@@ -98,11 +100,11 @@ class PseudoClipDataset(ClipDataset):
     def sample(self, index: int) -> Sample:
         """Return the image sample of an index: the instances that cover a pixel."""
         chosen = self._chosen[index]
-        masks = self.image_set.read_masks(chosen)
+        masks = torch.from_numpy(self.image_set.read_masks(chosen))
         labels = [instance.label for instance in self.image_set.images[chosen].instances]
         visible = masks.flatten(1).any(dim=1)  # a polygon may cover no pixel
         return {
-            "image": tv_tensors.Image(self.image_set.read_image(chosen)),
+            "image": tv_tensors.Image(channels_first(self.image_set.read_image(chosen))),
             "masks": tv_tensors.Mask(masks[visible]),
             "labels": torch.tensor(labels, dtype=torch.int64)[visible],
         }
@@ -167,10 +169,11 @@ class VideoClipDataset(ClipDataset):
             if any(instance.segmentations[frame] is not None for frame in frames)
         ]
         instances = [video.instances[number] for number in ids]
-        pictures = [self.video_set.read_frame(video, frame) for frame in frames]
+        pictures = [channels_first(self.video_set.read_frame(video, frame)) for frame in frames]
+        masks = torch.from_numpy(self.video_set.read_masks(video, instances, frames))
         sample = {
             "video": tv_tensors.Video(torch.stack(pictures)),
-            "masks": tv_tensors.Mask(self.video_set.read_masks(video, instances, frames)),
+            "masks": tv_tensors.Mask(masks),
             "labels": torch.tensor([instance.label for instance in instances], dtype=torch.int64),
             "ids": torch.tensor(ids, dtype=torch.int64),
         }
@@ -226,6 +229,11 @@ class MixedDataset(ClipDataset):
         # A member that is drawn twice in an epoch must not give the same clip twice: each draw
         # counts as an epoch of its own.
         return source[(epoch * len(self) + index, member)]
+
+
+def channels_first(frame: Frame) -> Tensor:
+    """Turn (H, W, 3) into (3, H, W), as transforms and models take it; the memory is shared."""
+    return torch.from_numpy(frame).permute(2, 0, 1)
 
 
 def check_same_classes(one: ClassList, other: ClassList) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -15,12 +16,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from vidgap_augment import Sample
 from vidgap_segmenter.structures import ClipTargets, same_num_frames
 from vidgap_vis.data.datasets import ClipDataset, ClipKey
-from vidgap_vis.data.masks import Size
 from vidgap_vis.errors import InputError
-
-PADDING_COLOUR = (124, 116, 104)
-"""ImageNet's mean colour: within 0.01 of zero once the model has normalised it, which is what the
-model's own padding is."""
+from vidgap_vis.formats.rle import Size
 
 
 class EpochSampler(Sampler[ClipKey]):
@@ -87,7 +84,7 @@ class ClipBatch:
     """Clips of one length, padded at the right and the bottom to the largest of them.
 
     Attributes:
-        frames: (B, T, 3, H, W), uint8, RGB; padded with `PADDING_COLOUR`.
+        frames: (B, T, 3, H, W), uint8, RGB; padded with the model's `padding_colour`.
         targets: B of them, masks (N, T, H, W), padded with False; N may be 0.
         sizes: (H, W) of each clip before padding.
     """
@@ -128,15 +125,20 @@ class ClipBatch:
         return replace(self, frames=move(self.frames), targets=targets)
 
 
-def collate(samples: Sequence[Sample]) -> ClipBatch:
-    """Pad clip samples to one size and stack them; ValueError where their T differ."""
+def collate(samples: Sequence[Sample], padding_colour: Tensor) -> ClipBatch:
+    """Pad clip samples to one size and stack them; ValueError where their T differ.
+
+    Args:
+        samples: B of them.
+        padding_colour: (3,) uint8, as `ClipSegmenter.padding_colour` gives it.
+    """
     videos = [sample["video"].as_subclass(Tensor) for sample in samples]
     lengths = {len(video) for video in videos}
     if len(lengths) != 1:
         raise ValueError(f"the clips of a batch must have one T, got {sorted(lengths)}")
     sizes = tuple((video.shape[-2], video.shape[-1]) for video in videos)
     height, width = (max(side) for side in zip(*sizes, strict=True))
-    colour = torch.tensor(PADDING_COLOUR, dtype=torch.uint8)[:, None, None]
+    colour = padding_colour[:, None, None]
     frames = colour.repeat(len(videos), len(videos[0]), 1, height, width)
     for padded, video in zip(frames, videos, strict=True):
         padded[..., : video.shape[-2], : video.shape[-1]] = video
@@ -176,6 +178,7 @@ def make_loader(
     num_workers: int = 0,
     *,
     sampler: EpochSampler,
+    padding_colour: Tensor,
     pin_memory: bool = False,
 ) -> ClipLoader:
     """Load batches of `dataset` in the order of `sampler`.
@@ -187,6 +190,7 @@ def make_loader(
         num_workers: processes that make batches; 0: this one makes them when asked. The batches
             do not depend on it.
         sampler: which clips, in which order.
+        padding_colour: (3,) uint8, of the rest of a clip that is smaller than others of its batch.
         pin_memory: put them where a GPU can fetch them from without waiting.
     """
     return ClipLoader(
@@ -195,7 +199,7 @@ def make_loader(
             batch_size=batch_size,
             sampler=sampler,
             num_workers=num_workers,
-            collate_fn=_collate_guarded,
+            collate_fn=partial(_collate_guarded, padding_colour=padding_colour),
             pin_memory=pin_memory,
             worker_init_fn=_start_worker,
             # Its own, for it draws a number that would otherwise move torch's default generator.
@@ -220,13 +224,15 @@ class _Guarded(Dataset["Sample | InputError"]):
             return error
 
 
-def _collate_guarded(samples: Sequence[Sample | InputError]) -> ClipBatch | InputError:
+def _collate_guarded(
+    samples: Sequence[Sample | InputError], padding_colour: Tensor
+) -> ClipBatch | InputError:
     clips: list[Sample] = []
     for sample in samples:
         if isinstance(sample, InputError):
             return sample
         clips.append(sample)
-    return collate(clips)
+    return collate(clips, padding_colour)
 
 
 def _start_worker(worker: int) -> None:  # noqa: ARG001

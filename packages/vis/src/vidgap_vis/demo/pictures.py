@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vidgap_vis.data import VideoInfo, VideoSet
-from vidgap_vis.overlay import Frame, draw_tracks
-from vidgap_vis.segmenter import VideoSegmenter
-from vidgap_vis.sheet import strip, write_sheet
-from vidgap_vis.video_io import DatasetVideo
+from vidgap_vis.formats import VideoInfo, VideoSet
+from vidgap_vis.formats.images import Frame
+from vidgap_vis.inference.segmenter import VideoSegmenter
+from vidgap_vis.video.overlay import draw_tracks
+from vidgap_vis.video.read import DatasetVideo
+from vidgap_vis.video.sheet import strip, write_sheet
 
 MIN_SCORE = 0.3
 
@@ -51,11 +52,11 @@ def write_contact_sheet(
 
 def draw_truth(videos: VideoSet, video: VideoInfo, shown: Sequence[int], scale: int) -> list[Frame]:
     """Draw the true instances on some frames."""
-    masks = videos.read_masks(video, video.instances, shown).numpy()
+    masks = videos.read_masks(video, video.instances, shown)
     numbers = list(range(1, len(masks) + 1))
     return [
         draw_tracks(
-            videos.read_frame(video, frame).permute(1, 2, 0).numpy(),
+            videos.read_frame(video, frame),
             masks[:, column],
             numbers,
             [str(number) for number in numbers],

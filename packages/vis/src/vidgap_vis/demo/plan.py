@@ -17,7 +17,7 @@ from vidgap_vis.config import (
     VideoClipConfig,
     VideoDataConfig,
 )
-from vidgap_vis.sample import SampleOptions
+from vidgap_vis.synthetic import SampleOptions
 
 MODEL = ModelConfig(
     backbone="tf_efficientnet_lite0",

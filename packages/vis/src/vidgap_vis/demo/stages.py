@@ -12,8 +12,6 @@ from pathlib import Path
 import torch
 
 from vidgap_vis import build
-from vidgap_vis.atomic import check_folder_is_free, replacing
-from vidgap_vis.data import VideoSet, read_youtube_vis
 from vidgap_vis.demo.pictures import write_contact_sheet
 from vidgap_vis.demo.plan import MODEL, TEMPORAL, Plan, make_plan
 from vidgap_vis.evaluation import (
@@ -23,13 +21,16 @@ from vidgap_vis.evaluation import (
     match_results,
     track_metrics,
 )
-from vidgap_vis.finetune import finetune
-from vidgap_vis.predict import PredictOptions, predict
-from vidgap_vis.pretrain import pretrain
-from vidgap_vis.results import read_results
-from vidgap_vis.sample import write_sample
-from vidgap_vis.segmenter import VideoSegmenter
-from vidgap_vis.tracking import IndexTracker, QueryTracker, Tracker
+from vidgap_vis.files import check_folder_is_free, replacing
+from vidgap_vis.formats import VideoSet, read_youtube_vis
+from vidgap_vis.formats.results import read_results
+from vidgap_vis.inference.predict import PredictOptions, predict
+from vidgap_vis.inference.segmenter import VideoSegmenter, query_tracker
+from vidgap_vis.synthetic import write_sample
+from vidgap_vis.trackers import IndexAssociator, OnlineTracker, Tracker
+from vidgap_vis.training.finetune import finetune
+from vidgap_vis.training.pretrain import pretrain
+from vidgap_vis.weights import save
 
 COLUMNS = ("AP", "AP50", "AP75", "AR1", "AR10")
 LATENCY = 4
@@ -81,10 +82,10 @@ def run(out: Path, *, quick: bool = False, seed: int = 1, profile: bool = False)
         baseline = train(plan, sample, out / "baseline", with_temporal=False, profile=profile)
     untrained = save_untrained(plan, videos, out / "untrained")
     rows = [
-        Row("video pre-training", ours, QueryTracker),
-        Row("no temporal module", baseline, QueryTracker),
-        Row("no matching", ours, IndexTracker),
-        Row("untrained", untrained, QueryTracker),
+        Row("video pre-training", ours, query_tracker),
+        Row("no temporal module", baseline, query_tracker),
+        Row("no matching", ours, index_tracker),
+        Row("untrained", untrained, query_tracker),
     ]
     with stage(f"4/5 track {len(videos)} held-out clips, {len(rows)} ways", seconds):
         outcomes = {row.name: evaluate(row, videos, sample, out) for row in rows}
@@ -112,8 +113,13 @@ def save_untrained(plan: Plan, videos: VideoSet, out: Path) -> Path:
     torch.manual_seed(plan.seed)
     model = build.segmenter(MODEL, TEMPORAL, len(videos.classes))
     build.load_backbone(model, str(MODEL.backbone_weights))
-    build.save(out, model, videos.classes, {"stage": "untrained"})
+    save(out, model, videos.classes, {"stage": "untrained"})
     return out
+
+
+def index_tracker() -> Tracker:
+    """Return a new tracker to which a query's index is its identity."""
+    return OnlineTracker(IndexAssociator())
 
 
 def evaluate(row: Row, videos: VideoSet, sample: Path, out: Path) -> Outcome:

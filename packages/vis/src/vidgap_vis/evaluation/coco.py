@@ -12,9 +12,9 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from vidgap_vis.data.coco import ImageInstance, ImageSet
-from vidgap_vis.data.masks import Polygons, Rle
 from vidgap_vis.errors import InputError
+from vidgap_vis.formats.coco import ImageInstance, ImageResult, ImageSet
+from vidgap_vis.formats.rle import Polygons, Rle
 
 IMAGE_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100")
 """The first nine of COCOeval; small, medium and large are split at 32² and 96² pixels."""
@@ -45,7 +45,7 @@ class ImageMask:
             raise ValueError(f"score must be finite, got {self.score} in image {self.image_id}")
 
 
-def evaluate_images(truth: ImageSet, predictions: Iterable[ImageMask]) -> dict[str, float | None]:
+def evaluate_images(truth: ImageSet, predictions: Iterable[ImageResult]) -> dict[str, float | None]:
     """Compute COCO AP of predictions for the images of a data set, crowds forgiven.
 
     Returns:
@@ -61,7 +61,8 @@ def evaluate_images(truth: ImageSet, predictions: Iterable[ImageMask]) -> dict[s
         for instances, is_crowd in ((image.instances, False), (image.crowds, True))
         for instance in instances
     ]
-    return image_metrics(truths, predictions, {image.id: image.size for image in truth.images})
+    found = (ImageMask(one.image_id, one.label, one.mask, one.score) for one in predictions)
+    return image_metrics(truths, found, {image.id: image.size for image in truth.images})
 
 
 def image_metrics(

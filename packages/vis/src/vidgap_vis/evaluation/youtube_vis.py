@@ -16,8 +16,6 @@ from os import PathLike
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from vidgap_vis.data.masks import Polygons, Rle, RleDict, Segmentation
-from vidgap_vis.data.youtube_vis import VideoInstance, VideoSet, read_youtube_vis
 from vidgap_vis.errors import InputError
 from vidgap_vis.evaluation.average_precision import (
     MAX_PREDICTIONS,
@@ -27,7 +25,9 @@ from vidgap_vis.evaluation.average_precision import (
     Outcome,
     match,
 )
-from vidgap_vis.results import ResultTrack, read_results
+from vidgap_vis.formats.results import ResultTrack, read_results
+from vidgap_vis.formats.rle import Polygons, Rle, RleDict, Segmentation
+from vidgap_vis.formats.youtube_vis import VideoInstance, VideoSet, read_youtube_vis
 
 
 @dataclass(frozen=True)

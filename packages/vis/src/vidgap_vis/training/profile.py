@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -43,17 +43,16 @@ class StepProfile:
         yield
         self._current[name] += self._now() - start
 
-    def watch(self, model: nn.Module, names: Sequence[str]) -> None:
-        """Measure the calls of a model's children within `forward`."""
-        for name in names if self.enabled else ():
-            child = model.get_submodule(name)
+    def watch(self, parts: Mapping[str, nn.Module]) -> None:
+        """Count the time of each call of a module under its name."""
+        for name, module in parts.items() if self.enabled else ():
             starts: list[float] = []
-            child.register_forward_pre_hook(
+            module.register_forward_pre_hook(
                 lambda _module, _inputs, starts=starts: starts.append(self._now())
             )
-            child.register_forward_hook(
+            module.register_forward_hook(
                 lambda _module, _inputs, _output, name=name, starts=starts: self._add(
-                    f"forward/{name}", self._now() - starts.pop()
+                    name, self._now() - starts.pop()
                 )
             )
 

@@ -9,19 +9,17 @@ weights/          the result
 
 from __future__ import annotations
 
-import hashlib
 import json
-import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from vidgap_vis.atomic import check_folder_is_free, replacing
 from vidgap_vis.config import RunConfig
 from vidgap_vis.config.reading import to_mapping, write_yaml
 from vidgap_vis.errors import InputError
+from vidgap_vis.files import check_folder_is_free, replacing
+from vidgap_vis.weights.provenance import sha256, versions
 
 CONFIG_FILE = "config.yaml"
 PROVENANCE_FILE = "provenance.json"
@@ -118,27 +116,6 @@ def read_provenance(folder: Path, stage: str) -> dict[str, Any]:
     if said["stage"] != stage:
         raise InputError(folder, "", f"holds a run of {said['stage']}, wanted one of {stage}")
     return said
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that compute."""
-    names = (
-        *("torch", "torchvision", "timm", "accelerate"),
-        *("vidgap-augment", "vidgap-temporal", "vidgap-segmenter", "vidgap-vis"),
-    )
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
-
-
-def sha256(path: Path) -> str:
-    """Return a file's SHA-256 in hexadecimal; InputError where it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.sha256()
-            while block := file.read(1 << 20):
-                digest.update(block)
-            return digest.hexdigest()
-    except OSError as error:
-        raise InputError(path, "", f"cannot be read ({error.strerror})") from error
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

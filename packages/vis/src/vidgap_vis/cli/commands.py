@@ -1,0 +1,31 @@
+"""Every command by its name.
+
+What is heavy is imported when a command runs, so that `vidgap --help` answers at once.
+"""
+
+from __future__ import annotations
+
+from vidgap_vis.cli.command import Command
+from vidgap_vis.cli.data import DataPseudo, DataSample
+from vidgap_vis.cli.evaluate import Evaluate, EvaluateImages
+from vidgap_vis.cli.export import Export
+from vidgap_vis.cli.predict import Predict
+from vidgap_vis.cli.report import Demo, Doctor
+from vidgap_vis.cli.train import Finetune, Pretrain
+from vidgap_vis.cli.weights import WeightsConvert, WeightsExport
+
+COMMANDS: dict[str, type[Command]] = {
+    "doctor": Doctor,
+    "demo": Demo,
+    "pretrain": Pretrain,
+    "finetune": Finetune,
+    "predict": Predict,
+    "evaluate": Evaluate,
+    "evaluate images": EvaluateImages,
+    "data sample": DataSample,
+    "data pseudo": DataPseudo,
+    "weights convert": WeightsConvert,
+    "weights export": WeightsExport,
+    "export": Export,
+}
+"""Every command by its name."""

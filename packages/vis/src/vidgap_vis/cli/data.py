@@ -1,0 +1,66 @@
+"""`vidgap data sample` and `vidgap data pseudo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jsonargparse import Namespace
+
+from vidgap_vis.cli.command import Command
+from vidgap_vis.cli.parser import Parser
+from vidgap_vis.files import check_folder_is_free
+
+
+class DataSample(Command):
+    """`vidgap data sample`."""
+
+    summary = "generate a data set with truth: images, and clips of look-alikes that cross"
+
+    def add_arguments(self, parser: Parser) -> None:
+        """Take a folder and what it shall hold."""
+        from vidgap_vis.synthetic import SampleOptions
+
+        parser.add_section(SampleOptions, file=False)
+        parser.add_argument("--out", type=Path, required=True, help="folder to make")
+
+    def run(self, parser: Parser, options: Namespace) -> int:
+        """Write the data set."""
+        from vidgap_vis.synthetic import SampleOptions, write_sample
+
+        print(write_sample(options.out, parser.configuration(options, SampleOptions)))
+        return 0
+
+
+class DataPseudo(Command):
+    """`vidgap data pseudo`."""
+
+    summary = "write pseudo-clips of still images: YouTube-VIS JSON, frames and a preview"
+
+    def add_arguments(self, parser: Parser) -> None:
+        """Take the images, a folder, and how clips are made."""
+        from vidgap_vis.config import PseudoExportConfig
+
+        parser.add_argument("annotations", metavar="ANNOTATIONS", type=Path, help="COCO JSON")
+        parser.add_argument("--images", type=Path, required=True, help="folder of its images")
+        parser.add_argument("--out", type=Path, required=True, help="folder to make")
+        parser.add_section(PseudoExportConfig)
+
+    def run(self, parser: Parser, options: Namespace) -> int:
+        """Write the clips."""
+        from vidgap_vis import build
+        from vidgap_vis.config import PseudoExportConfig
+        from vidgap_vis.formats import read_coco
+        from vidgap_vis.prepare.pseudo import PREVIEW, write_pseudo_clips
+
+        config = parser.configuration(options, PseudoExportConfig)
+        check_folder_is_free(options.out)
+        folder = write_pseudo_clips(
+            options.out,
+            read_coco(options.annotations, options.images),
+            build.image_clips(config.clip),
+            clips_per_image=config.clips_per_image,
+            max_images=config.max_images,
+            seed=config.seed,
+        )
+        print(folder / PREVIEW)
+        return 0

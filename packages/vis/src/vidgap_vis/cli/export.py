@@ -1,0 +1,47 @@
+"""`vidgap export`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from jsonargparse import Namespace
+
+from vidgap_vis.cli.command import Command
+from vidgap_vis.cli.parser import Parser
+from vidgap_vis.errors import ConfigError
+from vidgap_vis.files import check_output
+
+
+class Export(Command):
+    """`vidgap export`."""
+
+    summary = "one step of a stream as a file that torch runs without this project"
+
+    def add_arguments(self, parser: Parser) -> None:
+        """Take weights, a file, and the sizes that are fixed in it."""
+        parser.add_argument("model", metavar="WEIGHTS", type=Path, help="weights folder")
+        parser.add_argument("--out", type=Path, required=True, help="file to write (.pt2)")
+        parser.add_argument(
+            "--size",
+            default="360x640",
+            help="HEIGHTxWIDTH of the frames; the file takes no other (default 360x640)",
+        )
+        parser.add_argument(
+            "--num_frames", type=int, default=1, help="frames of a step, fixed too (default 1)"
+        )
+
+    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002 (others read configs)
+        """Export; print what was written."""
+        found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", options.size)
+        if found is None:
+            message = f"wanted HEIGHTxWIDTH, as 360x640, got {options.size!r}"
+            raise ConfigError("", "--size", message)
+        if options.num_frames < 1:
+            raise ConfigError("", "--num_frames", f"wanted 1 or more, got {options.num_frames}")
+        from vidgap_vis.inference.export import export
+
+        check_output("--out", options.out, [options.model])
+        size = (int(found[1]), int(found[2]))
+        print(export(options.model, options.out, size, options.num_frames))
+        return 0

@@ -1,0 +1,126 @@
+"""`vidgap`: finds the command, and turns what goes wrong into one line and an exit code.
+
+0: done. 1: failed. 2: the command line or the configuration is wrong. 130: stopped by a signal.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from vidgap_vis.cli.commands import COMMANDS
+from vidgap_vis.cli.parser import Parser
+from vidgap_vis.config.reading import suggest
+from vidgap_vis.errors import ConfigError, InputError, TrainingError, WeightsError
+
+MAX_TABLE_LINES = 24
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line, by default the process's own; return the exit code."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    # Threads that spin while they wait bring a shared machine to a halt (docs/results.md). OpenMP
+    # reads this once, when torch is imported, which every command does later.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        return dispatch(words)
+    except SystemExit as stop:  # --help
+        return int(stop.code or 0)
+    except KeyboardInterrupt as stop:
+        return complain(str(stop) or "interrupted", 130)
+    except WeightsError as error:
+        return complain("\n".join([str(error), *shortened(str(error.report))]), error.exit_code)
+    except InputError as error:
+        return complain(str(error), error.exit_code)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return complain(f"{error.filename}: {reason}" if error.filename else reason, 1)
+    except TrainingError as error:
+        return complain(str(error), 1)
+
+
+def dispatch(words: Sequence[str]) -> int:
+    """Find the command, read its arguments and run it."""
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(overview(), file=sys.stdout if words else sys.stderr)
+        return 0 if words else 2
+    if words[0] == "--version":
+        from importlib.metadata import version
+
+        print(version("vidgap-vis"))
+        return 0
+    name, rest = find_command(words)
+    command = COMMANDS[name]()
+    parser = Parser(prog=f"vidgap {name}", description=command.summary, allow_abbrev=False)
+    command.add_arguments(parser)
+    options = parser.parse(with_config_of_resumed(rest, name))
+    check_environment()
+    return command.run(parser, options)
+
+
+def check_environment() -> None:
+    """Raise ConfigError where an environment variable of ours has no meaning to the ops."""
+    backend = os.environ.get("VIDGAP_BACKEND", "")
+    if backend not in ("", "reference"):
+        raise ConfigError("", "VIDGAP_BACKEND", f"wanted reference, or unset, got {backend!r}")
+
+
+def find_command(words: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """Split a command line into the command's name and the rest; ConfigError where it is none."""
+    for length in (2, 1):
+        name = " ".join(words[:length])
+        if name in COMMANDS:
+            return name, words[length:]
+    group = [name for name in COMMANDS if name.startswith(f"{words[0]} ")]
+    if group:
+        raise ConfigError("", words[0], f"wanted one of: {', '.join(group)}")
+    raise ConfigError("", words[0], f"unknown command ({suggest(words[0], list(COMMANDS))})")
+
+
+def with_config_of_resumed(words: Sequence[str], stage: str) -> list[str]:
+    """Add `-c DIR/config.yaml` to a command line with `--resume DIR` and no `-c`."""
+    flags = [word.partition("=") for word in words]
+    names = [flag for flag, _, _ in flags]
+    if "--resume" not in names or "-c" in names or "--config" in names:
+        return list(words)
+    from vidgap_vis.training.run_folder import CONFIG_FILE, read_provenance
+
+    place = names.index("--resume")
+    _, equals, value = flags[place]
+    if not equals and place + 1 == len(words):
+        return list(words)  # the parser says what is missing
+    folder = Path(value if equals else words[place + 1])
+    read_provenance(folder, stage)
+    return ["-c", str(folder / CONFIG_FILE), *words]
+
+
+def overview() -> str:
+    """Return the list of commands."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {make.summary}" for name, make in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: vidgap COMMAND ...",
+            "",
+            "Pre-train on pseudo-clips, fine-tune on video, track instances, evaluate.",
+            "",
+            *lines,
+            "",
+            "vidgap COMMAND --help tells what a command takes.",
+        ]
+    )
+
+
+def complain(message: str, code: int) -> int:
+    """Print a message on stderr; return the exit code."""
+    print(f"vidgap: {message}", file=sys.stderr)
+    return code
+
+
+def shortened(table: str) -> list[str]:
+    """Return the first lines of a table, and how many more there are."""
+    lines = table.splitlines()
+    more = len(lines) - MAX_TABLE_LINES
+    return lines if more <= 0 else [*lines[:MAX_TABLE_LINES], f"... and {more} more"]

@@ -1,0 +1,100 @@
+"""`vidgap predict`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from jsonargparse import Namespace
+
+from vidgap_vis.cli.command import Command
+from vidgap_vis.cli.parser import Parser
+from vidgap_vis.errors import ConfigError, InputError
+
+
+class Predict(Command):
+    """`vidgap predict`."""
+
+    summary = "track instances in videos: an overlay to look at, results as JSON"
+
+    def add_arguments(self, parser: Parser) -> None:
+        """Take inputs, weights and what to write."""
+        parser.add_argument(
+            "inputs", nargs="+", metavar="INPUT", help="videos, folders of frames, or one JSON"
+        )
+        parser.add_argument("--model", type=Path, required=True, help="weights folder")
+        parser.add_argument("--out", type=Path, help="overlay video; a folder for several inputs")
+        parser.add_argument("--json", type=Path, help="results file (YouTube-VIS format)")
+        parser.add_argument("--images", type=Path, help="folder of the frames that a JSON names")
+        parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
+        parser.add_argument(
+            "--dtype", default="fp32", choices=["fp32", "bf16"], help="of the model"
+        )
+        parser.add_argument("--classes", help="names of the classes to look for, as cat,dog")
+        parser.add_argument("--score", type=float, default=0.3, help="least score drawn")
+        parser.add_argument("--latency", type=int, default=10, help="frames the model sees at once")
+        parser.add_argument("--short_edge", type=int, help="resize frames to this before the model")
+
+    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002 (others read configs)
+        """Predict; print what was written and how fast."""
+        from vidgap_vis.inference.predict import PredictOptions, predict
+        from vidgap_vis.inference.segmenter import VideoSegmenter
+
+        check_device(options.device)
+        with naming(""):
+            settings = PredictOptions(latency=options.latency, score=options.score)
+        if options.short_edge is not None and options.short_edge < 1:
+            raise ConfigError("", "--short_edge", f"wanted 1 or more, got {options.short_edge}")
+        names = None
+        if options.classes is not None:
+            names = [name.strip() for name in options.classes.split(",")]
+        with naming("--classes"):
+            segmenter = VideoSegmenter.from_pretrained(
+                options.model,
+                device=options.device,
+                dtype=options.dtype,
+                short_edge=options.short_edge,
+                keep=names,
+            )
+        summary = predict(
+            options.inputs,
+            segmenter,
+            out=options.out,
+            json=options.json,
+            images_root=options.images,
+            weights=options.model,
+            options=settings,
+        )
+        written = [*summary.overlays, *([options.json] if options.json else [])]
+        rate = summary.num_frames / max(summary.seconds, 1e-9)
+        print("\n".join(map(str, written)))
+        print(f"{summary.num_frames} frames, {rate:.1f} a second", file=sys.stderr)
+        return 0
+
+
+def check_device(name: str) -> None:
+    """Raise ConfigError where there is no device of a name; "auto" is always there."""
+    known = re.fullmatch(r"auto|cpu|cuda(?::(\d+))?", name)
+    if known is None:
+        raise ConfigError("", "--device", f"wanted auto, cpu, cuda or cuda:N, got {name!r}")
+    if name.startswith("cuda"):
+        import torch
+
+        if int(known[1] or 0) >= torch.cuda.device_count():
+            raise ConfigError(
+                "", "--device", f"{name} is not there, got {torch.cuda.device_count()} GPUs"
+            )
+
+
+@contextmanager
+def naming(flag: str) -> Iterator[None]:
+    """Turn a ValueError about an argument into a ConfigError that names its flag, if any."""
+    try:
+        yield
+    except InputError:
+        raise
+    except ValueError as error:
+        raise ConfigError("", flag, str(error)) from error

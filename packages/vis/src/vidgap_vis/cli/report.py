@@ -1,0 +1,54 @@
+"""`vidgap doctor` and `vidgap demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jsonargparse import Namespace
+
+from vidgap_vis.cli.command import Command
+from vidgap_vis.cli.parser import Parser
+from vidgap_vis.errors import ConfigError
+
+
+class Doctor(Command):
+    """`vidgap doctor`."""
+
+    summary = "versions, devices, and which backend each op uses, why, and whether it is right"
+
+    def add_arguments(self, parser: Parser) -> None:
+        """Take nothing."""
+
+    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002 (others read configs)
+        """Print the report; 1 where an op disagrees with its reference."""
+        from vidgap_vis import doctor
+
+        return doctor.run()
+
+
+class Demo(Command):
+    """`vidgap demo`."""
+
+    summary = "the whole job on generated data: pre-train, fine-tune, track, evaluate"
+
+    def add_arguments(self, parser: Parser) -> None:
+        """Take a folder, how much, and a seed."""
+        parser.add_argument("--out", type=Path, default=Path("demo"), help="folder to write")
+        parser.add_argument("--quick", action="store_true", help="fewer steps, to see it run")
+        parser.add_argument("--profile", action="store_true", help="print where a step's time goes")
+        parser.add_argument(
+            "--seed",
+            type=int,
+            default=1,
+            help="of data and training; the tracker's settings were chosen on the clips of seed 0",
+        )
+
+    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002 (others read configs)
+        """Run the demo."""
+        if options.seed < 0:
+            raise ConfigError("", "--seed", f"wanted 0 or more, got {options.seed}")
+        from vidgap_vis import demo
+
+        return demo.run(
+            out=options.out, quick=options.quick, seed=options.seed, profile=options.profile
+        )

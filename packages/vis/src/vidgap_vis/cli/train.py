@@ -1,0 +1,83 @@
+"""`vidgap pretrain` and `vidgap finetune`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+
+from vidgap_vis.cli.command import Command
+from vidgap_vis.cli.parser import Parser
+from vidgap_vis.config import FinetuneConfig, PretrainConfig
+from vidgap_vis.errors import ConfigError
+
+
+class Pretrain(Command):
+    """`vidgap pretrain`."""
+
+    summary = "pre-train on pseudo-clips made from single images (COCO JSON)"
+
+    def add_arguments(self, parser: Parser) -> None:
+        """Take a configuration and a folder."""
+        parser.add_section(PretrainConfig)
+        add_run_arguments(parser)
+
+    def run(self, parser: Parser, options: Namespace) -> int:
+        """Train; print where the weights are."""
+        config = parser.configuration(options, PretrainConfig)
+        from vidgap_vis.training.loop import say
+        from vidgap_vis.training.pretrain import pretrain
+
+        out, resume = run_folder(options, "pretrain"), options.resume is not None
+        with parser.locating(options):
+            weights = pretrain(config, out, resume=resume, profile=options.profile)
+        say(str(weights), sys.stdout)
+        return 0
+
+
+class Finetune(Command):
+    """`vidgap finetune`."""
+
+    summary = "fine-tune on videos (YouTube-VIS or OVIS JSON), and on images beside them"
+
+    def add_arguments(self, parser: Parser) -> None:
+        """Take a configuration, the weights to start from and a folder."""
+        parser.add_section(FinetuneConfig)
+        parser.add_argument("--init", type=Path, metavar="WEIGHTS", help="weights to start from")
+        add_run_arguments(parser)
+
+    def run(self, parser: Parser, options: Namespace) -> int:
+        """Train; print where the weights are."""
+        config = parser.configuration(options, FinetuneConfig)
+        if options.init is None and options.resume is None:
+            raise ConfigError("", "--init", "missing, wanted the weights folder to start from")
+        from vidgap_vis.training.finetune import finetune
+        from vidgap_vis.training.loop import say
+
+        out, resume = run_folder(options, "finetune"), options.resume is not None
+        with parser.locating(options):
+            weights = finetune(config, options.init, out, resume=resume, profile=options.profile)
+        say(str(weights), sys.stdout)
+        return 0
+
+
+def add_run_arguments(parser: Parser) -> None:
+    """Add what pre-training and fine-tuning share."""
+    parser.add_argument("--out", type=Path, help="the run's folder; runs/NAME of the config file")
+    parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in DIR")
+    parser.add_argument("--profile", action="store_true", help="print where a step's time goes")
+
+
+def run_folder(options: Namespace, stage: str) -> Path:
+    """Return the folder of a run: `--resume`, `--out`, or runs/ and the configuration's name."""
+    if options.resume is not None:
+        if options.out not in (None, options.resume):
+            message = f"is another folder than --resume {options.resume}; leave it out"
+            raise ConfigError("", f"--out {options.out}", message)
+        return options.resume
+    if options.out is not None:
+        return options.out
+    files: list[Any] = options.config or []
+    return Path("runs") / (Path(str(files[-1])).stem if files else stage)

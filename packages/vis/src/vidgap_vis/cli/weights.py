@@ -1,0 +1,100 @@
+"""`vidgap weights convert` and `vidgap weights export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jsonargparse import Namespace
+
+from vidgap_vis.cli.command import Command
+from vidgap_vis.cli.parser import Parser
+from vidgap_vis.errors import ConfigError
+
+ANCHORS = ("mask2box", "bitmask", "selected")
+"""`vidgap_segmenter.mask_dino.Anchors`, which would import torch here."""
+
+
+class WeightsConvert(Command):
+    """`vidgap weights convert`."""
+
+    summary = "official Mask2Former, Mask DINO and CTVIS files, Hugging Face folders -> weights"
+
+    def add_arguments(self, parser: Parser) -> None:
+        """Take a source, a folder, and what its classes are."""
+        parser.add_argument(
+            "source", metavar="SOURCE", type=Path, help=".pkl, .pth, .safetensors, or a folder"
+        )
+        parser.add_argument("--out", type=Path, required=True, help="weights folder to make")
+        parser.add_argument(
+            "--classes", help="names as cat,dog, a file of a name a line, or a JSON with categories"
+        )
+        parser.add_argument(
+            "--num_classes", type=int, help="start the class head afresh for so many classes"
+        )
+        parser.add_argument(
+            "--num_heads", type=int, help="attention heads (no file tells; 8 in all official ones)"
+        )
+        parser.add_argument(
+            "--num_queries", type=int, help="of a Mask DINO (no file tells; 300 in official ones)"
+        )
+        parser.add_argument(
+            "--anchors",
+            choices=ANCHORS,
+            help="of a Mask DINO (no file tells; taken from the official configuration of its "
+            "strides): bitmask for a ..._bitmask.yaml, selected without mask-enhanced boxes",
+        )
+        parser.add_argument(
+            "--leave_out",
+            default="",
+            help="prefixes of the source's names that the network need not know, as a.,b.",
+        )
+        parser.add_argument(
+            "--no_check", action="store_true", help="do not compare with Hugging Face's network"
+        )
+        parser.add_argument("--overwrite", action="store_true", help="replace what --out holds")
+
+    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002 (others read configs)
+        """Convert; print what became of the weights."""
+        for flag in ("num_classes", "num_heads", "num_queries"):
+            value = getattr(options, flag)
+            if value is not None and value < 1:
+                raise ConfigError("", f"--{flag}", f"wanted 1 or more, got {value}")
+        from vidgap_vis.weights.class_names import read_names
+        from vidgap_vis.weights.convert import ConvertOptions, convert_weights
+
+        settings = ConvertOptions(
+            classes=None if options.classes is None else read_names(options.classes),
+            num_classes=options.num_classes,
+            leave_out=[prefix.strip() for prefix in options.leave_out.split(",") if prefix.strip()],
+            num_heads=options.num_heads,
+            num_queries=options.num_queries,
+            anchors=options.anchors,
+            check=not options.no_check,
+            overwrite=options.overwrite,
+        )
+        print(convert_weights(options.source, options.out, settings))
+        return 0
+
+
+class WeightsExport(Command):
+    """`vidgap weights export`."""
+
+    summary = "weights -> a file that the official code loads, or a Hugging Face folder"
+
+    def add_arguments(self, parser: Parser) -> None:
+        """Take weights, a format and where to write."""
+        parser.add_argument("model", metavar="WEIGHTS", type=Path, help="weights folder")
+        parser.add_argument(
+            "--to", required=True, choices=["official", "hugging_face"], help="the format"
+        )
+        parser.add_argument(
+            "--out", type=Path, required=True, help="a .pkl file; a folder for hugging_face"
+        )
+        parser.add_argument("--overwrite", action="store_true", help="replace what --out holds")
+
+    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002 (others read configs)
+        """Export; print what was written."""
+        from vidgap_vis.weights.convert import export_weights
+
+        print(export_weights(options.model, options.out, options.to, overwrite=options.overwrite))
+        return 0

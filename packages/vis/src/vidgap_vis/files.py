@@ -1,0 +1,113 @@
+"""Outputs: whole or absent, and never in place of an input.
+
+They are written under a temporary name and renamed at the end.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vidgap_vis.errors import ConfigError, InputError
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary file name beside `path` that becomes `path` when the block succeeds.
+
+    An existing file is replaced in one step. When the block fails, on Ctrl-C too, the temporary
+    file is removed and `path` is as it was. The name keeps the suffix, by which encoders choose
+    their format. Missing parent folders are made.
+
+    Raises:
+        InputError: `path` is a folder, or its parent cannot be made.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise InputError(target, "", "a file is wanted here, got a folder")
+    temporary = temporary_sibling(target)
+    try:
+        yield temporary
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+    """Give an empty temporary folder beside `path` that becomes `path` when the block succeeds.
+
+    When the block fails, on Ctrl-C too, the temporary folder is removed and `path` is as it was.
+    Missing parent folders are made.
+
+    Args:
+        path: the folder to be; an empty one may stand there.
+        overwrite: replace a folder that holds something. It is moved aside first, then removed.
+
+    Raises:
+        InputError: `path` is a file, or holds something and `overwrite` is off.
+    """
+    target = Path(path)
+    check_folder_is_free(target, overwrite=overwrite)
+    temporary = temporary_sibling(target)
+    temporary.mkdir()
+    try:
+        yield temporary
+        check_folder_is_free(target, overwrite=overwrite)
+        _rename_over(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_folder_is_free(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Raise InputError where `path` is a file, or a folder that holds something."""
+    target = Path(path)
+    if target.exists() and not target.is_dir():
+        raise InputError(target, "", "a folder is wanted here, got a file")
+    if not overwrite and target.is_dir() and any(target.iterdir()):
+        raise InputError(target, "", "the output folder is not empty; choose another or remove it")
+
+
+def check_output(flag: str, output: Path, inputs: Iterable[str | Path]) -> None:
+    """Raise ConfigError where writing `output` would replace what a command reads.
+
+    Args:
+        flag: that names the output.
+        output: a file, which may exist.
+        inputs: files and folders; no file inside such a folder may be replaced.
+    """
+    target = output.resolve()
+    sources = [Path(path).resolve() for path in inputs]
+    inside = target.exists() and any(source in target.parents for source in sources)
+    if target in sources or inside:
+        raise ConfigError("", flag, f"{output} is an input, and would be overwritten")
+    if target.exists() and not target.is_file():
+        raise ConfigError("", flag, f"{output} is no regular file, and would be replaced by one")
+
+
+def temporary_sibling(target: Path) -> Path:
+    """Return an unused hidden name in `target`'s folder, which is made where it is missing."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(target, "", f"its folder cannot be made ({error.strerror})") from error
+    return target.with_name(f".{target.stem}.{secrets.token_hex(6)}{target.suffix}")
+
+
+def _rename_over(source: Path, target: Path) -> None:
+    """Rename a folder to `target`; what stood there comes back if the renaming fails."""
+    if not target.exists():
+        source.rename(target)
+        return
+    aside = temporary_sibling(target)
+    target.rename(aside)
+    try:
+        source.rename(target)
+    except BaseException:
+        aside.rename(target)
+        raise
+    shutil.rmtree(aside)

@@ -1,0 +1,274 @@
+"""Results in YouTube-VIS's format: written as they come, read with every fault named."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from vidgap_vis.errors import InputError
+from vidgap_vis.files import replacing, temporary_sibling
+from vidgap_vis.formats.records import Record, brief, collection_paused, read_json
+from vidgap_vis.formats.rle import Rle, Size, parse_rle
+from vidgap_vis.formats.youtube_vis import VideoInfo, VideoSet
+
+_SCHEMA = """
+    PRAGMA journal_mode = OFF;  -- the file is thrown away when anything fails
+    PRAGMA synchronous = OFF;
+    CREATE TABLE masks (
+        video INTEGER, track INTEGER, frame INTEGER, height INTEGER, width INTEGER, counts TEXT,
+        PRIMARY KEY (video, track, frame)
+    ) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class TrackScore:
+    """A track taken for one category.
+
+    Attributes:
+        track_id: as in `ResultWriter.add`.
+        category_id: the data set's own id.
+        score: in [0, 1].
+    """
+
+    track_id: int
+    category_id: int
+    score: float
+
+
+@dataclass(frozen=True)
+class ResultTrack:
+    """One entry of a results file.
+
+    Attributes:
+        video_id, category_id: the data set's own ids.
+        label: class index.
+        score: in [0, 1].
+        masks: one a frame, checked; None where the track is absent.
+    """
+
+    video_id: int
+    category_id: int
+    label: int
+    score: float
+    masks: tuple[Rle | None, ...]
+
+
+class ResultWriter:
+    """Writes a results file of any size in constant memory.
+
+    Masks go to a database beside the target as they come, frame by frame; when a video is finished
+    its tracks are copied from there into the JSON, one mask after another. Leaving the `with` block
+    puts the file in place; an error in the block, Ctrl-C too, leaves nothing behind.
+
+    Args:
+        path: the results JSON to be.
+        masks_per_transaction: how many masks are handed to the disk at once.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, masks_per_transaction: int = 1024) -> None:
+        self.path = Path(path)
+        self._masks_per_transaction = masks_per_transaction
+        self._num_pending = 0
+        self._finished: set[int] = set()
+        self._num_entries = 0
+
+    def __enter__(self) -> ResultWriter:
+        with ExitStack() as stack:
+            target = stack.enter_context(replacing(self.path))
+            spool = temporary_sibling(self.path.with_suffix(".spool"))
+            stack.callback(spool.unlink, missing_ok=True)
+            self._json: IO[str] = stack.enter_context(target.open("w", encoding="utf-8"))
+            self._spool = sqlite3.connect(spool, isolation_level=None)
+            stack.callback(self._spool.close)
+            self._spool.executescript(_SCHEMA)
+            self._spool.execute("BEGIN")
+            self._json.write("[")
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            with self._stack:
+                self._finish()
+            return
+        self._stack.__exit__(kind, error, traceback)
+        if isinstance(error, sqlite3.OperationalError):  # a full disk, most likely
+            raise InputError(self.path, "", f"cannot be written ({error})") from error
+
+    def _finish(self) -> None:
+        row = self._spool.execute("SELECT video FROM masks LIMIT 1").fetchone()
+        if row is not None:
+            raise ValueError(f"video {row[0]} has masks but was not finished")
+        self._json.write("\n]\n")
+
+    def add(self, video_id: int, frame_index: int, track_id: int, mask: Rle) -> None:
+        """Take a track's mask in one frame; any order of frames and videos will do.
+
+        Raises:
+            ValueError: the video is finished, the frame is negative, or the track has a mask there.
+        """
+        self._check_open(video_id)
+        if frame_index < 0:
+            raise ValueError(f"frame_index must be at least 0, got {frame_index}")
+        row = (video_id, track_id, frame_index, *mask.size, mask.counts)
+        try:
+            self._spool.execute("INSERT INTO masks VALUES (?, ?, ?, ?, ?, ?)", row)
+        except sqlite3.IntegrityError:
+            raise ValueError(
+                f"track {track_id} has a mask in frame {frame_index} of video {video_id} already"
+            ) from None
+        self._num_pending += 1
+        if self._num_pending >= self._masks_per_transaction:
+            self._commit()
+
+    def finish_video(self, video_id: int, num_frames: int, tracks: Sequence[TrackScore]) -> None:
+        """Write a video's entries, in the order of `tracks`.
+
+        Args:
+            video_id: with or without masks.
+            num_frames: length of every entry's `segmentations`.
+            tracks: a track may be listed for several categories. One without a mask gives no
+                entry; masks of tracks that are not listed are dropped.
+
+        Raises:
+            ValueError: the video is finished already, a mask lies in a later frame, the masks are
+                of several sizes, or a score is not in [0, 1].
+        """
+        self._check_open(video_id)
+        self._check_masks(video_id, num_frames)
+        for track in tracks:
+            if not 0 <= track.score <= 1:
+                raise ValueError(
+                    f"score must be in [0, 1], got {track.score} of track {track.track_id}"
+                )
+            self._write_entry(video_id, num_frames, track)
+        self._spool.execute("DELETE FROM masks WHERE video = ?", (video_id,))
+        self._commit()
+        self._finished.add(video_id)
+
+    def _check_open(self, video_id: int) -> None:
+        if video_id in self._finished:
+            raise ValueError(f"video {video_id} is finished already")
+
+    def _check_masks(self, video_id: int, num_frames: int) -> None:
+        of_video = "FROM masks WHERE video = ?"
+        (last,) = self._spool.execute(f"SELECT MAX(frame) {of_video}", (video_id,)).fetchone()
+        if last is not None and last >= num_frames:
+            raise ValueError(
+                f"video {video_id} must have masks in frames 0..{num_frames - 1}, got frame {last}"
+            )
+        sizes = self._spool.execute(f"SELECT DISTINCT height, width {of_video}", (video_id,))
+        found = sizes.fetchall()
+        if len(found) > 1:
+            raise ValueError(f"the masks of video {video_id} must be of one size, got {found}")
+
+    def _write_entry(self, video_id: int, num_frames: int, track: TrackScore) -> None:
+        frames = self._entry_frames(video_id, track.track_id, num_frames)
+        first = next(frames, None)
+        if first is None:
+            return
+        head = {
+            "video_id": video_id,
+            "category_id": track.category_id,
+            "score": float(track.score),
+        }
+        self._json.write(",\n" if self._num_entries else "\n")
+        self._json.write(f'{json.dumps(head)[:-1]}, "segmentations": [{first}')
+        for text in frames:
+            self._json.write(f", {text}")
+        self._json.write("]}")
+        self._num_entries += 1
+
+    def _entry_frames(self, video_id: int, track_id: int, num_frames: int) -> Iterator[str]:
+        """Yield the JSON of each frame's mask or null; nothing where the track has no mask."""
+        query = (
+            "SELECT frame, height, width, counts FROM masks "
+            "WHERE video = ? AND track = ? ORDER BY frame"
+        )
+        following = 0
+        for frame, height, width, counts in self._spool.execute(query, (video_id, track_id)):
+            yield from ["null"] * (frame - following)
+            yield json.dumps({"size": [height, width], "counts": counts})
+            following = frame + 1
+        if following:
+            yield from ["null"] * (num_frames - following)
+
+    def _commit(self) -> None:
+        self._spool.execute("COMMIT")
+        self._spool.execute("BEGIN")
+        self._num_pending = 0
+
+
+@collection_paused()
+def read_results(path: str | os.PathLike[str], video_set: VideoSet) -> list[ResultTrack]:
+    """Read a results file and check it against the videos that it is about.
+
+    Raises:
+        InputError: broken JSON, an unknown video or category, a list of another length than the
+            video, a score outside [0, 1], or a mask that is malformed or of another size.
+    """
+    file = Path(path)
+    entries = read_json(file)
+    if not isinstance(entries, list):
+        raise InputError(file, "", f"results must be a JSON list, got {brief(entries)}")
+    videos = {video.id: video for video in video_set.videos}
+    labels = {entry.category_id: entry.index for entry in video_set.classes}
+    tracks = []
+    for index, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise InputError(file, f"[{index}]", f"must be an object, got {brief(entry)}")
+        record = Record(file, f"[{index}]", entry)
+        video = videos[record.reference("video_id", videos, f"videos in {video_set.path}")]
+        category_id = record.reference("category_id", labels, f"categories in {video_set.path}")
+        tracks.append(
+            ResultTrack(
+                video.id,
+                category_id,
+                labels[category_id],
+                _read_score(record),
+                _read_masks(record, video),
+            )
+        )
+    return tracks
+
+
+def _read_score(record: Record) -> float:
+    score = record.value("score")
+    if isinstance(score, bool) or not isinstance(score, (int, float)) or not 0 <= score <= 1:
+        raise record.error(f"score must be a number in [0, 1], got {brief(score)}")
+    return float(score)
+
+
+def _read_masks(record: Record, video: VideoInfo) -> tuple[Rle | None, ...]:
+    values = record.items("segmentations")
+    if len(values) != len(video):
+        raise record.error(
+            f"segmentations must have {len(video)} entries, one a frame of video {video.id}, "
+            f"got {len(values)}"
+        )
+    return tuple(
+        None if value is None else _read_mask(record, frame, value, video.size)
+        for frame, value in enumerate(values)
+    )
+
+
+def _read_mask(record: Record, frame: int, value: object, size: Size) -> Rle:
+    if not isinstance(value, dict):
+        raise record.error(f"segmentations[{frame}] must be an RLE or null, got {brief(value)}")
+    try:
+        return parse_rle(value, size).checked()
+    except ValueError as error:
+        raise record.error(f"segmentations[{frame}]: {error}") from None

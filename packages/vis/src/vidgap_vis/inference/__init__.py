@@ -1,0 +1,1 @@
+"""Run a model on videos and images: streams, masks, overlays, results files, exported steps."""

@@ -1,0 +1,126 @@
+"""`vidgap export`: one step of a stream as a file that torch runs without this project.
+
+The file is a `torch.export` program, (frames, *state) -> (class_logits, mask_logits, embeddings,
+*state), of fixed sizes, with the reference of every op; a network with boxes gives them before the
+state. `vidgap.json` inside it names its inputs and outputs with their shapes, and the classes:
+
+    import torch
+
+    program = torch.export.load("step.pt2").module()
+    state = [torch.zeros(1, 2, 128, 48, 80), ...]  # as `vidgap.json` has them
+    class_logits, mask_logits, embeddings, *state = program(frames, *state)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vidgap_segmenter import ClipOutput, ClipSegmenter
+from vidgap_vis.files import replacing
+from vidgap_vis.weights import load
+
+DESCRIPTION = "vidgap.json"
+OUTPUTS = ("class_logits", "mask_logits", "embeddings", "boxes")
+PLAIN = ("aten.", "wrap_with_", "<built-in function ")
+"""How names of what torch itself can run begin."""
+
+BACKEND = "VIDGAP_BACKEND"
+
+
+class FrameStep(nn.Module):
+    """A model's `step` with tensors alone, as `torch.export` wants it.
+
+    `forward` takes frames (1, T, 3, H, W), uint8, and the state before them, zeros at first; it
+    returns class logits (1, Q, T, K+1), mask logits (1, Q, T, h, w), embeddings (1, Q, T, C), boxes
+    (1, Q, T, 4) of a network that has them, and the state after the frames.
+    """
+
+    def __init__(self, model: ClipSegmenter) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, frames: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """Segment the next frames of a stream."""
+        output, after = self.model.step(frames, list(state) or None)
+        return *results(output).values(), *(after or ())
+
+
+def export(weights: Path, out: Path, size: tuple[int, int], num_frames: int = 1) -> str:
+    """Write a frame step of a model as a `torch.export` program.
+
+    Args:
+        weights: the model's folder.
+        out: file to write, whole or not at all.
+        size: (H, W) of the frames; no others can be given to the program.
+        num_frames: T, frames of a step.
+
+    Returns:
+        What was written, a line.
+
+    Raises:
+        InputError: the folder holds no model.
+    """
+    model, classes = load(weights)
+    frames = torch.zeros(1, num_frames, 3, *size, dtype=torch.uint8)
+    with torch.no_grad(), reference_ops():
+        output, state = model.step(frames)
+        # Zeros are what a stream begins with where no state is given.
+        inputs = (frames, *(torch.zeros_like(map_) for map_ in state or ()))
+        program = torch.export.export(FrameStep(model).eval(), inputs)
+    check_plain(program)
+    named = results(output)
+    description = {
+        "inputs": table(["frames"], inputs),
+        "outputs": table(list(named), [*named.values(), *(state or ())]),
+        "classes": [asdict(info) for info in classes],
+    }
+    with replacing(out) as temporary:
+        text = json.dumps(description, indent=1)
+        torch.export.save(program, temporary, extra_files={DESCRIPTION: text})
+    height, width = size
+    return f"{out}: {num_frames} x {height}x{width} a step, {len(inputs) - 1} states"
+
+
+def results(output: ClipOutput) -> dict[str, Tensor]:
+    """Return the tensors that a network answers with, by name."""
+    every = {name: getattr(output, name) for name in OUTPUTS}
+    return {name: tensor for name, tensor in every.items() if tensor is not None}
+
+
+def table(first: Sequence[str], tensors: Sequence[Tensor]) -> list[dict[str, Any]]:
+    """Return names, shapes and dtypes of tensors, for JSON; after the `first` names come states."""
+    names = [*first, *(f"state_{index}" for index in range(len(tensors) - len(first)))]
+    return [
+        {"name": name, "shape": list(tensor.shape), "dtype": str(tensor.dtype)}
+        for name, tensor in zip(names, tensors, strict=True)
+    ]
+
+
+def check_plain(program: torch.export.ExportedProgram) -> None:
+    """Assert that a program calls nothing that torch alone does not have."""
+    for graph in program.graph_module.modules():
+        assert isinstance(graph, torch.fx.GraphModule)
+        for node in graph.graph.nodes:
+            assert node.op != "call_function" or str(node.target).startswith(PLAIN), node.target
+
+
+@contextmanager
+def reference_ops() -> Iterator[None]:
+    """Have every op run as its reference, in this block."""
+    before = os.environ.get(BACKEND)
+    os.environ[BACKEND] = "reference"
+    try:
+        yield
+    finally:
+        del os.environ[BACKEND]
+        if before is not None:
+            os.environ[BACKEND] = before

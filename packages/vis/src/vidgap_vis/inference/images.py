@@ -1,0 +1,68 @@
+"""Segment still images with a video model, as the last frame of a clip of copies (paper A.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torchvision.transforms.v2.functional import resize
+
+from vidgap_segmenter import ClipSegmenter, instance_inference
+from vidgap_vis.classes import ClassList
+from vidgap_vis.data.datasets import channels_first
+from vidgap_vis.errors import InputError
+from vidgap_vis.formats import ImageSet, Rle
+from vidgap_vis.formats.coco import ImageInfo, ImageResult
+
+
+@torch.inference_mode()
+def segment_images(
+    model: ClipSegmenter,
+    images: ImageSet,
+    *,
+    num_copies: int,
+    short_edge: int | None = None,
+    top_k: int = 100,
+    progress: Callable[[Iterable[ImageInfo]], Iterable[ImageInfo]] = iter,
+) -> Iterator[ImageResult]:
+    """Yield predicted instances, image by image.
+
+    Args:
+        model: in eval mode; images go to its device.
+        images: what is segmented; truth in it is not read.
+        num_copies: copies of an image that make its clip, usually the T of training.
+        short_edge: images are resized to it first, masks back to the image's size; None: as is.
+        top_k: instances of an image.
+        progress: wraps what is walked through, as tqdm does.
+
+    Raises:
+        InputError: an image is missing or does not decode.
+    """
+    device = next(model.parameters()).device
+    for index, image in enumerate(progress(images.images)):
+        picture = channels_first(images.read_image(index))
+        if short_edge is not None:
+            scale = short_edge / min(image.size)
+            picture = resize(
+                picture, [max(2, round(side * scale)) for side in image.size], antialias=True
+            )
+        output = model.segment_image(picture[None].to(device), num_copies)
+        found = instance_inference(output, image.size, top_k)[0][0]
+        for label, score, mask in zip(
+            found.labels.tolist(), found.scores.tolist(), found.masks.cpu().numpy(), strict=True
+        ):
+            if mask.any():
+                yield ImageResult(image.id, label, Rle.encode(mask), score)
+
+
+def check_same_classes(images: ImageSet, classes: ClassList) -> None:
+    """Raise InputError where a model's labels mean other classes than the images' labels."""
+    wanted = [info.name for info in classes]
+    names = [info.name for info in images.classes]
+    if names != wanted:
+        differing = next(
+            (pair for pair in zip(wanted, names, strict=False) if pair[0] != pair[1]),
+            (f"{len(wanted)} classes", f"{len(names)}"),
+        )
+        message = f"must be the model's, wanted {differing[0]!r}, got {differing[1]!r}"
+        raise InputError(images.path, "categories", message)

@@ -1,0 +1,169 @@
+"""Track videos: overlays to look at, and results in YouTube-VIS's format."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from math import inf
+from pathlib import Path
+
+from tqdm import tqdm
+
+from vidgap_vis.classes import ClassList
+from vidgap_vis.formats.images import Frame
+from vidgap_vis.formats.results import ResultWriter, TrackScore
+from vidgap_vis.inference.frame_result import FrameResult
+from vidgap_vis.inference.jobs import Job, plan
+from vidgap_vis.inference.segmenter import VideoSegmenter
+from vidgap_vis.trackers import VideoTracks
+from vidgap_vis.video.overlay import display_scale, draw_tracks
+from vidgap_vis.video.write import OverlayWriter
+
+MIN_SCORE = 0.01
+"""Pairs of a track and a class below it are not listed in the results."""
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How videos are predicted.
+
+    Attributes:
+        latency: frames that the model sees at once.
+        score: tracks below it are not drawn; the results file lists them all the same.
+        top_k: how many pairs of track and class a video lists in the results.
+        fps: frames a second of an overlay whose input does not say (folders, data sets).
+        min_short_edge: smaller frames are enlarged for the overlay by a whole factor.
+        progress: show a bar.
+    """
+
+    latency: int = 10
+    score: float = 0.3
+    top_k: int = 20
+    fps: float = 10.0
+    min_short_edge: int = 240
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        _check("latency", self.latency >= 1, "1 frame or more", self.latency)
+        _check("score", 0 <= self.score <= 1, "in 0..1", self.score)
+        _check("top_k", self.top_k >= 1, "1 or more", self.top_k)
+        _check("fps", 0 < self.fps < inf, "above 0", self.fps)
+        _check("min_short_edge", self.min_short_edge >= 0, "0 or more", self.min_short_edge)
+
+
+def _check(name: str, holds: bool, wanted: str, got: float) -> None:
+    if not holds:
+        raise ValueError(f"{name} must be {wanted}, got {got}")
+
+
+@dataclass(frozen=True)
+class PredictSummary:
+    """What `predict` did: the overlays it wrote, how many frames it saw, and for how long."""
+
+    overlays: tuple[Path, ...]
+    num_videos: int
+    num_frames: int
+    seconds: float
+
+
+def predict(
+    inputs: Sequence[str | Path],
+    segmenter: VideoSegmenter,
+    *,
+    out: str | Path | None = None,
+    json: str | Path | None = None,
+    images_root: str | Path | None = None,
+    weights: str | Path | None = None,
+    options: PredictOptions | None = None,
+) -> PredictSummary:
+    """Track every video given; frames and masks go to disk as they come.
+
+    Args:
+        inputs: video files and folders of frames, whose video ids are 1, 2, ...; or one
+            YouTube-VIS JSON, whose ids are kept.
+        segmenter: the model and its tracker. Its score threshold does not matter here.
+        out: the overlay; for several videos, or a JSON, a folder of overlays. None: no overlay.
+        json: the results file. None: no results.
+        images_root: the folder from which the frames of a JSON are named.
+        weights: the model's folder, where it is on disk: no output may replace it.
+        options: see `PredictOptions`.
+
+    Raises:
+        InputError: an input is missing or broken, or an output cannot be written. Overlays of
+            earlier videos stay; the results file appears whole or not at all.
+    """
+    options = options or PredictOptions()
+    start = time.perf_counter()
+    jobs = plan(
+        inputs, segmenter.classes, out=out, json=json, images_root=images_root, weights=weights
+    )
+    lengths = [job.source.num_frames for job in jobs]
+    total = None if None in lengths else sum(length or 0 for length in lengths)
+    num_frames = 0
+    with ExitStack() as stack:
+        writer = stack.enter_context(ResultWriter(json)) if json is not None else None
+        bar = stack.enter_context(tqdm(total=total, unit="frame", disable=not options.progress))
+        for number, job in enumerate(jobs, start=1):
+            bar.set_description(f"video {number}/{len(jobs)}")
+            num_frames += predict_video(job, segmenter, writer, options, bar)
+    overlays = tuple(job.overlay for job in jobs if job.overlay is not None)
+    return PredictSummary(overlays, len(jobs), num_frames, time.perf_counter() - start)
+
+
+def predict_video(
+    job: Job,
+    segmenter: VideoSegmenter,
+    writer: ResultWriter | None,
+    options: PredictOptions,
+    bar: tqdm,
+) -> int:
+    """Track one video; return its number of frames."""
+    scale = display_scale(job.source.size, options.min_short_edge)
+    num_frames = 0
+    with ExitStack() as stack:
+        overlay = None
+        if job.overlay is not None:
+            height, width = job.source.size
+            fps = job.source.fps or Fraction(options.fps)
+            overlay = stack.enter_context(
+                OverlayWriter(job.overlay, fps, (scale * height, scale * width))
+            )
+        stream = stack.enter_context(segmenter.stream(options.latency, score_threshold=0.0))
+        for frame, result in stream.track(job.source):
+            if writer is not None:
+                record(writer, job.video_id, result)
+            if overlay is not None:
+                overlay.write(draw_result(frame, result.above(options.score), scale))
+            num_frames += 1
+            bar.update()
+        found = stream.finish().best(options.top_k, MIN_SCORE)
+    if writer is not None:
+        writer.finish_video(job.video_id, num_frames, listed(found, segmenter.classes))
+    return num_frames
+
+
+def record(writer: ResultWriter, video_id: int, result: FrameResult) -> None:
+    """Hand the masks of a frame to the disk."""
+    for track_id, rle, score in zip(
+        result.track_ids.tolist(), result.rles, result.mask_scores, strict=True
+    ):
+        if score > 0:  # an empty mask, which the files write as null, has none
+            writer.add(video_id, result.frame_index, track_id, rle)
+
+
+def listed(tracks: VideoTracks, classes: ClassList) -> list[TrackScore]:
+    """Return the tracks of a video as results files list them."""
+    rows = zip(tracks.ids.tolist(), tracks.labels.tolist(), tracks.scores.tolist(), strict=True)
+    return [TrackScore(id_, classes[label].category_id, score) for id_, label, score in rows]
+
+
+def draw_result(frame: Frame, result: FrameResult, scale: int = 1) -> Frame:
+    """Draw the tracks of a frame, each with its class, id and score."""
+    captions = [
+        f"{name} {track_id} {score:.2f}"
+        for name, track_id, score in zip(result.names, result.track_ids, result.scores, strict=True)
+    ]
+    return draw_tracks(frame, result.masks, result.track_ids.tolist(), captions, scale=scale)

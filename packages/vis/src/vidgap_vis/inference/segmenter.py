@@ -1,0 +1,131 @@
+"""A model with what it takes to track: `VideoSegmenter` opens a stream for each video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vidgap_vis.classes import ClassList
+from vidgap_vis.inference.frame_result import FrameResult
+from vidgap_vis.inference.step import ModelStep, Precision, StepModel
+from vidgap_vis.inference.stream import AnyFrameT, Stream
+from vidgap_vis.trackers import OnlineTracker, QueryAssociator, Tracker
+from vidgap_vis.weights import load
+
+
+def query_tracker() -> Tracker:
+    """Return a new tracker by query embeddings, the default."""
+    return OnlineTracker(QueryAssociator())
+
+
+class VideoSegmenter:
+    """A model with what it takes to track: device, precision, frame size, thresholds, tracker.
+
+    Args:
+        model: the segmenter; it is moved to the device and set to eval mode.
+        classes: what its labels mean.
+        device: "auto" is CUDA where there is one, else the CPU.
+        dtype: "bf16" runs the model under autocast.
+        score_threshold: results leave out tracks whose score is below it; they are tracked anyway.
+        short_edge: frames are resized to this short edge before the model sees them, and masks back
+            to the frame's size; None: as they come.
+        keep: names of the classes to look for; None: all.
+        tracker: makes the tracker of a new stream.
+
+    Raises:
+        ValueError: `keep` holds a name that no class has.
+    """
+
+    def __init__(
+        self,
+        model: StepModel,
+        classes: ClassList,
+        *,
+        device: str | torch.device = "auto",
+        dtype: Precision = "fp32",
+        score_threshold: float = 0.3,
+        short_edge: int | None = None,
+        keep: Sequence[str] | None = None,
+        tracker: Callable[[], Tracker] = query_tracker,
+    ) -> None:
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device(device)
+        self.classes = classes
+        self.score_threshold = score_threshold
+        self.make_tracker = tracker
+        self.step = ModelStep(
+            model.to(self.device).eval(),
+            self.device,
+            class_weights=kept_labels(classes, keep),
+            dtype=dtype,
+            short_edge=short_edge,
+        )
+
+    @property
+    def model(self) -> StepModel:
+        """The segmenter, in eval mode, on the device."""
+        return self.step.model
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        *,
+        device: str | torch.device = "auto",
+        dtype: Precision = "fp32",
+        score_threshold: float = 0.3,
+        short_edge: int | None = None,
+        keep: Sequence[str] | None = None,
+        tracker: Callable[[], Tracker] = query_tracker,
+    ) -> VideoSegmenter:
+        """Load a weights folder (`config.json` and `model.safetensors`); arguments as the class."""
+        model, classes = load(folder)
+        return cls(
+            model,
+            classes,
+            device=device,
+            dtype=dtype,
+            score_threshold=score_threshold,
+            short_edge=short_edge,
+            keep=keep,
+            tracker=tracker,
+        )
+
+    def stream(self, latency: int = 1, *, score_threshold: float | None = None) -> Stream:
+        """Return a stream for one video: new state, new ids.
+
+        Args:
+            latency: frames that the model sees at once. Its short-term part mixes frames within
+                such a group, so more is better and later.
+            score_threshold: None: the segmenter's.
+        """
+        threshold = self.score_threshold if score_threshold is None else score_threshold
+        return Stream(self.step, self.make_tracker(), self.classes, latency, threshold)
+
+    def track(
+        self,
+        frames: Iterable[AnyFrameT],
+        latency: int = 1,
+        *,
+        score_threshold: float | None = None,
+    ) -> Iterator[tuple[AnyFrameT, FrameResult]]:
+        """Yield every frame of a video with its result; holds `latency` frames at most."""
+        with self.stream(latency, score_threshold=score_threshold) as stream:
+            yield from stream.track(frames)
+
+
+def kept_labels(classes: ClassList, keep: Sequence[str] | None) -> Tensor:
+    """Return 1 for the classes named in `keep` (None: all) and 0 for the others, (K,) float32.
+
+    Raises:
+        ValueError: no class has one of the names.
+    """
+    names = [info.name for info in classes]
+    unknown = [name for name in keep or () if name not in names]
+    if unknown:
+        raise ValueError(f"unknown class {unknown[0]!r}, wanted one of {', '.join(names)}")
+    return torch.tensor([float(keep is None or name in keep) for name in names])

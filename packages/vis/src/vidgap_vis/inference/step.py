@@ -1,0 +1,85 @@
+"""One step of a model: frames as decoders give them in, the network's answer out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+from torchvision.transforms.v2.functional import resize
+
+from vidgap_segmenter import ClipOutput
+from vidgap_segmenter.temporal import TemporalState
+
+Precision = Literal["fp32", "bf16"]
+
+
+class StepModel(Protocol):
+    """A segmenter that takes a stream step by step, as `Mask2Former` and `MaskDINO` do."""
+
+    def to(self, device: torch.device) -> StepModel:
+        """Move to a device."""
+        ...
+
+    def eval(self) -> StepModel:
+        """Set the mode for inference."""
+        ...
+
+    def step(
+        self, frames: Tensor, state: TemporalState | None
+    ) -> tuple[ClipOutput, TemporalState | None]:
+        """Segment the next frames of a stream, (1, T, 3, H, W) RGB 0..255."""
+        ...
+
+
+class ModelStep:
+    """A model with its device, its precision and the size at which it sees frames.
+
+    Args:
+        model: in eval mode, on the device.
+        device: where it computes.
+        class_weights: (K,), 0 for the classes that nobody looks for, else 1.
+        dtype: "bf16" runs the model under autocast.
+        short_edge: frames are resized to this short edge first; None: as they come.
+    """
+
+    def __init__(
+        self,
+        model: StepModel,
+        device: torch.device,
+        *,
+        class_weights: Tensor,
+        dtype: Precision = "fp32",
+        short_edge: int | None = None,
+    ) -> None:
+        if dtype not in ("fp32", "bf16"):
+            raise ValueError(f"dtype must be 'fp32' or 'bf16', got {dtype!r}")
+        if short_edge is not None and short_edge < 1:
+            raise ValueError(f"short_edge must be positive, got {short_edge}")
+        self.model = model
+        self.device = device
+        self.class_weights = class_weights.to(device)
+        self.dtype = dtype
+        self.short_edge = short_edge
+
+    @torch.inference_mode()
+    def __call__(
+        self, frames: Sequence[Tensor], state: TemporalState | None
+    ) -> tuple[ClipOutput, TemporalState | None]:
+        """Segment the next frames of a stream.
+
+        Args:
+            frames: T of them, (H, W, 3) uint8, of one device; they travel together, and become
+                channels first where the model computes.
+            state: what the last step returned; None before the first frame.
+        """
+        clip = torch.stack(list(frames)).to(self.device)  # (T, H, W, 3)
+        clip = clip.permute(0, 3, 1, 2).contiguous()  # (T, 3, H, W)
+        if self.short_edge is not None:
+            sides = clip.shape[-2:]
+            scale = self.short_edge / min(sides)
+            clip = resize(clip, [max(1, round(side * scale)) for side in sides], antialias=True)
+        half = self.dtype == "bf16"
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
+            return self.model.step(clip[None], state)

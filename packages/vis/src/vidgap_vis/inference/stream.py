@@ -1,0 +1,168 @@
+"""Track one video of any length: frames in, tracks out, bounded state between."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vidgap_segmenter import ClipOutput
+from vidgap_segmenter.temporal import TemporalState
+from vidgap_vis.classes import ClassList
+from vidgap_vis.inference.frame_result import FrameResult
+from vidgap_vis.inference.masks import MaskScores, finish_masks
+from vidgap_vis.inference.step import ModelStep
+from vidgap_vis.trackers import ClipTracks, Tracker, VideoTracks, detections_of
+
+AnyFrame = npt.NDArray[np.uint8] | Image.Image | Tensor
+AnyFrameT = TypeVar("AnyFrameT", npt.NDArray[np.uint8], Image.Image, Tensor)
+
+
+class Stream:
+    """Tracks one video frame by frame; `VideoSegmenter.stream` makes it.
+
+    A context manager; leaving it frees the state.
+
+    Calling it with a frame returns the result of the frame `latency - 1` calls ago: None during
+    the first `latency - 1` calls, the frame's own result with a latency of 1. `flush` returns
+    the results that are still out, and `finish` ranks the tracks of the video.
+
+    Args:
+        step: the model.
+        tracker: a new one.
+        classes: what the model's labels mean.
+        latency: frames that the model sees at once.
+        score_threshold: results leave out tracks whose score is below it.
+    """
+
+    def __init__(
+        self,
+        step: ModelStep,
+        tracker: Tracker,
+        classes: ClassList,
+        latency: int,
+        score_threshold: float,
+    ) -> None:
+        if latency < 1:
+            raise ValueError(f"latency must be at least 1 frame, got {latency}")
+        self.step = step
+        self.tracker = tracker
+        self.classes = classes
+        self.latency = latency
+        self.score_threshold = score_threshold
+        self._state: TemporalState | None = None
+        self._size: tuple[int, int] | None = None
+        self._waiting: list[Tensor] = []  # frames not yet given to the model, (H, W, 3)
+        self._ready: deque[FrameResult] = deque()
+        self._mask_scores = MaskScores()
+        self._num_frames = 0
+        self._closed = False
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drop the state and whatever was not flushed."""
+        self._closed = True
+        self._state = None
+        self._waiting.clear()
+        self._ready.clear()
+
+    def __call__(self, frame: AnyFrame) -> FrameResult | None:
+        """Take the next frame; return the result of the frame `latency - 1` calls ago.
+
+        Args:
+            frame: RGB: an ndarray (H, W, 3) uint8, a PIL image, or a tensor (3, H, W) uint8.
+
+        Raises:
+            ValueError: the frame is none of these, its size differs from the first one's, or the
+                stream is closed.
+        """
+        if self._closed:
+            raise ValueError("the stream is closed; open another with VideoSegmenter.stream()")
+        pixels = as_pixels(frame)
+        size = (pixels.shape[0], pixels.shape[1])
+        if self._size not in (None, size):
+            raise ValueError(f"every frame of a stream must be {self._size}, got {size}")
+        self._size = size
+        self._waiting.append(pixels)
+        if len(self._waiting) == self.latency:
+            self._advance(size)
+        return self._ready.popleft() if self._ready else None
+
+    def flush(self) -> list[FrameResult]:
+        """Give the model what is waiting; return every result still out, in order of frames."""
+        if self._waiting and self._size is not None:
+            self._advance(self._size)
+        results = list(self._ready)
+        self._ready.clear()
+        return results
+
+    def track(self, frames: Iterable[AnyFrameT]) -> Iterator[tuple[AnyFrameT, FrameResult]]:
+        """Yield every frame of a video with its result; holds `latency` frames at most."""
+        pending: deque[AnyFrameT] = deque()
+        for frame in frames:
+            pending.append(frame)
+            result = self(frame)
+            if result is not None:
+                yield pending.popleft(), result
+        for result in self.flush():
+            yield pending.popleft(), result
+
+    def finish(self) -> VideoTracks:
+        """Rank the tracks of the frames that the model has seen; `flush` before."""
+        return self.tracker.finish(self._mask_scores.means(self._num_frames))
+
+    @torch.inference_mode()
+    def _advance(self, size: tuple[int, int]) -> None:
+        """Run the model and the tracker over the waiting frames."""
+        output, self._state = self.step(self._waiting, self._state)
+        tracks = self.tracker.step(detections_of(output, self.step.class_weights))
+        for time in range(len(self._waiting)):
+            self._ready.append(self._result(output, tracks, time, size))
+        self._num_frames += len(self._waiting)
+        self._waiting.clear()
+
+    def _result(
+        self, output: ClipOutput, tracks: ClipTracks, time: int, size: tuple[int, int]
+    ) -> FrameResult:
+        rows = tracks.visible(time)
+        # A score is at most the best class score.
+        rows = rows[tracks.class_scores[rows, time].max(axis=1) >= self.score_threshold]
+        queries = torch.from_numpy(tracks.queries[rows, time]).to(output.mask_logits.device)
+        masks = finish_masks(output, output.mask_logits[0, queries, time], size)
+        self._mask_scores.add(tracks.ids[rows], masks[1])
+        result = FrameResult.of(tracks, time, rows, size, masks, self.classes)
+        return result.above(self.score_threshold)
+
+
+def as_pixels(frame: AnyFrame) -> Tensor:
+    """Return a copy of a frame as (H, W, 3) uint8, on the device where it is.
+
+    Raises:
+        ValueError: it is not an ndarray (H, W, 3) uint8, a PIL image or a tensor (3, H, W) uint8.
+    """
+    if isinstance(frame, Image.Image):
+        frame = np.array(frame.convert("RGB"))
+    if isinstance(frame, np.ndarray):
+        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+            raise ValueError(f"frame must be (H, W, 3) uint8, got {frame.shape} {frame.dtype}")
+        return torch.from_numpy(np.array(frame))  # a copy: the caller's may change
+    if isinstance(frame, Tensor):
+        if frame.ndim != 3 or frame.shape[0] != 3 or frame.dtype != torch.uint8:
+            raise ValueError(
+                f"frame must be (3, H, W) uint8, got {tuple(frame.shape)} {frame.dtype}"
+            )
+        return frame.permute(1, 2, 0).clone()
+    raise ValueError(
+        f"frame must be an ndarray, a PIL image or a tensor, got {type(frame).__name__}"
+    )

@@ -1,0 +1,1 @@
+"""Make data sets: pseudo-clips on disk."""

@@ -1,0 +1,163 @@
+"""What is in a scene: a background and instances, the farthest first, posed in every frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidgap_vis.synthetic import motion, shapes, texture
+from vidgap_vis.synthetic.backdrop import Backdrop, draw_backdrop
+from vidgap_vis.synthetic.colour import FloatArray
+from vidgap_vis.synthetic.options import SampleOptions
+
+CLASS_NAMES = tuple(shapes.OUTLINES)
+"""The name of each class, in the order of the labels."""
+
+KINDS = (("image", "train"), ("image", "valid"), ("clip", "train"), ("clip", "valid"))
+"""What a data set consists of."""
+
+MOST_COVERED = 0.45
+"""Share of the frame that the instances of a scene would cover side by side, at most."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """Who an instance is, without where.
+
+    Attributes:
+        label: its place in CLASS_NAMES.
+        group: equal for the look-alikes of a scene.
+        look: its appearance.
+        radius: in pixels, of the disc of equal area.
+        aspect: how much it is stretched along its first axis.
+    """
+
+    label: int
+    group: int
+    look: texture.Look
+    radius: float
+    aspect: float
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One instance of a scene: who it is, and its pose in each frame."""
+
+    role: Role
+    poses: tuple[shapes.Pose, ...]
+
+    @property
+    def outline(self) -> shapes.Outline:
+        """The outline of its class."""
+        return shapes.OUTLINES[CLASS_NAMES[self.role.label]]
+
+    @property
+    def look(self) -> texture.Look:
+        """Its appearance."""
+        return self.role.look
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that a clip shows, or a still, which is a scene of one frame.
+
+    Attributes:
+        size: (H, W) in pixels.
+        backdrop: the background, its drift and its light.
+        light: direction towards the light (x, y, z), of length 1, z towards the viewer.
+        instances: the farthest first; each covers those before it, in every frame.
+    """
+
+    size: tuple[int, int]
+    backdrop: Backdrop
+    light: FloatArray
+    instances: tuple[Instance, ...]
+
+    @property
+    def num_frames(self) -> int:
+        """How many frames the scene has."""
+        return len(self.instances[0].poses)
+
+
+def image_scene(options: SampleOptions, split: str, index: int) -> Scene:
+    """Draw the scene of one still of a split, "train" or "valid"."""
+    return draw_scene(options, 1, stream(options.seed, "image", split, index))
+
+
+def clip_scene(options: SampleOptions, split: str, index: int) -> Scene:
+    """Draw the scene of one clip of a split, "train" or "valid"."""
+    return draw_scene(options, options.num_frames, stream(options.seed, "clip", split, index))
+
+
+def stream(seed: int, kind: str, split: str, index: int) -> np.random.Generator:
+    """Return the random numbers of one item, whatever else is drawn."""
+    return np.random.default_rng([seed, KINDS.index((kind, split)), index])
+
+
+def draw_scene(options: SampleOptions, num_frames: int, rng: np.random.Generator) -> Scene:
+    """Draw a scene of `num_frames` frames."""
+    roles = draw_roles(options, rng)
+    cast = motion.Cast(
+        groups=np.array([role.group for role in roles]),
+        radii=np.array([role.radius for role in roles]),
+    )
+    paths = motion.draw_paths(cast, options, num_frames, rng)
+    slant, turn = rng.uniform(0.7, 0.95), rng.uniform(-2.2, -0.9)  # from above, left or right
+    light = np.array([slant * np.cos(turn), slant * np.sin(turn), 1.0])
+    return Scene(
+        size=options.size,
+        backdrop=draw_backdrop(options.size, options.background_contrast, rng),
+        light=(light / np.linalg.norm(light)).astype(np.float32),
+        instances=tuple(
+            Instance(role, draw_poses(role, path, rng))
+            for role, path in zip(roles, paths, strict=True)
+        ),
+    )
+
+
+def draw_roles(options: SampleOptions, rng: np.random.Generator) -> list[Role]:
+    """Draw who is in a scene, in random depth order: a group of look-alikes, and others."""
+    fewest, most = options.num_instances
+    num = int(rng.integers(fewest, most + 1))
+    num_alike = 1
+    if num > 1 and rng.random() < options.lookalike_share:
+        num_alike = int(rng.integers(2, num + 1, 2).max())
+    roles = [draw_role(group, num, options, rng) for group in range(num - num_alike + 1)]
+    roles += [draw_lookalike(roles[0], rng) for _ in range(num_alike - 1)]
+    return [roles[index] for index in rng.permutation(num)]
+
+
+def draw_role(group: int, num: int, options: SampleOptions, rng: np.random.Generator) -> Role:
+    """Draw one instance of any class, small enough that `num` of its size have room."""
+    height, width = options.size
+    least, largest = (share * height for share in options.radius_range)
+    roomy = np.sqrt(MOST_COVERED * height * width / (np.pi * num))
+    label = int(rng.integers(len(CLASS_NAMES)))
+    return Role(
+        label=label,
+        group=group,
+        look=texture.draw_look(CLASS_NAMES[label], rng),
+        radius=rng.uniform(least, max(least, min(largest, roomy))),
+        aspect=rng.uniform(0.92, 1.12),
+    )
+
+
+def draw_lookalike(role: Role, rng: np.random.Generator) -> Role:
+    """Draw another individual, which a tracker can barely tell from `role`."""
+    look = texture.draw_lookalike(role.look, rng)
+    return replace(role, look=look, radius=role.radius * rng.uniform(0.98, 1.02))
+
+
+def draw_poses(
+    role: Role, path: NDArray[np.float64], rng: np.random.Generator
+) -> tuple[shapes.Pose, ...]:
+    """Draw the poses along a path (T, 2): a steady spin, and a size that breathes a little."""
+    frame = np.arange(len(path))
+    angles = rng.uniform(0, 2 * np.pi) + rng.normal(0, 0.07) * frame
+    breath = 1 + 0.05 * np.sin(rng.uniform(0, 2 * np.pi) + rng.uniform(0.1, 0.3) * frame)
+    return tuple(
+        shapes.Pose(float(x), float(y), float(angle), float(radius), role.aspect)
+        for (x, y), angle, radius in zip(path, angles, role.radius * breath, strict=True)
+    )

@@ -1,0 +1,23 @@
+"""From what a network says of each frame to identities over a video."""
+
+from vidgap_vis.trackers.base import Assignment, Associator, ClipTracks, Tracker, VideoTracks
+from vidgap_vis.trackers.detections import Detections, detections_of
+from vidgap_vis.trackers.index import IndexAssociator
+from vidgap_vis.trackers.memory import MemoryOptions
+from vidgap_vis.trackers.online import OnlineTracker
+from vidgap_vis.trackers.query import QueryAssociator, QueryOptions
+
+__all__ = [
+    "Assignment",
+    "Associator",
+    "ClipTracks",
+    "Detections",
+    "IndexAssociator",
+    "MemoryOptions",
+    "OnlineTracker",
+    "QueryAssociator",
+    "QueryOptions",
+    "Tracker",
+    "VideoTracks",
+    "detections_of",
+]

@@ -1,0 +1,177 @@
+"""What a tracker is: the clips of a video in, identities out.
+
+An `Associator` gives the detections of successive frames their identities; `OnlineTracker` makes a
+`Tracker` of it. Methods that see several frames at once are `Tracker`s themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from vidgap_segmenter import ClipOutput
+from vidgap_vis.trackers.detections import Detections, Floats, Ints
+
+StateDict = dict[str, Any]
+"""Arrays and numbers by name, nested; what `load_state_dict` takes."""
+
+NO_TRACK = 0
+"""In place of an id; those of tracks are 1, 2, ..."""
+
+ABSENT = -1
+"""In place of a query."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Which detection of a frame is which track.
+
+    Attributes:
+        ids: (Q,) int64, the track of each detection, `NO_TRACK` where it is none.
+        ended: tracks that will not be seen again.
+    """
+
+    ids: Ints
+    ended: tuple[int, ...] = ()
+
+
+class Associator(Protocol):
+    """Gives the detections of successive frames their identities; one object a video.
+
+    Attributes:
+        needs: what it reads of the network's answer beside classes and masks, as "embeddings".
+    """
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What it reads beside classes and masks."""
+        ...
+
+    def update(self, frame: Detections) -> Assignment:
+        """Take the next frame. An id is never used again for another track."""
+        ...
+
+    def state_dict(self) -> StateDict:
+        """Return what a resumed video needs."""
+        ...
+
+    def load_state_dict(self, state: StateDict) -> None:
+        """Go on from there."""
+        ...
+
+
+@dataclass(frozen=True)
+class ClipTracks:
+    """The tracks of the T frames of a step.
+
+    Attributes:
+        first_frame: index of the first of these frames in the video.
+        ids: (N,) int64, ascending, of the tracks visible in one of the frames.
+        queries: (N, T) int64, the query that shows each track; -1 where it is absent.
+        class_scores: (N, T, K) float32, as of each frame; 0 where absent.
+        mask_logits: (N, T, h, w), where the tracker makes masks of its own; None: they are those
+            of `queries`.
+        retracted: (id, first frame, last frame), both included, of what earlier steps said and is
+            taken back.
+    """
+
+    first_frame: int
+    ids: Ints
+    queries: Ints
+    class_scores: Floats
+    mask_logits: Tensor | None = None
+    retracted: tuple[tuple[int, int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        num = len(self.ids)
+        if self.queries.ndim != 2 or len(self.queries) != num:
+            raise ValueError(f"queries must be ({num}, T), got {self.queries.shape}")
+        if self.class_scores.ndim != 3 or self.class_scores.shape[:2] != self.queries.shape:
+            raise ValueError(
+                f"class_scores must be {self.queries.shape} + (K,), got {self.class_scores.shape}"
+            )
+
+    def visible(self, time: int) -> Ints:
+        """Return the rows of the tracks that frame `time` (0..T-1) shows."""
+        return np.flatnonzero(self.queries[:, time] != ABSENT)
+
+
+@dataclass(frozen=True)
+class VideoTracks:
+    """The results of a video, best first: R pairs of a track and a class.
+
+    Attributes:
+        ids: (R,) int64; a track may stand there for several classes.
+        labels: (R,) int64.
+        scores: (R,) float64.
+    """
+
+    ids: Ints
+    labels: Ints
+    scores: npt.NDArray[np.float64]
+
+    def best(self, top_k: int, min_score: float = 0.0) -> VideoTracks:
+        """Return the first `top_k`, without those below `min_score`."""
+        keep = np.flatnonzero(self.scores[:top_k] >= min_score)
+        return VideoTracks(self.ids[keep], self.labels[keep], self.scores[keep])
+
+
+class Tracker(Protocol):
+    """Follows the instances of one video; one object a video."""
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What it reads of the network's answer beside classes and masks, as "embeddings"."""
+        ...
+
+    @property
+    def offline(self) -> bool:
+        """Whether masks exist only after the last frame."""
+        ...
+
+    def step(self, clip: ClipOutput | Sequence[Detections], repeated: int = 0) -> ClipTracks:
+        """Take the next T frames, T >= 1.
+
+        Args:
+            clip: what the network says of them.
+            repeated: how many of them the last step had already, for trackers that link clips.
+
+        Raises:
+            ValueError: the network's answer has another shape than that of the first frame, or
+                frames are repeated for a tracker that takes each once.
+        """
+        ...
+
+    def finish(self, mask_scores: Mapping[int, float] | None = None) -> VideoTracks:
+        """Rank the tracks of the video.
+
+        Args:
+            mask_scores: how good each track's masks are, by id, where that counts: the mean mask
+                score over the frames of the video, 0 where the track is absent.
+        """
+        ...
+
+    def state_dict(self) -> StateDict:
+        """Return what a resumed video needs."""
+        ...
+
+    def load_state_dict(self, state: StateDict) -> None:
+        """Go on from there."""
+        ...
+
+    def state_size(self) -> int:
+        """Return the bytes of arrays that it holds."""
+        ...
+
+
+def size_of(state: StateDict) -> int:
+    """Return the bytes of all arrays of a state."""
+    return sum(
+        size_of(value) if isinstance(value, dict) else getattr(value, "nbytes", 0)
+        for value in state.values()
+    )

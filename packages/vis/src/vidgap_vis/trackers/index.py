@@ -1,0 +1,39 @@
+"""The floor under every association, "no matching": a query's index is its identity."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vidgap_vis.trackers.base import Assignment, StateDict
+from vidgap_vis.trackers.detections import Detections
+from vidgap_vis.trackers.memory import MemoryOptions, TrackMemory, showing
+
+
+class IndexAssociator:
+    """A query continues the last track that it showed, while that lives."""
+
+    needs: frozenset[str] = frozenset()
+
+    def __init__(self, options: MemoryOptions | None = None) -> None:
+        self.options = options or MemoryOptions()
+        self._memory = TrackMemory(self.options)
+        self._of_query: dict[int, int] = {}  # query -> id of its last track
+
+    def update(self, frame: Detections) -> Assignment:
+        """Take the next frame."""
+        queries = showing(frame, self.options)
+        living = {track.id: track for track in self._memory.living}
+        matched = [living.get(self._of_query.get(query, 0)) for query in queries.tolist()]
+        assignment = self._memory.advance(frame, queries, matched)
+        self._of_query.update((query, int(assignment.ids[query])) for query in queries.tolist())
+        return assignment
+
+    def state_dict(self) -> StateDict:
+        """Return the living tracks, and the last track of each query."""
+        pairs = np.array(sorted(self._of_query.items()), np.int64).reshape(-1, 2)
+        return {"memory": self._memory.state_dict(), "of_query": pairs}
+
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take them back."""
+        self._memory.load_state_dict(state["memory"])
+        self._of_query = dict(state["of_query"].tolist())

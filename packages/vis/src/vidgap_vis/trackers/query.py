@@ -1,0 +1,89 @@
+"""Association by query embeddings: which query of this frame is which track.
+
+Queries that show something are assigned to the tracks that live, by the cosine similarity of their
+embeddings, as published for MinVIS (Huang et al., NeurIPS 2022), and by the overlap of their masks
+where the track was seen in the last frame. Everything is numpy on the CPU; what is kept does not
+grow with the video.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from vidgap_vis.trackers.base import Assignment, StateDict
+from vidgap_vis.trackers.detections import Bools, Detections, Floats, mask_iou, normalised
+from vidgap_vis.trackers.memory import LivingTrack, MemoryOptions, TrackMemory, showing
+
+
+@dataclass(frozen=True)
+class QueryOptions(MemoryOptions):
+    """How queries continue tracks.
+
+    Attributes:
+        min_score, duplicate_iou, max_gap, momentum: as in `MemoryOptions`.
+        iou_weight: what a mask IoU of 1 with the last frame's mask adds to the cosine similarity.
+        min_affinity: a query continues a track that the last frame showed if similarity and
+            overlap come to this.
+        reacquire_similarity: a query continues any living track if the cosine similarity alone
+            comes to this.
+    """
+
+    iou_weight: float = 3.0
+    min_affinity: float = 1.5
+    reacquire_similarity: float = 0.95
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.iou_weight < 0:
+            raise ValueError(f"iou_weight must be at least 0, got {self.iou_weight}")
+
+
+class QueryAssociator:
+    """Associate queries with tracks by embedding and overlap.
+
+    The assignment has the greatest sum of what each pair has above the least that it needs; a query
+    without a pair begins a track. A track out of sight keeps its memory, and may be found again by
+    embedding alone.
+    """
+
+    needs = frozenset({"embeddings"})
+
+    def __init__(self, options: QueryOptions | None = None) -> None:
+        self.options = options or QueryOptions()
+        self._memory = TrackMemory(self.options)
+
+    def update(self, frame: Detections) -> Assignment:
+        """Take the next frame."""
+        queries = showing(frame, self.options)
+        matched: list[LivingTrack | None] = [None] * len(queries)
+        living = self._memory.living
+        if living and len(queries):
+            units = normalised(frame.embeddings)
+            gain = self._gain(living, units[queries], frame.masks[queries])
+            for row, column in zip(*linear_sum_assignment(gain, maximize=True), strict=True):
+                if gain[row, column] > 0:
+                    matched[column] = living[row]
+        return self._memory.advance(frame, queries, matched)
+
+    def _gain(self, tracks: Sequence[LivingTrack], units: Floats, masks: Bools) -> Floats:
+        """Return what each pair has above the least it needs, 0 where it has less: (N, D)."""
+        similarity = normalised(np.stack([track.embedding for track in tracks])) @ units.T
+        gain = similarity - self.options.reacquire_similarity
+        recent = [index for index, track in enumerate(tracks) if track.gap == 0]
+        if recent:
+            overlap = mask_iou(np.stack([tracks[index].mask for index in recent]), masks)
+            affinity = similarity[recent] + self.options.iou_weight * overlap
+            gain[recent] = np.maximum(gain[recent], affinity - self.options.min_affinity)
+        return np.maximum(gain, 0).astype(np.float32)
+
+    def state_dict(self) -> StateDict:
+        """Return the living tracks."""
+        return self._memory.state_dict()
+
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take them back."""
+        self._memory.load_state_dict(state)

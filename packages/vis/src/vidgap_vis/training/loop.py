@@ -1,0 +1,250 @@
+"""The training loop, on Accelerate: one process or many, stopped and resumed without a trace.
+
+What a step computes depends on the weights before it, the seed and the step's number: the clips of
+a batch and the points of the loss come from seeds made of them, never from a running generator.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, PartialState
+
+from vidgap_segmenter import Losses, NonFiniteLoss
+from vidgap_vis.classes import ClassList
+from vidgap_vis.config import TrainConfig
+from vidgap_vis.data import ClipBatch, ClipDataset, EpochSampler, make_loader
+from vidgap_vis.errors import ConfigError, InputError, TrainingError, TrainingInterrupted
+from vidgap_vis.training.checkpoint import load_checkpoint, save_checkpoint
+from vidgap_vis.training.metrics import MetricsLog
+from vidgap_vis.training.optimizer import make_optimizer
+from vidgap_vis.training.profile import StepProfile
+from vidgap_vis.training.run_folder import WEIGHTS_FOLDER, Provenance, open_run
+from vidgap_vis.training.schedule import learning_rate_factor, set_learning_rates
+from vidgap_vis.training.stopping import StopRequest
+from vidgap_vis.training.units import TrainingUnit
+from vidgap_vis.weights import save
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained on what.
+
+    Attributes:
+        unit: what a step computes, on any device.
+        dataset: of clips.
+        classes: what the labels mean.
+        provenance: what the weights will have been made from.
+    """
+
+    unit: TrainingUnit
+    dataset: ClipDataset
+    classes: ClassList
+    provenance: Provenance
+
+
+def train(
+    task: Task, settings: TrainConfig, run: Path, *, resume: bool = False, profile: bool = False
+) -> Path:
+    """Train to the last step and write the weights.
+
+    Args:
+        task: what is trained; its unit is changed in place.
+        settings: how.
+        run: the run's folder: new or empty, or the run to resume.
+        resume: go on from its last checkpoint.
+        profile: print where a step's time went.
+
+    Returns:
+        The folder of the weights, `run/weights`.
+
+    Raises:
+        TrainingInterrupted: a signal stopped it; a checkpoint was left.
+        TrainingError: a loss is not finite.
+        InputError: a data file, the folder or the checkpoint is at fault.
+    """
+    accelerator = make_accelerator(settings)
+    if accelerator.is_main_process:
+        open_run(run, task.provenance, resume=resume)
+    accelerator.wait_for_everyone()
+    loop = Loop(accelerator, task, settings, run, profile=profile)
+    start = load_checkpoint(accelerator, run) if resume else 0
+    loop.run(start)
+    weights = run / WEIGHTS_FOLDER
+    if accelerator.is_main_process:
+        provenance = {**asdict(task.provenance), "steps": settings.steps}
+        unit: TrainingUnit = accelerator.unwrap_model(loop.unit, keep_fp32_wrapper=False)
+        save(weights, unit.model, task.classes, provenance)
+    accelerator.wait_for_everyone()
+    if profile:
+        say(loop.profile.table())
+    return weights
+
+
+def say(message: str, file: TextIO | None = None) -> None:
+    """Print a message, by default on stderr, in the first process of a run alone."""
+    if os.environ.get("RANK", "0") == "0":  # as torchrun and `accelerate launch` set it
+        print(message, file=file or sys.stderr)
+
+
+class Loop:
+    """The steps of one run.
+
+    Args:
+        accelerator: device, processes and precision.
+        task: what is trained.
+        settings: how.
+        run: the run's folder.
+        profile: measure where a step's time goes.
+    """
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        task: Task,
+        settings: TrainConfig,
+        run: Path,
+        *,
+        profile: bool,
+    ) -> None:
+        self.accelerator, self.task, self.settings, self.folder = accelerator, task, settings, run
+        self.profile = StepProfile(profile, accelerator.device)
+        self.profile.watch(task.unit.parts())
+        optimizer = make_optimizer(task.unit, settings)
+        self.unit, self.optimizer = accelerator.prepare(task.unit, optimizer)
+        self.stage = task.provenance.stage
+        self.trained = [p for p in self.unit.parameters() if p.requires_grad]
+
+    def run(self, start: int) -> None:
+        """Do steps `start` to the last, with checkpoints on the way and after the last."""
+        steps, every = self.settings.steps, self.settings.checkpoint_every
+        self.unit.train()
+        batches = self._batches(start)
+        with StopRequest() as stop, self._log(start) as log:
+            for step in range(start, steps):
+                try:
+                    with self.profile.part("data"):
+                        batch = next(batches).to(self.accelerator.device, non_blocking=True)
+                    losses, rate = self._step(step, batch)
+                except (InputError, TrainingError):
+                    if step > start and step % every:
+                        self._rescue(step)
+                    raise
+                self.profile.end_step()
+                done = step + 1
+                log.add(done, losses, rate)
+                stopping = self._agree(stop.wanted) and done < steps
+                if stopping or done % every == 0 or done == steps:
+                    save_checkpoint(self.accelerator, self.folder, done)
+                if stopping:
+                    raise TrainingInterrupted(self.folder, self.stage, done, steps)
+
+    def _rescue(self, step: int) -> None:
+        """Save the state before a step that failed; the step has not changed it yet."""
+        # Other processes are in the middle of the step, so saving together would wait for ever;
+        # and weights that are no longer finite must not replace an older checkpoint.
+        alone = self.accelerator.num_processes == 1
+        if alone and all(bool(weight.isfinite().all()) for weight in self.trained):
+            save_checkpoint(self.accelerator, self.folder, step)
+
+    def _step(self, step: int, batch: ClipBatch) -> tuple[dict[str, float], float]:
+        """Do one optimiser step; return its losses and the learning rate."""
+        torch.manual_seed(step_seed(self.settings.seed, step, self.accelerator.process_index))
+        try:
+            with self.accelerator.autocast():
+                losses: Losses = self.unit(batch, step / self.settings.steps)
+        except NonFiniteLoss as error:
+            raise TrainingError(f"step {step + 1}: {error}") from error
+        with self.profile.part("backward"):
+            self.accelerator.backward(losses.total)
+        with self.profile.part("optimiser"):
+            self.accelerator.clip_grad_norm_(self.trained, self.settings.clip_norm)
+            factor = learning_rate_factor(step, self.settings)
+            set_learning_rates(self.optimizer, factor)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+        return numbers(losses), factor * self.settings.lr
+
+    def _batches(self, start: int) -> Iterator[ClipBatch]:
+        """Return the batches from step `start` on; they end with the last step."""
+        ranks, size = self.accelerator.num_processes, self.settings.batch_size
+        sampler = EpochSampler(
+            len(self.task.dataset),
+            self.settings.seed,
+            start=start * size,
+            stop=self.settings.steps * size,
+            rank=self.accelerator.process_index,
+            num_ranks=ranks,
+        )
+        return iter(
+            make_loader(
+                self.task.dataset,
+                size // ranks,
+                # Batches do not depend on the number of workers; more than cores only wait.
+                min(self.settings.num_workers, os.cpu_count() or 1),
+                sampler=sampler,
+                padding_colour=self.task.unit.model.padding_colour,
+                pin_memory=self.accelerator.device.type == "cuda",
+            )
+        )
+
+    def _log(self, start: int) -> MetricsLog:
+        return MetricsLog(
+            self.folder,
+            self.stage,
+            start=start,
+            steps=self.settings.steps,
+            every=self.settings.log_every,
+            quiet=not self.accelerator.is_main_process,
+        )
+
+    def _agree(self, stop: bool) -> bool:
+        """Return whether any process was asked to stop: they stop after the same step."""
+        if self.accelerator.num_processes == 1:
+            return stop
+        if stop:
+            self.accelerator.set_trigger()
+        return bool(self.accelerator.check_trigger())
+
+
+def make_accelerator(settings: TrainConfig) -> Accelerator:
+    """Return Accelerate's front for these settings, whatever an earlier run in this process chose.
+
+    Raises:
+        ConfigError: the device cannot train in the precision, or the processes cannot share a
+            batch evenly.
+    """
+    if settings.num_threads is not None:
+        torch.set_num_threads(settings.num_threads)
+    on_cpu = settings.device == "cpu"
+    # Its state is one for the whole process; device and precision of a former run would stay.
+    AcceleratorState._reset_state(reset_partial_state=PartialState(cpu=on_cpu).num_processes == 1)
+    accelerator = Accelerator(
+        mixed_precision={"fp32": "no"}.get(settings.precision, settings.precision), cpu=on_cpu
+    )
+    if settings.precision == "fp16" and accelerator.device.type == "cpu":
+        raise ConfigError("", "train.precision", "fp16 needs a GPU; wanted bf16 or fp32 on a CPU")
+    ranks, size = accelerator.num_processes, settings.batch_size
+    if size % ranks:
+        message = f"wanted a multiple of the {ranks} processes, got {size}"
+        raise ConfigError("", "train.batch_size", message)
+    return accelerator
+
+
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """Return the seed of what is random inside a step: the points of the loss."""
+    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0])
+
+
+def numbers(losses: Losses) -> dict[str, float]:
+    """Return the total and the unweighted losses of the last decoder level, in one transfer."""
+    parts = {"loss": losses.total, **{name: part[0] for name, part in losses.parts.items()}}
+    return dict(zip(parts, torch.stack(list(parts.values())).detach().tolist(), strict=True))

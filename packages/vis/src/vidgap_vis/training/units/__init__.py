@@ -1,0 +1,6 @@
+"""What a training step computes, a file a kind; the loop knows none of them."""
+
+from vidgap_vis.training.units.base import TrainingUnit
+from vidgap_vis.training.units.segmentation import SegmentationUnit
+
+__all__ = ["SegmentationUnit", "TrainingUnit"]

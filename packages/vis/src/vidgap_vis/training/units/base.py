@@ -1,0 +1,47 @@
+"""The seam between the loop and what it trains."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+from torch import nn
+
+from vidgap_segmenter import ClipSegmenter, Losses
+from vidgap_segmenter.optim import ParameterGroup
+from vidgap_vis.config import TrainConfig
+from vidgap_vis.data import ClipBatch
+
+
+class TrainingUnit(nn.Module, ABC):
+    """What a training step computes: a batch in, losses out.
+
+    It holds all modules that take part, so that a distributed run wraps it as a whole. Parts that
+    do not learn stay in eval mode (`train`).
+    """
+
+    @property
+    @abstractmethod
+    def model(self) -> ClipSegmenter:
+        """What a run saves."""
+
+    @abstractmethod
+    def forward(self, batch: ClipBatch, progress: float) -> Losses:
+        """Compute the losses of a batch.
+
+        Args:
+            batch: on the unit's device.
+            progress: the share of the run's steps that are done, in [0, 1).
+
+        Raises:
+            NonFiniteLoss: a loss is not finite.
+        """
+
+    @abstractmethod
+    def parameter_groups(self, train: TrainConfig) -> list[ParameterGroup]:
+        """Return all that learns, each parameter once, with its base learning rate and decay."""
+
+    @abstractmethod
+    def parts(self) -> Mapping[str, nn.Module]:
+        """Return the modules whose time a profile tells, by name; "forward/backbone" lies in
+        "forward"."""

@@ -1,0 +1,50 @@
+"""Both stages today: segment the frames of a clip, each supervised as an image (paper §3.1, §4)."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from vidgap_segmenter import ClipSegmenter, Losses, parameter_groups
+from vidgap_segmenter.optim import ParameterGroup
+from vidgap_vis.config import TrainConfig
+from vidgap_vis.data import ClipBatch
+from vidgap_vis.training.units.base import TrainingUnit
+
+WATCHED = ("backbone", "temporal", "decoder")
+"""The model's parts whose share of `forward` a profile tells; the rest is the pixel decoder."""
+
+
+class SegmentationUnit(TrainingUnit):
+    """Train a segmenter on clips, with its temporal module if it has one.
+
+    Args:
+        model: the segmenter.
+        criterion: its losses.
+    """
+
+    def __init__(self, model: ClipSegmenter, criterion: nn.Module) -> None:
+        super().__init__()
+        self.segmenter = model
+        self.criterion = criterion
+
+    @property
+    def model(self) -> ClipSegmenter:
+        """The segmenter."""
+        return self.segmenter
+
+    def forward(self, batch: ClipBatch, progress: float) -> Losses:  # noqa: ARG002 (others anneal)
+        """Compute the losses of a batch."""
+        losses: Losses = self.criterion(self.segmenter(batch.frames, batch.targets), batch.targets)
+        return losses
+
+    def parameter_groups(self, train: TrainConfig) -> list[ParameterGroup]:
+        """Return the groups of Mask2Former's recipe."""
+        return parameter_groups(
+            self.segmenter, train.lr, train.weight_decay, train.backbone_multiplier
+        )
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Return the model, the criterion, and parts of the model."""
+        children = dict(self.segmenter.named_children())
+        inner = {f"forward/{name}": children[name] for name in WATCHED if children.get(name)}
+        return {"forward": self.segmenter, "loss": self.criterion, **inner}

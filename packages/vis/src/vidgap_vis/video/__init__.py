@@ -1,0 +1,1 @@
+"""Frames in, pictures out: video files, folders, overlays and sheets."""

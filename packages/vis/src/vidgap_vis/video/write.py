@@ -1,0 +1,100 @@
+"""Overlay videos out: H.264 that browsers play."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import numpy as np
+from av.video.reformatter import Colorspace
+
+from vidgap_vis.errors import InputError
+from vidgap_vis.files import replacing
+from vidgap_vis.formats.images import Frame
+
+OVERLAY_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
+
+_BT709 = 1  # FFmpeg's number for the matrix, the primaries and the transfer curve
+_LIMITED_RANGE = 1
+
+
+class OverlayWriter:
+    """Write frames as H.264 that browsers play: yuv420p, BT.709, faststart.
+
+    A context manager. The file appears under its name when the block succeeds; otherwise nothing is
+    left behind, and a file that stood there stays. Odd sides are padded by repeating the edge.
+
+    Args:
+        path: the file to write; its suffix names the container.
+        fps: frames a second.
+        size: (H, W) of the frames.
+        crf: x264's quality, lower is better.
+
+    Raises:
+        InputError: the suffix is not one of `OVERLAY_SUFFIXES`, or the file cannot be written.
+    """
+
+    def __init__(
+        self, path: str | Path, fps: Fraction | float, size: tuple[int, int], *, crf: int = 20
+    ) -> None:
+        self.path = Path(path)
+        if self.path.suffix.lower() not in OVERLAY_SUFFIXES:
+            wanted = ", ".join(OVERLAY_SUFFIXES)
+            raise InputError(path, "", f"an overlay must end in {wanted}, got {self.path.suffix!r}")
+        if fps <= 0:
+            raise ValueError(f"fps must be positive, got {fps}")
+        self.fps = Fraction(fps).limit_denominator(1001)
+        self.size = size
+        self.crf = crf
+
+    def __enter__(self) -> OverlayWriter:
+        self._session = self._open()
+        self._session.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._session.__exit__(kind, error, trace)
+
+    def write(self, frame: Frame) -> None:
+        """Append a frame, (H, W, 3) uint8 RGB."""
+        if frame.shape != (*self.size, 3) or frame.dtype != np.uint8:
+            raise ValueError(
+                f"frame must be {(*self.size, 3)} uint8, got {frame.shape} {frame.dtype}"
+            )
+        if any(side % 2 for side in self.size):
+            frame = np.pad(frame, [*((0, side % 2) for side in self.size), (0, 0)], mode="edge")
+        picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+        picture = picture.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
+        self._container.mux(self._stream.encode(picture))
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        """Hold the container open; what the encoder still keeps is written when the block ends."""
+        with replacing(self.path) as temporary:
+            try:
+                with av.open(str(temporary), "w", options={"movflags": "+faststart"}) as container:
+                    self._container, self._stream = container, self._add_stream(container)
+                    yield
+                    container.mux(self._stream.encode(None))
+            except av.FFmpegError as error:
+                message = f"cannot be written ({error.strerror})"
+                raise InputError(self.path, "", message) from error
+
+    def _add_stream(self, container: av.container.OutputContainer) -> av.VideoStream:
+        options = {"crf": str(self.crf), "preset": "veryfast"}
+        stream = container.add_stream("libx264", rate=self.fps, options=options)
+        stream.height, stream.width = (side + side % 2 for side in self.size)
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        context.color_range = _LIMITED_RANGE
+        return stream

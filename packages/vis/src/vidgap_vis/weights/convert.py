@@ -1,0 +1,175 @@
+"""Weights of others into a folder of ours, checked before it is written, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from vidgap_segmenter import LoadReport, Mask2Former, WeightsMismatch, convert
+from vidgap_segmenter.clip_segmenter import ClipSegmenter
+from vidgap_segmenter.mask_dino import Anchors
+from vidgap_segmenter.weights import CONFIG_FILE, WEIGHTS_FILE
+from vidgap_vis.classes import ClassList
+from vidgap_vis.errors import ConfigError, InputError, WeightsError
+from vidgap_vis.files import check_folder_is_free, replacing, replacing_folder
+from vidgap_vis.weights.class_names import name_classes
+from vidgap_vis.weights.folder import load, save
+from vidgap_vis.weights.provenance import sha256, versions
+
+LARGEST_DIFFERENCE = 1e-6
+"""Standard deviations that float64 networks of the same weights may differ by: 3e-14 is usual."""
+
+CLASSES_SHOWN = 5
+
+Format = Literal["official", "hugging_face"]
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """How weights are converted.
+
+    Attributes:
+        classes: what the network's classes mean; None: see `class_names.name_classes`.
+        num_classes: the class head starts afresh where the source has another number.
+        leave_out: prefixes of the source's names that may be unknown.
+        num_heads: attention heads, which no weight tells.
+        num_queries: of a Mask DINO, which no weight tells; None: the official configuration's.
+        anchors: of a Mask DINO, likewise; official configurations of one shape have several.
+        check: compare with Hugging Face's network where that is possible.
+        overwrite: replace what stands at the output.
+    """
+
+    classes: ClassList | None = None
+    num_classes: int | None = None
+    leave_out: Sequence[str] = ()
+    num_heads: int | None = None
+    num_queries: int | None = None
+    anchors: Anchors | None = None
+    check: bool = True
+    overwrite: bool = False
+
+
+def convert_weights(source: Path, out: Path, options: ConvertOptions) -> str:
+    """Write the weights folder `out` of a source (see `vidgap_segmenter.convert.read`).
+
+    A class head that starts afresh is drawn from seed 0.
+
+    Returns:
+        What became of the weights, in lines.
+
+    Raises:
+        InputError: the source is broken, does not fit (`WeightsError`), or differs from Hugging
+            Face's network; or the output is not free. Nothing is written.
+    """
+    check_folder_is_free(out, overwrite=options.overwrite)
+    try:
+        converted = convert.read(source, num_heads=options.num_heads)
+    except ValueError as error:
+        raise InputError("", "", str(error)) from error
+    _check_spares(out, [source, *convert.files(source)])
+    model, fit = _build(converted, source, options)
+    source_classes = converted.settings.get("num_classes")
+    named = name_classes(model.num_classes, options.classes, converted.class_names, source_classes)
+    folder = source if source.is_dir() and model.num_classes == source_classes else None
+    parity = _parity(model, folder, source) if options.check else "no check, as asked"
+    report = converted.describe(model, fit)
+    provenance = {
+        "stage": "convert",
+        "source": source.name,
+        "origin": converted.origin,
+        "sha256": {path.name: sha256(path) for path in convert.files(source)},
+        "report": report.splitlines(),
+        "parity": parity,
+        "versions": versions(),
+    }
+    save(out, model, named.classes, provenance)
+    names = [info.name for info in named.classes]
+    shown = ", ".join(names if len(names) <= CLASSES_SHOWN else [*names[:CLASSES_SHOWN], "..."])
+    return "\n".join([report, f"classes: {shown} ({named.origin})", parity, str(out)])
+
+
+def export_weights(folder: Path, out: Path, to: Format, *, overwrite: bool = False) -> Path:
+    """Write a weights folder of ours as the official code or Hugging Face's reads it.
+
+    Args:
+        folder: the weights.
+        out: a `.pkl` file for "official", a folder for "hugging_face".
+        to: the format.
+        overwrite: replace a file, or a folder that holds something.
+
+    Raises:
+        InputError: the folder is at fault, the model has what the format cannot hold, or the output
+            is not free.
+    """
+    _check_spares(out, [folder, folder / CONFIG_FILE, folder / WEIGHTS_FILE])
+    if to == "official" and out.is_file() and not overwrite:
+        raise InputError(out, "", "the file exists; choose another, or --overwrite replaces it")
+    model, classes = load(folder)
+    try:
+        if to == "official":
+            with replacing(out) as temporary:
+                convert.write_official(model, temporary)
+        else:
+            with replacing_folder(out, overwrite=overwrite) as temporary:
+                names = [info.name for info in classes]
+                convert.write_hugging_face(model, temporary, names)
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(folder, "", str(error)) from error
+    return out
+
+
+def _check_spares(out: Path, read: Iterable[Path]) -> None:
+    """Raise ConfigError where `out` is, or contains, something that is read."""
+    for path in read:
+        if path.resolve().is_relative_to(out.resolve()):
+            raise ConfigError("", "--out", f"{out} is or holds the source, and would replace it")
+
+
+def _chosen(converted: convert.Converted, options: ConvertOptions) -> dict[str, Any]:
+    """Return the settings that the options give; ConfigError where the weights tell them."""
+    chosen = {
+        name: value
+        for name in ("num_queries", "anchors")
+        if (value := getattr(options, name)) is not None
+    }
+    for name in chosen:
+        if name not in converted.assumed:
+            raise ConfigError("", f"--{name}", f"weights of {converted.origin} leave no choice")
+    return chosen
+
+
+def _build(
+    converted: convert.Converted, source: Path, options: ConvertOptions
+) -> tuple[ClipSegmenter, LoadReport]:
+    """Make the network; a table of what does not fit is a `WeightsError`."""
+    chosen = _chosen(converted, options)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        try:
+            return converted.build(
+                num_classes=options.num_classes, allow_unexpected=options.leave_out, **chosen
+            )
+        except WeightsMismatch as error:
+            raise WeightsError(source, error.report) from error
+        except ValueError as error:
+            raise InputError(source, "", str(error)) from error
+
+
+def _parity(model: ClipSegmenter, folder: Path | None, source: Path) -> str:
+    """Compare with Hugging Face's network; say how far apart they are, or why nothing is told."""
+    obstacle = convert.obstacle(model)
+    if obstacle is not None or not isinstance(model, Mask2Former):
+        return f"no check against Hugging Face: {obstacle}"
+    try:
+        found = convert.parity(model, folder)
+    except ValueError as error:
+        raise InputError(source, "", f"{error} (--no_check converts it anyway)") from error
+    if not found.worst <= LARGEST_DIFFERENCE:
+        raise InputError(source, "", f"{found}: another network (--no_check converts it anyway)")
+    return str(found)

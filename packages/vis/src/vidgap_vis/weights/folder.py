@@ -1,0 +1,114 @@
+"""Weights folders: written whole, read with every fault named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from vidgap_segmenter import ClipSegmenter, WeightsMismatch
+from vidgap_segmenter.weights import (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    load_checked,
+    read_config,
+    read_state_dict,
+)
+from vidgap_vis import build
+from vidgap_vis.classes import ClassInfo, ClassList
+from vidgap_vis.errors import InputError, WeightsError
+from vidgap_vis.files import replacing_folder
+
+PROVENANCE_FILE = "provenance.json"
+
+
+def save(
+    folder: Path, model: ClipSegmenter, classes: ClassList, provenance: Mapping[str, object]
+) -> None:
+    """Write a weights folder: `config.json`, `model.safetensors`, `provenance.json`.
+
+    Args:
+        folder: replaced as a whole where it exists.
+        model: what is saved.
+        classes: what its labels mean.
+        provenance: what it was made from, as JSON can hold it.
+    """
+    with replacing_folder(folder, overwrite=True) as temporary:
+        model.save_pretrained(temporary, [asdict(info) for info in classes])
+        text = json.dumps(dict(provenance), indent=2)
+        (temporary / PROVENANCE_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def load(folder: str | Path, device: str | torch.device = "cpu") -> tuple[ClipSegmenter, ClassList]:
+    """Build the model that a weights folder holds, in eval mode, and its classes.
+
+    Raises:
+        InputError: something is missing or damaged (`WeightsError`: does not fit), by file.
+    """
+    folder = Path(folder)
+    config, state, classes = read_folder(folder)
+    try:
+        model = build.saved_network(config)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError, RuntimeError) as error:
+        message = f"describes no model that can be built ({reason_of(error)})"
+        raise InputError(folder / CONFIG_FILE, "", message) from error
+    fit(model, state, folder)
+    return model.eval().to(device), classes
+
+
+def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], ClassList]:
+    """Return what a weights folder holds: its configuration, its weights, its classes.
+
+    Raises:
+        InputError: something is missing or damaged, by file.
+    """
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        if not (folder / name).is_file():
+            raise InputError(folder, "", f"not a weights folder ({name} is missing)")
+    try:
+        config = read_config(folder)
+        classes = tuple(ClassInfo(**info) for info in config["classes"])
+        num_classes = config["segmenter"]["num_classes"]
+        if [info.index for info in classes] != list(range(num_classes)):
+            got = [info.index for info in classes]
+            raise ValueError(f"classes: wanted indices 0 to {num_classes - 1} in order, got {got}")
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(folder / CONFIG_FILE, "", reason_of(error)) from error
+    try:
+        return config, read_state_dict(folder / WEIGHTS_FILE), classes
+    except SafetensorError as error:
+        raise InputError(folder / WEIGHTS_FILE, "", f"damaged ({reason_of(error)})") from error
+
+
+def fit(
+    model: ClipSegmenter,
+    state: Mapping[str, Tensor],
+    folder: Path,
+    allow_missing: tuple[str, ...] = (),
+) -> tuple[str, ...]:
+    """Load a folder's weights into a model; return the names that were missing as allowed.
+
+    Args:
+        model: changed in place.
+        state: what the folder holds.
+        folder: for messages.
+        allow_missing: prefixes of names that may be missing.
+
+    Raises:
+        WeightsError: they do not fit.
+    """
+    try:
+        return load_checked(model, state, allow_missing=allow_missing).missing
+    except WeightsMismatch as error:
+        raise WeightsError(folder / WEIGHTS_FILE, error.report) from error
+
+
+def reason_of(error: Exception) -> str:
+    """Return an error's message, or its kind where it has none."""
+    return str(error) or type(error).__name__

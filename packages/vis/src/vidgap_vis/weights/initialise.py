@@ -1,0 +1,68 @@
+"""Begin a run with a parent's weights; nothing is taken over, or left out, without a word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vidgap_segmenter import ClipSegmenter, Mask2Former, SavableTemporalModule
+from vidgap_segmenter.weights import ARCHITECTURE, CLASS_WEIGHTS, CONFIG_FILE
+from vidgap_vis.classes import ClassList
+from vidgap_vis.errors import InputError
+from vidgap_vis.weights.folder import fit, read_folder
+
+SETTINGS_OF_A_RUN = ("num_classes", "train_backbone", "init")
+"""Settings that a child may well have otherwise than its parent."""
+
+
+def initialise(model: ClipSegmenter, classes: ClassList, folder: str | Path) -> str:
+    """Load a parent's weights into a model that is to be fine-tuned.
+
+    The class head keeps its fresh values where the class list differs, and the temporal module its
+    own where the parent has none; anything else must fit.
+
+    Args:
+        model: changed in place.
+        classes: of the new data.
+        folder: the parent's weights folder.
+
+    Returns:
+        What was not taken over, one line a weight, under a headline.
+
+    Raises:
+        InputError: as for `load`.
+    """
+    folder = Path(folder)
+    config, state, before = read_folder(folder)
+    found = config["segmenter"].get(ARCHITECTURE, Mask2Former.architecture)
+    if found != model.architecture:
+        message = f"wanted {model.architecture}, as this run's model, got {found}"
+        raise InputError(folder / CONFIG_FILE, f"segmenter.{ARCHITECTURE}", message)
+    fresh: list[str] = []
+    if [info.name for info in before] != [info.name for info in classes]:
+        own = model.state_dict()
+        fresh += [name for name in CLASS_WEIGHTS if name in own]
+        state = {name: tensor for name, tensor in state.items() if name not in CLASS_WEIGHTS}
+    if not any(name.startswith("temporal.") for name in state):
+        fresh.append("temporal.")
+    missing = fit(model, state, folder, allow_missing=tuple(fresh))
+    lines = [f"{folder}: {len(state)} weights taken over, {len(missing)} start afresh"]
+    for name in missing:
+        why = "the classes differ" if name in CLASS_WEIGHTS else "the parent has no temporal module"
+        lines.append(f"  {name:<60}  {why}")
+    return "\n".join([*lines, *_changed_settings(config, model)])
+
+
+def _changed_settings(parent: Mapping[str, Any], model: ClipSegmenter) -> list[str]:
+    """Say which settings differ from the parent's: not all of them change a weight's shape."""
+    module = model.temporal if isinstance(model.temporal, SavableTemporalModule) else None
+    now = {"model": model.config, "temporal": module and module.config}
+    before = {"model": parent["segmenter"], "temporal": parent["temporal"]}
+    return [
+        f"  {section}.{name}: the parent had {before[section][name]!r}, now {value!r}"
+        for section, values in now.items()
+        if values and before[section]
+        for name, value in values.items()
+        if name not in SETTINGS_OF_A_RUN and before[section].get(name, value) != value
+    ]

@@ -1,0 +1,87 @@
+"""What trackers are given: shapes that are checked, one transfer to the CPU, overlaps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from vidgap_segmenter import ClipOutput
+from vidgap_vis.trackers import Detections, detections_of
+from vidgap_vis.trackers.detections import mask_iou, unpacked
+
+
+def output(num_clips: int = 1) -> ClipOutput:
+    """5 queries, 3 frames of 30x50 padded to 32x64, 2 classes, stride 4."""
+    generator = torch.Generator().manual_seed(0)
+    return ClipOutput(
+        class_logits=torch.randn(num_clips, 5, 3, 3, generator=generator),
+        mask_logits=torch.randn(num_clips, 5, 3, 8, 16, generator=generator),
+        embeddings=torch.randn(num_clips, 5, 3, 4, generator=generator),
+        auxiliary=(),
+        frame_size=(30, 50),
+        padded_size=(32, 64),
+    )
+
+
+def test_detections_are_the_frames_of_a_clip_without_padding() -> None:
+    clip = output()
+    frames = detections_of(clip, torch.tensor([1.0, 0.0]))
+    assert len(frames) == 3
+    for time, frame in enumerate(frames):
+        wanted = clip.class_logits[0, :, time].softmax(-1)[:, :2] * torch.tensor([1.0, 0.0])
+        np.testing.assert_array_equal(frame.class_probabilities, wanted.numpy())
+        np.testing.assert_array_equal(frame.embeddings, clip.embeddings[0, :, time].numpy())
+        # 30 of 32 rows are 8 cells, 50 of 64 columns 12.5: a cell that is half there counts.
+        masks = clip.mask_logits[0, :, time, :8, :13] > 0
+        np.testing.assert_array_equal(frame.masks, masks.numpy())
+
+
+def test_detections_are_of_one_clip() -> None:
+    with pytest.raises(ValueError, match="output must hold one clip, got 2"):
+        detections_of(output(2))
+
+
+def test_what_travels_as_bytes_comes_back_as_it_was() -> None:
+    tensors = [
+        torch.randn(3, 4, dtype=torch.float64),
+        torch.randn(2, 5),
+        torch.randn(7) > 0,
+        torch.zeros(0, 3, dtype=torch.bool),
+    ]
+    packed = torch.cat([tensor.view(torch.uint8).flatten() for tensor in tensors])
+    for found, wanted in zip(unpacked(packed, tensors), tensors, strict=True):
+        assert found.dtype == wanted.numpy().dtype
+        np.testing.assert_array_equal(found, wanted.numpy())
+
+
+def test_mask_iou_against_loops() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.random((3, 5, 7)) > 0.5, rng.random((4, 5, 7)) > 0.3
+    first[0] = second[0] = False
+    wanted = [[(a & b).sum() / max((a | b).sum(), 1) for b in second] for a in first]
+    np.testing.assert_allclose(mask_iou(first, second), wanted, rtol=1e-6)
+    assert mask_iou(first[:0], second).shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "embeddings", "masks", "message"),
+    [
+        ((4,), (4, 3), (4, 2, 2), r"class_probabilities must be \(Q, K\), got \(4,\)"),
+        ((4, 0), (4, 3), (4, 2, 2), r"class_probabilities must be \(Q, K\), got \(4, 0\)"),
+        ((4, 2), (5, 3), (4, 2, 2), r"embeddings must be \(4, C\), got \(5, 3\)"),
+        ((4, 2), (4, 3), (4, 2), r"masks must be \(4, h, w\) bool, got \(4, 2\) bool"),
+    ],
+)
+def test_wrong_shapes_are_named(
+    probabilities: tuple[int, ...],
+    embeddings: tuple[int, ...],
+    masks: tuple[int, ...],
+    message: str,
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Detections(
+            np.zeros(probabilities, np.float32),
+            np.zeros(embeddings, np.float32),
+            np.zeros(masks, np.bool_),
+        )

@@ -1,0 +1,100 @@
+"""What a step computes stands between the loop and the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed
+from torch.nn.parallel import DistributedDataParallel
+from vis.support.tiny_runs import MODEL, TEMPORAL, TRAIN, finetune_config, write_videos
+
+from vidgap_segmenter import Losses, Mask2Former
+from vidgap_vis import build
+from vidgap_vis.config import LossConfig
+from vidgap_vis.data import ClipBatch, collate
+from vidgap_vis.training.finetune import finetune, make_dataset
+from vidgap_vis.training.optimizer import make_optimizer
+from vidgap_vis.training.units import SegmentationUnit
+
+
+@pytest.fixture
+def unit() -> SegmentationUnit:
+    torch.manual_seed(0)
+    model = build.segmenter(MODEL, TEMPORAL, 2)
+    return SegmentationUnit(model, build.criterion(LossConfig(num_points=32), MODEL, 2))
+
+
+@pytest.fixture
+def batch(tmp_path: Path, unit: SegmentationUnit) -> ClipBatch:
+    dataset, _ = make_dataset(finetune_config(write_videos(tmp_path / "videos")))
+    return collate([dataset[0, 0], dataset[0, 1]], unit.model.padding_colour)
+
+
+def test_a_step_is_the_criterion_of_the_model(unit: SegmentationUnit, batch: ClipBatch) -> None:
+    torch.manual_seed(1)
+    got = unit(batch, 0.0)
+    torch.manual_seed(1)
+    wanted = unit.criterion(unit.model(batch.frames), batch.targets)
+    assert torch.equal(got.total, wanted.total)
+    for clip, targets in enumerate(batch.targets):
+        table = got.matchings[0].table(clip)
+        assert table.shape == targets.masks.shape[:2]
+        assert ((table >= 0) == targets.masks.flatten(2).any(-1)).all()
+
+
+def test_all_that_learns_is_in_one_group(unit: SegmentationUnit) -> None:
+    grouped = [id(p) for group in unit.parameter_groups(TRAIN) for p in group["params"]]
+    assert sorted(grouped) == sorted(id(p) for p in unit.parameters() if p.requires_grad)
+
+
+def test_the_optimiser_keeps_base_rates_by_group(unit: SegmentationUnit) -> None:
+    optimizer = make_optimizer(unit, TRAIN)
+    rates = {group["initial_lr"] for group in optimizer.param_groups}
+    assert rates == {TRAIN.lr, TRAIN.lr * TRAIN.backbone_multiplier}
+
+
+def test_a_distributed_run_wraps_it_as_a_whole(
+    unit: SegmentationUnit, batch: ClipBatch, tmp_path: Path
+) -> None:
+    torch.manual_seed(1)
+    unit(batch, 0.0).total.backward()
+    wanted = {name: p.grad.clone() for name, p in unit.named_parameters() if p.grad is not None}
+    unit.zero_grad()
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1
+    )
+    try:
+        wrapped = DistributedDataParallel(unit)
+        torch.manual_seed(1)
+        losses: Losses = wrapped(batch, 0.5)
+        losses.total.backward()
+    finally:
+        torch.distributed.destroy_process_group()
+    got = {name: p.grad for name, p in unit.named_parameters() if p.grad is not None}
+    assert got.keys() == wanted.keys()
+    for name, gradient in wanted.items():
+        torch.testing.assert_close(got[name], gradient, msg=name)
+
+
+def test_the_loop_says_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[float] = []
+    forward = SegmentationUnit.forward
+
+    def watch(self: SegmentationUnit, batch: ClipBatch, progress: float) -> Losses:
+        seen.append(progress)
+        return forward(self, batch, progress)
+
+    monkeypatch.setattr(SegmentationUnit, "forward", watch)
+    config = finetune_config(write_videos(tmp_path / "videos"), steps=4)
+    finetune(config, None, tmp_path / "run")
+    assert seen == [0.0, 0.25, 0.5, 0.75]
+
+
+def test_a_frozen_backbone_stays_in_eval_mode() -> None:
+    model = Mask2Former("test_resnet", 2, channels=32, num_queries=5, train_backbone=False)
+    unit = SegmentationUnit(model, torch.nn.Identity()).train()
+    assert not model.backbone.training
+    assert model.decoder.training
+    assert not any(p.requires_grad for p in unit.model.backbone.parameters())

@@ -27,7 +27,7 @@ from vidgap_augment import (
 from vidgap_augment.copy_paste import Copy, Pose, pose_matrix
 from vidgap_augment.geometry import mean_scale, move_points
 from vidgap_augment.render import render
-from vidgap_augment.render_torch import render_on_device
+from vidgap_augment.render.device import render_on_device
 from vidgap_augment.sample import open_sample
 
 SEEDS = st.integers(0, 2**63)

@@ -28,8 +28,8 @@ from vidgap_augment import (
     SlowRotation,
     VideoCopyPaste,
 )
-from vidgap_augment import render_torch as on_device
 from vidgap_augment.render import Rendered, render
+from vidgap_augment.render.device import render_on_device
 from vidgap_augment.rotation import Rotation
 from vidgap_augment.sample import open_sample
 
@@ -190,7 +190,7 @@ def rendered_on_device(
 ) -> tuple[Rendered, Rendered]:
     """Return a clip as made on CPU memory, and as made by torch alone."""
     plan = pipeline.extend(open_sample(sample).plan, generator(seed))
-    return render(plan), on_device.render_on_device(plan)
+    return render(plan), render_on_device(plan)
 
 
 @settings(max_examples=20)

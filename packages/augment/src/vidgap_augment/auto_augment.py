@@ -10,9 +10,20 @@ from typing import Literal, TypeAlias, get_args
 import torch
 from torch import Tensor
 
-from vidgap_augment import photometric
 from vidgap_augment.arguments import Per, check_count, check_per
 from vidgap_augment.draw import integer, uniform
+from vidgap_augment.photometric import (
+    autocontrast,
+    brightness,
+    color,
+    contrast,
+    equalize,
+    gaussian_blur,
+    hue,
+    posterize,
+    sharpness,
+    solarize,
+)
 from vidgap_augment.plan import Plan
 from vidgap_augment.render import materialised
 from vidgap_augment.rotation import Rotation, SlowRotation
@@ -45,16 +56,16 @@ STRENGTHS: dict[OpName, Callable[[float], float]] = {
 """From a number in [0, 1) to AugSeg's strength; the other operations have none."""
 
 OPERATIONS: dict[OpName, Callable[[Tensor, float], Tensor]] = {
-    "autocontrast": lambda frames, _: photometric.autocontrast(frames),
-    "equalize": lambda frames, _: photometric.equalize(frames),
-    "gaussian_blur": photometric.gaussian_blur,
-    "contrast": photometric.contrast,
-    "sharpness": photometric.sharpness,
-    "color": photometric.color,
-    "brightness": photometric.brightness,
-    "hue": photometric.hue,
-    "posterize": lambda frames, bits: photometric.posterize(frames, int(bits)),
-    "solarize": lambda frames, threshold: photometric.solarize(frames, int(threshold)),
+    "autocontrast": lambda frames, _: autocontrast(frames),
+    "equalize": lambda frames, _: equalize(frames),
+    "gaussian_blur": gaussian_blur,
+    "contrast": contrast,
+    "sharpness": sharpness,
+    "color": color,
+    "brightness": brightness,
+    "hue": hue,
+    "posterize": lambda frames, bits: posterize(frames, int(bits)),
+    "solarize": lambda frames, threshold: solarize(frames, int(threshold)),
 }
 """What changes pixels in place; identity and rotation do not."""
 

@@ -45,8 +45,9 @@ from vidgap_augment.photometric import (
     solarize,
 )
 from vidgap_augment.plan import Paste, Plan, SourceMasks
-from vidgap_augment.render import cut_patch, paste_pixels, render
-from vidgap_augment.render_torch import move_masks, sample_frame
+from vidgap_augment.render import render
+from vidgap_augment.render.cpu import cut_patch, paste_pixels
+from vidgap_augment.render.device import move_masks, sample_frame
 from vidgap_augment.sample import check_tensor
 from vidgap_augment.warp import FrameWarper
 

@@ -1,7 +1,4 @@
-"""Make the clip of a plan: every frame warped once from its source, all masks of it in one warp.
-
-This is the way on CPU memory; tensors elsewhere go through `render_torch`.
-"""
+"""Make the clip of a plan in CPU memory, with OpenCV."""
 
 from __future__ import annotations
 
@@ -13,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidgap_augment.boxes import move_boxes
 from vidgap_augment.geometry import (
     EMPTY,
     Box,
@@ -24,14 +20,15 @@ from vidgap_augment.geometry import (
     shrunk,
     translation,
 )
-from vidgap_augment.packed_masks import (
+from vidgap_augment.plan import Paste, Plan, SourceMasks
+from vidgap_augment.render.packed_masks import (
     MASKS_A_WARP,
     PackedMasks,
     clear_canvases,
     tight_box,
     union_box,
 )
-from vidgap_augment.plan import Paste, Plan, SourceMasks
+from vidgap_augment.render.result import Rendered, render_boxes
 from vidgap_augment.warp import (
     FrameWarper,
     Pixels,
@@ -48,34 +45,8 @@ PATCH_MARGIN = 2
 """Pixels around a pasted instance, in the frame, that its interpolated rim may read."""
 
 
-@dataclass(frozen=True, eq=False)
-class Rendered:
-    """A clip as pixels.
-
-    Attributes:
-        frames: (T, 3, H, W) uint8.
-        masks: (K, T, H, W) bool of the instances that are left; None where the plan has no masks.
-        boxes: (K, T, 4) float32 XYXY; zeros where absent. None where there are no masks.
-        kept: (K,) int64 on the CPU, their rows among the N instances and P pastes of the plan.
-    """
-
-    frames: Tensor
-    masks: Tensor | None
-    boxes: Tensor | None
-    kept: Tensor
-
-
-def render(plan: Plan, *, keep_absent: bool = False) -> Rendered:
-    """Make the pixels of a plan, in memory of their own.
-
-    Args:
-        plan: what to make.
-        keep_absent: keep the instances that have no pixel in any frame.
-    """
-    if plan.frames.device.type != "cpu":
-        from vidgap_augment.render_torch import render_on_device
-
-        return render_on_device(plan, keep_absent=keep_absent)
+def render_on_cpu(plan: Plan, *, keep_absent: bool = False) -> Rendered:
+    """Make the pixels of a plan in CPU memory; see `vidgap_augment.render.render`."""
     warper = FrameWarper(plan.frames)
     stack = None if plan.masks is None else MaskStack(plan, plan.masks, keep_absent)
     frames = np.empty((plan.num_frames, 3, *plan.placement.size), np.uint8)
@@ -92,40 +63,6 @@ def render(plan: Plan, *, keep_absent: bool = False) -> Rendered:
     if stack is None:
         return render_boxes(plan, torch.from_numpy(frames), keep_absent)
     return stack.finish(torch.from_numpy(frames))
-
-
-def render_boxes(plan: Plan, frames: Tensor, keep_absent: bool) -> Rendered:
-    """Return a clip that has no masks: its frames, and the boxes moved along, if any."""
-    if plan.boxes is None:
-        return Rendered(frames, None, None, torch.zeros(0, dtype=torch.int64))
-    boxes = move_boxes(plan.boxes, plan.placement)
-    kept = torch.arange(len(boxes))
-    if not keep_absent:
-        kept = (boxes[..., 2] > 0).any(dim=1).nonzero()[:, 0].cpu()
-    return Rendered(frames, None, boxes[kept.to(boxes.device)], kept)
-
-
-def materialised(plan: Plan) -> Plan:
-    """Return a plan whose source is what a plan makes, with nothing left to be done."""
-    if plan.is_made:
-        return plan
-    rendered = render(plan, keep_absent=plan.labels is None)
-    return Plan(
-        rendered.frames,
-        Placement.start(plan.num_frames, plan.placement.size),
-        None if rendered.masks is None else SourceMasks(rendered.masks),
-        rendered.boxes if plan.masks is None else None,
-        kept_rows(plan.labels, rendered.kept),
-        kept_rows(plan.ids, rendered.kept),
-        kept_rows(plan.crowds, rendered.kept),
-        next_id=plan.next_id,
-        is_image=plan.is_image,
-    )
-
-
-def kept_rows(column: Tensor | None, kept: Tensor) -> Tensor | None:
-    """Return the kept rows of (N,) values on any device."""
-    return None if column is None else column[kept.to(column.device)]
 
 
 def render_frame(warper: FrameWarper, placement: Placement, time: int) -> Pixels:

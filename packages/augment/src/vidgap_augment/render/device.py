@@ -1,6 +1,6 @@
 """Make the clip of a plan on whatever device its tensors are, with torch alone.
 
-The same clip as `render` makes on CPU memory, by grid sampling whole frames: away from edges pixels
+The same clip as `cpu` makes, by grid sampling whole frames: away from edges pixels
 differ by a grey level or two, masks by a pixel along turned edges.
 """
 
@@ -21,7 +21,7 @@ from vidgap_augment.geometry import (
     shrunk,
 )
 from vidgap_augment.plan import Paste, Plan, SourceMasks
-from vidgap_augment.render import Rendered, render_boxes
+from vidgap_augment.render.result import Rendered, render_boxes
 
 
 def render_on_device(plan: Plan, *, keep_absent: bool = False) -> Rendered:

@@ -1,7 +1,7 @@
 """Make the clip of a plan on whatever device its tensors are, with torch alone.
 
-The same clip as `cpu` makes, by grid sampling whole frames: away from edges pixels
-differ by a grey level or two, masks by a pixel along turned edges.
+The same clip as `cpu` makes, by grid sampling whole frames: away from edges pixels differ by a
+grey level or two, masks by a pixel along turned edges.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def render_on_device(plan: Plan, *, keep_absent: bool = False) -> Rendered:
                 row = num_sources + number
                 masks[row, time] = paste_mask(plan.masks, paste, time)
                 masks[:row, time] &= ~masks[row, time]
-    boxes = boxes_from_masks(masks).as_subclass(Tensor).reshape(num_rows, -1, 4)
+    boxes = boxes_from_masks(masks).as_subclass(Tensor).reshape(*masks.shape[:2], 4)
     kept = torch.arange(num_rows, device=frames.device)
     if not keep_absent:
         kept = (boxes[..., 2] > 0).any(dim=1).nonzero()[:, 0]

@@ -81,7 +81,9 @@ def test_inputs_are_not_written_to() -> None:
     moved, moved_masks = V.warp_clip(frames, masks, np.tile(np.eye(2, 3), (3, 1, 1)))
     moved.zero_()
     moved_masks.zero_()
-    V.paste(frames, masks, frames, masks[0], MATRICES)
+    pasted, pasted_masks = V.paste(frames, masks, frames, masks[0], MATRICES)
+    pasted.zero_()
+    pasted_masks.zero_()
     assert torch.equal(frames, before[0])
     assert torch.equal(masks, before[1])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -11,9 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tolerances import TURNED_EDGE
 from torch import Tensor
+from torch.nn import functional
 
 from vidgap_augment import ClipCompose, Sample, VideoCopyPaste
+from vidgap_augment.geometry import Placement, Step, translation
+from vidgap_augment.plan import Paste, Plan, SourceMasks
 from vidgap_augment.render import Rendered, render
+from vidgap_augment.render.cpu import render_on_cpu
 from vidgap_augment.render.device import render_on_device
 from vidgap_augment.sample import open_sample
 
@@ -79,6 +85,28 @@ def test_a_clip_without_instances_is_made_too(chain: str) -> None:
     assert theirs.boxes is not None
     assert theirs.boxes.shape == (0, 2, 4)
     assert theirs.kept.tolist() == []
+
+
+@pytest.mark.parametrize("make", [render_on_cpu, render_on_device])
+def test_a_paste_may_be_cut_from_another_source(make: Callable[..., Rendered]) -> None:
+    """A still of another size, on two frames that stay as they are where it does not cover them."""
+    clip = smooth_clip(2, 2, 50, 70, 0)
+    frames, masks = clip["video"].as_subclass(Tensor), clip["masks"].as_subclass(Tensor)
+    picture = torch.arange(3 * 20 * 20).reshape(1, 3, 20, 20).to(torch.uint8)
+    own = torch.zeros(1, 1, 20, 20, dtype=torch.bool)
+    own[..., 4:14, 3:18] = True
+    places = np.stack([translation(10.0, 5.0), translation(-8.0, 33.0)])
+    placement = Placement.start(2, (20, 20)).then(Step(places, (50, 70)))
+    paste = Paste(picture, SourceMasks(own), 0, (True, True), placement)
+    plan = Plan(frames, Placement.start(2, (50, 70)), SourceMasks(masks), pastes=(paste,))
+    made = make(plan, keep_absent=True)
+    assert made.masks is not None
+    for time, (x, y) in enumerate([(10, 5), (-8, 33)]):
+        wide = functional.pad(picture[0], (x, 50 - x, y, 30 - y))
+        covered = functional.pad(own[0, 0], (x, 50 - x, y, 30 - y))
+        assert torch.equal(made.masks[2, time], covered)
+        assert torch.equal(made.masks[:2, time], masks[:, time] & ~covered)
+        assert torch.equal(made.frames[time], torch.where(covered, wide, frames[time]))
 
 
 @pytest.mark.parametrize("device", ["cuda"])

@@ -217,9 +217,10 @@ def with_copy(plan: Plan, copy: Copy) -> Plan:
     start = Placement.start(plan.num_frames, (height, width))
     placement = start.then(Step(matrices, plan.placement.size))
     shown = tuple(pose is not None for pose in copy.poses)
+    paste = Paste(plan.frames, plan.masks, copy.instance, shown, placement)
     return replace(
         plan,
-        pastes=(*plan.pastes, Paste(copy.instance, shown, placement)),
+        pastes=(*plan.pastes, paste),
         labels=None if plan.labels is None else appended(plan.labels, plan.labels[copy.instance]),
         ids=None if plan.ids is None else appended(plan.ids, plan.ids.new_tensor(plan.next_id)),
         next_id=plan.next_id + 1,

@@ -46,10 +46,7 @@ from vidgap_augment.photometric import (
 )
 from vidgap_augment.plan import Paste, Plan, SourceMasks
 from vidgap_augment.render import render
-from vidgap_augment.render.cpu import cut_patch, paste_pixels
-from vidgap_augment.render.device import move_masks, sample_frame
 from vidgap_augment.sample import check_tensor
-from vidgap_augment.warp import FrameWarper
 
 __all__ = [
     "autocontrast",
@@ -139,41 +136,15 @@ def paste(
     if others.shape[1] != len(pixels):
         raise ValueError(f"masks must be of {len(pixels)} frames as frames, got {others.shape[1]}")
     matrices = _check_matrices(matrices, (len(source), own.shape[1]), len(pixels))
-    height, width = source.shape[-2:]
-    placement = Placement.start(len(matrices), (height, width))
-    placement = placement.then(Step(matrices, (pixels.shape[-2], pixels.shape[-1])))
-    result, covered = pixels.clone(), others.new_zeros((1, *others.shape[1:]))
-    work = _paste_on_cpu if pixels.device.type == "cpu" else _paste_on_device
-    work(result, covered[0], source, SourceMasks(own), placement)
-    return _like(frames, result, torch.cat([others & ~covered, covered]))
-
-
-def _paste_on_cpu(
-    frames: Tensor, covered: Tensor, source: Tensor, own: SourceMasks, placement: Placement
-) -> None:
-    """Paste in place, and mark (T, H, W) what is covered."""
-    warper = FrameWarper(source)
-    one = Paste(0, (True,) * len(frames), placement)
-    for time in range(len(frames)):
-        patch = cut_patch(warper, own, one, time)
-        if patch is not None:
-            left, top, right, bottom = patch.box
-            pixels = frames[time].permute(1, 2, 0).contiguous().numpy()
-            paste_pixels(pixels, patch)
-            frames[time] = torch.from_numpy(pixels).permute(2, 0, 1)
-            covered[time, top:bottom, left:right] = torch.from_numpy(patch.mask).view(torch.bool)
-
-
-def _paste_on_device(
-    frames: Tensor, covered: Tensor, source: Tensor, own: SourceMasks, placement: Placement
-) -> None:
-    """Paste in place, and mark (T, H, W) what is covered."""
-    for time, matrix in enumerate(placement.matrices):
-        mask = own.masks[:, 0 if own.is_still else time]
-        covered[time] = move_masks(mask, placement, time)[0]
-        picture = source[min(time, len(source) - 1)]
-        moved = sample_frame(picture, matrix, placement.size, None)
-        frames[time] = torch.where(covered[time], moved, frames[time])
+    size = (pixels.shape[-2], pixels.shape[-1])
+    start = Placement.start(len(pixels), (source.shape[-2], source.shape[-1]))
+    placement = start.then(Step(matrices, size))
+    own_paste = Paste(source, SourceMasks(own), 0, (True,) * len(pixels), placement)
+    here = Placement.start(len(pixels), size)
+    plan = Plan(pixels, here, SourceMasks(others), pastes=(own_paste,))
+    rendered = render(plan, keep_absent=True)
+    assert rendered.masks is not None
+    return _like(frames, rendered.frames, rendered.masks)
 
 
 def _read(

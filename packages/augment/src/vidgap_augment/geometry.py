@@ -136,6 +136,11 @@ class Placement:
         """Return the placement of a source of `size` where it is."""
         return cls(size, np.tile(np.eye(2, 3), (num_frames, 1, 1)))
 
+    @property
+    def is_start(self) -> bool:
+        """Whether no step was taken: every pixel is where it was."""
+        return not self.canvases
+
     @cached_property
     def cuts(self) -> list[list[Canvas]]:
         """The canvases outside of which each frame shows something, T lists."""

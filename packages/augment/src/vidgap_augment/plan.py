@@ -57,14 +57,18 @@ class SourceMasks:
 
 @dataclass(frozen=True, eq=False)
 class Paste:
-    """An instance of the source that is shown a second time, in front of all before it.
+    """An instance that is shown in front of all before it.
 
     Attributes:
-        instance: its row in the source.
+        frames: what it is cut from, (S, 3, H, W) uint8; S is 1 for a still, else T.
+        masks: of what it is cut from; of a still, or of T frames.
+        instance: its row in these masks.
         shown: in which of the T frames.
-        placement: where it goes.
+        placement: where its source goes.
     """
 
+    frames: Tensor
+    masks: SourceMasks
     instance: int
     shown: tuple[bool, ...]
     placement: Placement
@@ -82,7 +86,7 @@ class Plan:
         labels: (N + P,), the instances, then the pastes; None where the sample has none.
         ids: (N + P,), one identity an instance; None where the sample has none.
         crowds: (N + P,), whether each is a crowd; None where the sample does not say.
-        pastes: P instances shown a second time, the last in front.
+        pastes: P instances shown in front, the last foremost; only where there are masks.
         next_id: an id that no instance of the sample has had.
         is_image: whether the sample holds an image, not a clip.
     """
@@ -124,7 +128,7 @@ class Plan:
         stills = len(self.frames) < self.num_frames or (
             self.masks is not None and self.masks.masks.shape[1] < self.num_frames
         )
-        return not (stills or self.placement.canvases or self.pastes)
+        return self.placement.is_start and not (stills or self.pastes)
 
     def then(self, step: Step) -> Plan:
         """Return the plan with one more geometric step."""
@@ -143,7 +147,11 @@ class Plan:
             ids = torch.arange(len(self.labels), device=self.labels.device)
             next_id = len(ids)
         pastes = tuple(
-            Paste(paste.instance, paste.shown * num_frames, paste.placement.repeated(num_frames))
+            replace(
+                paste,
+                shown=paste.shown * num_frames,
+                placement=paste.placement.repeated(num_frames),
+            )
             for paste in self.pastes
         )
         placement = self.placement.repeated(num_frames)

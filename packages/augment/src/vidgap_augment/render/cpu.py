@@ -47,16 +47,18 @@ PATCH_MARGIN = 2
 
 def render_on_cpu(plan: Plan, *, keep_absent: bool = False) -> Rendered:
     """Make the pixels of a plan in CPU memory; see `vidgap_augment.render.render`."""
-    warper = FrameWarper(plan.frames)
+    warpers = {id(plan.frames): FrameWarper(plan.frames)}
+    for paste in plan.pastes:  # most are cut from the frames of the plan
+        warpers.setdefault(id(paste.frames), FrameWarper(paste.frames))
     stack = None if plan.masks is None else MaskStack(plan, plan.masks, keep_absent)
     frames = np.empty((plan.num_frames, 3, *plan.placement.size), np.uint8)
     for time in range(plan.num_frames):
-        pixels = render_frame(warper, plan.placement, time)
+        pixels = render_frame(warpers[id(plan.frames)], plan.placement, time)
         for number, paste in enumerate(plan.pastes):
-            assert plan.masks is not None, "a paste without masks"
-            assert stack is not None
-            patch = cut_patch(warper, plan.masks, paste, time) if paste.shown[time] else None
+            warper = warpers[id(paste.frames)]
+            patch = cut_patch(warper, paste, time) if paste.shown[time] else None
             if patch is not None:
+                assert stack is not None, "a paste on a plan without masks"
                 paste_pixels(pixels, patch)
                 stack.paste(number, time, patch)
         cv2.split(pixels, list(frames[time]))
@@ -110,20 +112,20 @@ class Patch:
     pixels: Pixels
 
 
-def cut_patch(warper: FrameWarper, masks: SourceMasks, paste: Paste, time: int) -> Patch | None:
+def cut_patch(warper: FrameWarper, paste: Paste, time: int) -> Patch | None:
     """Cut a pasted instance out of its source and move it; None where nothing of it is seen.
 
     The picture and the mask are moved apart (paper, eq. 1), and the picture with what surrounds
     the instance, so that its rim does not darken.
     """
-    moment = 0 if masks.is_still else time
-    box = masks.boxes[paste.instance][moment]
+    moment = 0 if paste.masks.is_still else time
+    box = paste.masks.boxes[paste.instance][moment]
     matrix, size = paste.placement.matrices[time], paste.placement.size
     target = moved_box(box, matrix, size)
     if target == EMPTY:
         return None
     x0, y0, x1, y1 = box
-    mask = as_array(masks.masks[paste.instance, moment])[y0:y1, x0:x1]
+    mask = as_array(paste.masks.masks[paste.instance, moment])[y0:y1, x0:x1]
     moved = warp_part(np.ascontiguousarray(mask), (x0, y0), matrix, target)
     clear_canvases(moved, paste.placement, time, target)
     _, source = warper.source(time)

@@ -20,7 +20,7 @@ from vidgap_augment.geometry import (
     is_upright,
     shrunk,
 )
-from vidgap_augment.plan import Paste, Plan, SourceMasks
+from vidgap_augment.plan import Paste, Plan
 from vidgap_augment.render.result import Rendered, render_boxes
 
 
@@ -37,7 +37,7 @@ def render_on_device(plan: Plan, *, keep_absent: bool = False) -> Rendered:
         for number, paste in enumerate(plan.pastes):
             if paste.shown[time]:
                 row = num_sources + number
-                masks[row, time] = paste_mask(plan.masks, paste, time)
+                masks[row, time] = paste_mask(paste, time)
                 masks[:row, time] &= ~masks[row, time]
     boxes = boxes_from_masks(masks).as_subclass(Tensor).reshape(*masks.shape[:2], 4)
     kept = torch.arange(num_rows, device=frames.device)
@@ -48,20 +48,30 @@ def render_on_device(plan: Plan, *, keep_absent: bool = False) -> Rendered:
 
 def render_frame(plan: Plan, time: int) -> Tensor:
     """Return frame `time`, pastes included, (3, H, W) uint8."""
-    source = plan.frames[min(time, len(plan.frames) - 1)]
-    frame = move_frame(source, plan.placement, time)
+    frame = move_frame(source_frame(plan.frames, time), plan.placement, time)
     for paste in plan.pastes:
-        if paste.shown[time] and plan.masks is not None:
+        if paste.shown[time]:
+            source = source_frame(paste.frames, time)
             moved = sample_frame(source, paste.placement.matrices[time], paste.placement.size, None)
-            frame = torch.where(paste_mask(plan.masks, paste, time), moved, frame)
+            frame = torch.where(paste_mask(paste, time), moved, frame)
     return frame
 
 
+def source_frame(frames: Tensor, time: int) -> Tensor:
+    """Return what frame `time` is made from, (3, H, W), of a still or of T frames."""
+    return frames[min(time, len(frames) - 1)]
+
+
 def move_frame(source: Tensor, placement: Placement, time: int) -> Tensor:
-    """Move a frame (3, H, W) by a placement, black or grey where it shows what is outside."""
+    """Move a frame (3, H, W) by a placement; its fills where it shows what is outside.
+
+    The result may be the frame itself.
+    """
+    if placement.is_start:
+        return source
     matrix, canvases = placement.matrices[time], placement.canvases
     upright = is_upright(matrix)
-    border = None if upright or not canvases else canvases[0].fill
+    border = None if upright else canvases[0].fill
     frame = sample_frame(source, matrix, placement.size, border)
     for canvas in canvases if upright else canvases[1:]:
         inside = is_inside(canvas.matrices[time], canvas.size, placement.size, source.device)
@@ -69,14 +79,16 @@ def move_frame(source: Tensor, placement: Placement, time: int) -> Tensor:
     return frame
 
 
-def paste_mask(masks: SourceMasks, paste: Paste, time: int) -> Tensor:
+def paste_mask(paste: Paste, time: int) -> Tensor:
     """Return where a paste covers frame `time`, (H, W) bool."""
-    source = masks.masks[paste.instance, 0 if masks.is_still else time]
+    source = paste.masks.masks[paste.instance, 0 if paste.masks.is_still else time]
     return move_masks(source[None], paste.placement, time)[0]
 
 
 def move_masks(masks: Tensor, placement: Placement, time: int) -> Tensor:
-    """Move masks (N, H, W) by a placement to the nearest pixels."""
+    """Move masks (N, H, W) by a placement to the nearest pixels; the result may be the masks."""
+    if placement.is_start:
+        return masks
     height, width = masks.shape[-2:]
     points = pixel_centres(inverse(placement.matrices[time]), placement.size, masks.device)
     columns, rows = points.floor().long().unbind(-1)

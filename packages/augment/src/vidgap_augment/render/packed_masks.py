@@ -55,6 +55,8 @@ class PackedMasks:
 
     def warp(self, placement: Placement, time: int) -> PackedMasks | None:
         """Return the masks as they are in frame `time`; None where nothing of them is seen."""
+        if placement.is_start:
+            return self
         matrix = placement.matrices[time]
         target = moved_box(self.box, matrix, placement.size)
         if target == EMPTY:

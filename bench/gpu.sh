@@ -168,6 +168,6 @@ bench ms_deform_attn_float32 40 ms_deform_attn --dtype float32 "${SOME[@]}"
 step counters 30 bash -c counters
 
 if ((!DRY_RUN)); then
-  "$PYTHON" -m bench.summary "$RESULTS"/*.json | tee -a "$FOLDER/summary.txt"
+  "$PYTHON" -m bench.harness.summary "$RESULTS"/*.json | tee -a "$FOLDER/summary.txt"
 fi
 exit "$FAILED"

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 
 import torch
 
-from bench.contender import RUN, Contender, Op, Work
-from bench.run import OPS
+from bench.harness.benchmark import OpBenchmark
+from bench.harness.contender import RUN, Contender, Op, Work
+from bench.run import BENCHMARKS
 
 WORK = Work((384, 640), 3, torch.bfloat16, "cuda")
 OURS = ("native", "triton")
@@ -23,7 +24,8 @@ OURS = ("native", "triton")
 
 def main(argv: Sequence[str]) -> int:
     """Run what is asked for; return the exit status."""
-    ops = {op.name: op for group in OPS.values() for op in group}
+    kinds = [benchmark for benchmark in BENCHMARKS if isinstance(benchmark, OpBenchmark)]
+    ops = {op.name: op for kind in kinds for op in kind.ops}
     if not argv or argv[0] not in ops or not torch.cuda.is_available():
         print(f"bench.once: wants a GPU and one of {', '.join(ops)}", file=sys.stderr)
         return 2

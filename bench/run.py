@@ -1,9 +1,10 @@
-"""The kernels, and the network, against what else computes the same.
+"""What vidgap computes, against what else computes the same.
 
-    python -m bench.run OP... [--device cpu|cuda] [--quick] [--out FILE.json]
+    python -m bench.run NAME... [--device cpu|cuda] [--quick] [--out FILE.json]
 
-OP is ms_deform_attn, conv_gru, window_attention, segmenter (each explained in `bench/OP.py`), or
-all.
+NAME is ms_deform_attn, conv_gru or window_attention (each explained in `bench/ops/NAME.py`),
+segmenter (`bench/networks/segmenter.py`), augment (`bench/augment/rates.py`), or all: whatever
+runs on the device. Each has its own defaults; an option that means nothing to one is an error.
 
 First every implementation must agree with the reference in float64, outputs and gradients; one
 that does not is reported, not timed, and the exit status is 1. Then all are timed on the maps of
@@ -13,47 +14,41 @@ events, with the replay of a CUDA graph and the host's share beside it. `x refer
 `x official` say how many times as fast a contender is as our definition in PyTorch, and as what
 others run (official, plain, swin, hugging face). `% of floor` compares with the
 least that bytes and arithmetic take at the rates of a copy and of a matrix product or convolution,
-measured in the same run. TF32 is off.
+measured in the same run. TF32 is off. The augmentations have a table of their own, in clips a
+second, and are not timed at all where clips differ.
 
-Numbers go to bench/results/OP-DEVICE.json and a chart beside it, or to --out; with --quick to
---out alone.
+Numbers go to bench/results/NAME-DEVICE.json, for all but augment with a chart beside it, or to
+--out; with --quick to --out alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import torch
 
-from bench import conv_gru, ms_deform_attn, segmenter, window_attention
-from bench.contender import STRIDES, Op
-from bench.cpu import Effort
-from bench.session import Scope, Session
+from bench.augment import benchmark as augment
+from bench.harness.benchmark import DEVICES, Benchmark, Measurement, Options
+from bench.networks import segmenter
+from bench.ops import conv_gru, ms_deform_attn, window_attention
 
-OPS: dict[str, list[Op]] = {
-    "ms_deform_attn": ms_deform_attn.OPS,
-    "conv_gru": conv_gru.OPS,
-    "window_attention": window_attention.OPS,
-    "segmenter": segmenter.OPS,
-}
+BENCHMARKS: tuple[Benchmark, ...] = (
+    ms_deform_attn.BENCHMARK,
+    conv_gru.BENCHMARK,
+    window_attention.BENCHMARK,
+    segmenter.BENCHMARK,
+    augment.BENCHMARK,
+)
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+RESULTS = Path(__file__).parent / "results"
 
-FRAMES = {
-    ("ms_deform_attn", "cpu"): "1,3",
-    ("conv_gru", "cpu"): "3",
-    ("window_attention", "cpu"): "3,10",
-    ("segmenter", "cpu"): "1",
-    ("segmenter", "cuda"): "1,3",
-}
-"""Of clips, where nothing is asked for; else 3,10,30."""
-
-EFFORT = Effort(seconds=8, at_least=5, at_most=31)
-QUICK = Effort(seconds=0.5, at_least=2, at_most=7)
+T = TypeVar("T")
 
 
 class Parser(argparse.ArgumentParser):
@@ -66,14 +61,10 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Check, measure, print and write; return the exit status."""
-    options = parse(argv)
     good = True
     with settings():
-        for name in options.ops:
-            session = Session(OPS[name], scope_of(name, options), output_of(name, options))
-            session.run()
-            session.finish()
-            good = good and session.all_agree
+        for measure, path in parse(argv):
+            good = measure(path) and good
     return 0 if good else 1
 
 
@@ -89,82 +80,85 @@ def settings() -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = tf32
 
 
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line."""
+def parse(argv: Sequence[str] | None) -> list[tuple[Measurement, Path | None]]:
+    """Read the command line: what measures, and the file for its numbers, for each name."""
     parser = Parser(prog="python -m bench.run", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("ops", nargs="+", metavar="OP", help=", ".join([*OPS, "all"]))
+    names = ", ".join([*(benchmark.name for benchmark in BENCHMARKS), "all"])
+    parser.add_argument("names", nargs="+", metavar="NAME", help=names)
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
-    parser.add_argument("--quick", action="store_true", help="small, all below a minute")
-    parser.add_argument("--threads", default="1", help="of the CPU; several: 1,2")
+    parser.add_argument("--quick", action="store_true", help="small, each below a minute")
+    parser.add_argument("--threads", help="of the CPU, else 1; several: 1,2")
     parser.add_argument("--dtype", help="float32, bfloat16, or both: float32,bfloat16")
     parser.add_argument("--frames", help="of clips: 3,10,30")
     parser.add_argument("--sizes", help="of frames, HEIGHTxWIDTH; several with commas")
     parser.add_argument("--compile", action="store_true", help="networks compiled, too (minutes)")
-    parser.add_argument("--out", type=Path, help="file for the numbers; of several OPs: one each")
-    options = parser.parse_args(argv)
+    parser.add_argument("--out", type=Path, help="file for the numbers; of several NAMEs: one each")
+    given = parser.parse_args(argv)
     try:
-        check(options)
-        for name in options.ops:
-            scope_of(name, options)
+        options = options_of(given)
+        chosen = benchmarks(given.names, options)
+        return [
+            (benchmark.prepared(options), output_of(benchmark, given, len(chosen) > 1))
+            for benchmark in chosen
+        ]
     except ValueError as error:
         parser.error(str(error))
-    return options
 
 
-def check(options: argparse.Namespace) -> None:
-    """Expand "all"; raise ValueError where an op or the device is not known."""
-    if options.ops == ["all"]:
-        options.ops = list(OPS)
-    for name in options.ops:
-        if name not in OPS:
-            raise ValueError(f"OP must be one of {', '.join([*OPS, 'all'])}, got {name!r}")
-    if options.device not in ("cpu", "cuda"):
-        raise ValueError(f"--device must be cpu or cuda, got {options.device!r}")
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda: torch sees no GPU")
-
-
-def scope_of(name: str, options: argparse.Namespace) -> Scope:
-    """Return what is measured of an op.
+def options_of(given: argparse.Namespace) -> Options:
+    """Return what is asked of benchmarks.
 
     Raises:
         ValueError: an option cannot be read.
     """
-    device, quick = options.device, options.quick
-    on_cpu = device == "cpu"
-    frames = "3" if quick else FRAMES.get((name, device), "3,10,30")
-    sizes = options.sizes or ("192x320" if quick and on_cpu else "384x640" if quick else None)
-    multiple = 1 if name == "segmenter" else STRIDES[0]
-    dtypes = "float32" if on_cpu else "bfloat16" if quick else "float32,bfloat16"
-    if quick and (name, device) in (("ms_deform_attn", "cpu"), ("segmenter", "cpu")):
-        frames = "1"
-    return Scope(
-        device,
-        None if sizes is None else [size(word, multiple) for word in words(sizes)],
-        [count("--frames", word) for word in words(options.frames or frames)],
-        [dtype(word) for word in words(options.dtype or dtypes)],
-        [count("--threads", word) for word in words(options.threads)],
-        QUICK if quick else EFFORT,
-        quick,
-        options.compile,
+    if given.device not in DEVICES:
+        raise ValueError(f"--device must be {' or '.join(DEVICES)}, got {given.device!r}")
+    return Options(
+        given.device,
+        given.quick,
+        threads=several(given.threads, lambda word: count("--threads", word)),
+        dtype=several(given.dtype, dtype),
+        frames=several(given.frames, lambda word: count("--frames", word)),
+        sizes=several(given.sizes, size),
+        compile=given.compile,
     )
 
 
-def words(text: str) -> list[str]:
-    """Split at commas."""
-    return [word.strip() for word in text.split(",")]
+def benchmarks(names: Sequence[str], options: Options) -> list[Benchmark]:
+    """Return those of the names; "all" is whatever runs on the device.
+
+    Raises:
+        ValueError: a name is not known, or an option is not for its benchmark.
+    """
+    known = {benchmark.name: benchmark for benchmark in BENCHMARKS}
+    if list(names) == ["all"]:
+        names = [name for name, found in known.items() if options.device in found.devices]
+    for name in names:
+        if name not in known:
+            raise ValueError(f"NAME must be one of {', '.join([*known, 'all'])}, got {name!r}")
+        if options.device not in known[name].devices:
+            devices = " and ".join(known[name].devices)
+            raise ValueError(f"{name} runs on {devices} alone, got --device {options.device}")
+        for option in options.asked():
+            if option not in known[name].takes:
+                raise ValueError(f"{name} does not take --{option}")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: torch sees no GPU")
+    return [known[name] for name in names]
 
 
-def size(word: str, multiple: int) -> tuple[int, int]:
-    """Read HEIGHTxWIDTH, both multiples of a number."""
+def several(text: str | None, read: Callable[[str], T]) -> tuple[T, ...] | None:
+    """Read words between commas; None is not given."""
+    return None if text is None else tuple(read(word.strip()) for word in text.split(","))
+
+
+def size(word: str) -> tuple[int, int]:
+    """Read HEIGHTxWIDTH."""
     height, _, width = word.partition("x")
-    if height.isdecimal() and width.isdecimal():
-        sides = (int(height), int(width))
-        if min(sides) > 0 and not any(side % multiple for side in sides):
-            return sides
-    wanted = f", multiples of {multiple}" * (multiple > 1)
-    raise ValueError(f"--sizes must be HEIGHTxWIDTH{wanted}, got {word!r}")
+    if height.isdecimal() and width.isdecimal() and int(height) > 0 and int(width) > 0:
+        return int(height), int(width)
+    raise ValueError(f"--sizes must be HEIGHTxWIDTH, got {word!r}")
 
 
 def count(option: str, word: str) -> int:
@@ -181,14 +175,12 @@ def dtype(word: str) -> torch.dtype:
     raise ValueError(f"--dtype must be of {', '.join(DTYPES)}, got {word!r}")
 
 
-def output_of(name: str, options: argparse.Namespace) -> Path | None:
-    """Return the file for an op's numbers, or None for no file."""
-    path: Path | None = options.out
+def output_of(benchmark: Benchmark, given: argparse.Namespace, one_of_many: bool) -> Path | None:
+    """Return the file for a benchmark's numbers, or None for no file."""
+    path: Path | None = given.out
     if path is not None:
-        return path if len(options.ops) == 1 else path.with_stem(f"{path.stem}-{name}")
-    if options.quick:
-        return None
-    return Path(__file__).parent / "results" / f"{name}-{options.device}.json"
+        return path.with_stem(f"{path.stem}-{benchmark.name}") if one_of_many else path
+    return None if given.quick else RESULTS / f"{benchmark.name}-{given.device}.json"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Pipelines of clip augmentations against other libraries."""

@@ -1,0 +1,1 @@
+"""What benchmarks share: contenders, agreement, times, tables, files."""

@@ -1,0 +1,162 @@
+"""What `bench.run` takes a benchmark for: its name, its defaults, and how it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import torch
+
+from bench.harness.contender import STRIDES, Op
+from bench.harness.cpu import Effort
+from bench.harness.session import Scope, Session
+
+Measurement: TypeAlias = Callable[["Path | None"], bool]
+"""Checks, measures, prints, and writes to a file, if there is one; whether all agreed."""
+
+DEVICES = ("cpu", "cuda")
+
+EFFORT = Effort(seconds=8, at_least=5, at_most=31)
+QUICK = Effort(seconds=0.5, at_least=2, at_most=7)
+
+CHOICES = ("threads", "dtype", "frames", "sizes", "compile")
+"""Options that a benchmark may take or not; each takes --device, --quick and --out."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks for; None and False where it does not.
+
+    Attributes:
+        device: "cpu" or "cuda".
+        quick: small, in less than a minute.
+        threads: numbers of them, on the CPU.
+        dtype: one or several.
+        frames: T of the clips.
+        sizes: (H, W) of the frames.
+        compile: networks also compiled.
+    """
+
+    device: str = "cpu"
+    quick: bool = False
+    threads: tuple[int, ...] | None = None
+    dtype: tuple[torch.dtype, ...] | None = None
+    frames: tuple[int, ...] | None = None
+    sizes: tuple[tuple[int, int], ...] | None = None
+    compile: bool = False
+
+    def asked(self) -> list[str]:
+        """Return which of `CHOICES` are asked for."""
+        return [name for name in CHOICES if getattr(self, name)]
+
+
+class Benchmark(Protocol):
+    """What stands behind a name of `bench.run`."""
+
+    @property
+    def name(self) -> str:
+        """Its name, and that of its file of results."""
+        ...
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Where it runs."""
+        ...
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """Which of `CHOICES` mean something to it."""
+        ...
+
+    def prepared(self, options: Options) -> Measurement:
+        """Return what measures what is asked for, with its own defaults for the rest.
+
+        Raises:
+            ValueError: it cannot measure this.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What is measured where nothing is asked for: all combinations.
+
+    Attributes:
+        frames: T of the clips.
+        dtypes: of values and weights.
+        sizes: (H, W) of the frames; None: each op's own.
+    """
+
+    frames: tuple[int, ...]
+    dtypes: tuple[torch.dtype, ...]
+    sizes: tuple[tuple[int, int], ...] | None = None
+
+
+@dataclass(frozen=True)
+class OpBenchmark:
+    """Ops, or networks, of one kind, each timed against what else computes the same.
+
+    Attributes:
+        name: as `bench.run` knows it.
+        ops: in the order of the table.
+        full, quick: the defaults on each device, without and with --quick.
+        multiple: what divides the sides of frames.
+        compiles: whether contenders can also take part compiled.
+    """
+
+    name: str
+    ops: tuple[Op, ...]
+    full: Mapping[str, Defaults]
+    quick: Mapping[str, Defaults]
+    multiple: int = STRIDES[0]
+    compiles: bool = False
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Those that it has defaults for."""
+        return tuple(self.full)
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """All `CHOICES`, "compile" where there is something to compile."""
+        return tuple(name for name in CHOICES if self.compiles or name != "compile")
+
+    def prepared(self, options: Options) -> Measurement:
+        """Return what measures what is asked for.
+
+        Raises:
+            ValueError: a side of a frame has another multiple.
+        """
+        scope = self.scope(options)
+
+        def measure(path: Path | None) -> bool:
+            session = Session(self.ops, scope, path)
+            session.run()
+            session.finish()
+            return session.all_agree
+
+        return measure
+
+    def scope(self, options: Options) -> Scope:
+        """Return what is measured.
+
+        Raises:
+            ValueError: as of `prepared`.
+        """
+        defaults = (self.quick if options.quick else self.full)[options.device]
+        for height, width in options.sizes or ():
+            if height % self.multiple or width % self.multiple:
+                wanted = f"HEIGHTxWIDTH, multiples of {self.multiple}"
+                raise ValueError(f"--sizes must be {wanted}, got '{height}x{width}'")
+        return Scope(
+            options.device,
+            options.sizes or defaults.sizes,
+            options.frames or defaults.frames,
+            options.dtype or defaults.dtypes,
+            options.threads or (1,),
+            QUICK if options.quick else EFFORT,
+            options.quick,
+            options.compile,
+        )

@@ -1,0 +1,108 @@
+"""Contenders on the CPU: processor and wall time turn by turn, and how much memory each takes."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.harness.timing import Durations, seconds_of, turns
+
+MEBI = 2**20
+
+SETTLING = 31 * MEBI
+"""Bytes, just below the most that glibc comes to serve from memory that it keeps."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long contenders are timed: seconds for all together, and bounds of the repeats."""
+
+    seconds: float
+    at_least: int
+    at_most: int
+
+    def repeats(self, seconds_a_round: float) -> int:
+        """Return how often to repeat a round that takes so long."""
+        fitting = int(self.seconds / max(seconds_a_round, 1e-9))
+        return max(self.at_least, min(self.at_most, fitting))
+
+
+@dataclass(frozen=True)
+class CpuTiming:
+    """Times of one contender, and its peak of memory over what was there before, or None."""
+
+    process: Durations
+    wall: Durations
+    peak_mib: float | None
+
+    @property
+    def median(self) -> float:
+        """Seconds that count: of the processor, but wall time where threads share the work."""
+        return (self.process if torch.get_num_threads() == 1 else self.wall).median
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the numbers to keep."""
+        return {
+            "process_ms": self.process.as_json(),
+            "wall_ms": self.wall.as_json(),
+            "peak_mib": None if self.peak_mib is None else round(self.peak_mib, 1),
+        }
+
+
+def measure(calls: dict[str, Callable[[], Any]], effort: Effort) -> dict[str, CpuTiming]:
+    """Time calls turn by turn, after two rounds that warm up and show memory and duration."""
+    settle_allocator()
+    peaks = {name: peak_mib(call) for name, call in calls.items()}
+    seconds_a_round = sum(seconds_of(call)[1] for call in calls.values())
+    times = turns({name: [call] for name, call in calls.items()}, effort.repeats(seconds_a_round))
+    return {
+        name: CpuTiming(
+            Durations(tuple(times[:, 0, which, 0])),
+            Durations(tuple(times[:, 0, which, 1])),
+            peaks[name],
+        )
+        for which, name in enumerate(calls)
+    }
+
+
+def settle_allocator() -> None:
+    """Bring glibc's allocator where it is in a process that has run for a while.
+
+    It gives freed memory back to the system, and takes it anew page by page, up to a size that
+    grows with what is freed. In a fresh process an op that makes large tensors may take half as
+    long again, and the order of measurements would matter.
+    """
+    block = torch.empty(SETTLING, dtype=torch.uint8)
+    del block
+
+
+def peak_mib(call: Callable[[], Any]) -> float | None:
+    """Return by how much the resident set rises during a call; None where Linux does not tell.
+
+    Small tensors may find room in what the allocator keeps, so this is right for large ones.
+    """
+    if sys.platform != "linux":
+        call()
+        return None
+    ctypes.CDLL(None).malloc_trim(0)
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    except OSError:
+        call()
+        return None
+    before = _status("VmRSS")
+    call()
+    return (_status("VmHWM") - before) / MEBI
+
+
+def _status(name: str) -> int:
+    found = re.search(rf"^{name}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024

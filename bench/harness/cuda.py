@@ -1,0 +1,138 @@
+"""Contenders on a GPU: time of the kernels by events and by a graph's replay, and the host's time.
+
+Calls rotate through several sets of inputs, larger together than the L2 cache: a network that runs
+an op does not find its inputs there either.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from bench.harness.agreement import first_line
+from bench.harness.contender import Tensors
+from bench.harness.timing import Durations
+
+BYTES_TOGETHER = 200e6
+MAX_SETS = 8
+WARM_UP = 3
+REPLAYS = 5
+SECONDS = 0.1
+AT_LEAST, AT_MOST = 5, 50
+"""Calls that are timed: so many as take `SECONDS`, within bounds."""
+
+
+@dataclass(frozen=True)
+class CudaTiming:
+    """Times of one contender.
+
+    Attributes:
+        events: a call, between two events of the stream.
+        graph: a call, as its share of a replayed graph of one call a set of inputs; None: it could
+            not be captured.
+        note: why not.
+        host: a call, until it returns to Python.
+        peak_mib: memory over what was there before.
+    """
+
+    events: Durations
+    graph: Durations | None
+    note: str
+    host: Durations
+    peak_mib: float
+
+    @property
+    def median(self) -> float:
+        """Seconds that count: the events'."""
+        return self.events.median
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the numbers to keep."""
+        return {
+            "event_ms": self.events.as_json(),
+            "graph_ms": self.graph.as_json() if self.graph else self.note,
+            "host_ms": self.host.as_json(),
+            "peak_mib": round(self.peak_mib, 1),
+        }
+
+
+def num_sets(tensors: Tensors) -> int:
+    """Return how many sets of inputs exceed the cache together."""
+    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    return max(2, min(MAX_SETS, -(-int(BYTES_TOGETHER) // size)))
+
+
+def measure(call: Callable[[Tensors], Any], sets: Sequence[Tensors]) -> CudaTiming:
+    """Time one contender.
+
+    Raises:
+        RuntimeError: it cannot run, for want of memory for example.
+    """
+    for turn in range(WARM_UP):
+        call(sets[turn % len(sets)])
+    torch.cuda.synchronize()
+    begin = time.perf_counter()
+    call(sets[0])
+    torch.cuda.synchronize()
+    repeats = max(AT_LEAST, min(AT_MOST, int(SECONDS / (time.perf_counter() - begin))))
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    call(sets[0])
+    peak = torch.cuda.max_memory_allocated() - before
+    events, host = by_events(call, sets, repeats)
+    graph, note = by_graph(call, sets)
+    return CudaTiming(events, graph, note, host, peak / 2**20)
+
+
+def by_events(
+    call: Callable[[Tensors], Any], sets: Sequence[Tensors], repeats: int
+) -> tuple[Durations, Durations]:
+    """Return a call's time on the stream, where calls queue up, and on the host, where none do."""
+    pairs = []
+    for turn in range(repeats):
+        start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        call(sets[turn % len(sets)])
+        stop.record()
+        pairs.append((start, stop))
+    torch.cuda.synchronize()
+    host = []
+    for turn in range(repeats):
+        begin = time.perf_counter()
+        call(sets[turn % len(sets)])
+        host.append(time.perf_counter() - begin)
+        torch.cuda.synchronize()
+    return Durations(tuple(a.elapsed_time(b) / 1000 for a, b in pairs)), Durations(tuple(host))
+
+
+def by_graph(
+    call: Callable[[Tensors], Any], sets: Sequence[Tensors]
+) -> tuple[Durations | None, str]:
+    """Return a call's share of a graph's replay, or None and why it cannot be captured."""
+    graph = torch.cuda.CUDAGraph()
+    try:
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for tensors in sets:
+                call(tensors)
+        torch.cuda.current_stream().wait_stream(stream)
+        with torch.cuda.graph(graph):
+            for tensors in sets:
+                call(tensors)
+    except RuntimeError as error:
+        torch.cuda.synchronize()
+        return None, first_line(error)
+    times = []
+    for _ in range(REPLAYS + 1):
+        start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        graph.replay()
+        stop.record()
+        stop.synchronize()
+        times.append(start.elapsed_time(stop) / 1000 / len(sets))
+    return Durations(tuple(times[1:])), ""

@@ -1,0 +1,1 @@
+"""Whole networks against those of other libraries."""

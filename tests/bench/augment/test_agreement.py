@@ -1,0 +1,13 @@
+"""The pipelines against torchvision's operations, frame by frame, as the benchmark writes them."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.augment.cases import CONFIGS, Config, agreement
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.title)
+def test_ours_and_torchvision_make_the_same_clips(config: Config) -> None:
+    found = agreement(config)
+    assert found.is_good(), str(found)

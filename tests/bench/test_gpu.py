@@ -1,0 +1,25 @@
+"""The script for a machine with a GPU."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from bench import run
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "bench" / "gpu.sh"
+
+
+def test_gpu_script_is_a_shell_script_that_says_what_it_would_do() -> None:
+    subprocess.run(["bash", "-n", SCRIPT], check=True)
+    done = subprocess.run(
+        [SCRIPT, "--dry-run"], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert not done.stderr
+    steps = [line.split()[0] for line in done.stdout.splitlines()]
+    names = [benchmark.name for benchmark in run.BENCHMARKS if "cuda" in benchmark.devices]
+    kernels = [f"bench-{name}" for name in (*names, "ms_deform_attn_float32")]
+    assert steps[:4] == ["environment", "carried", "packages", "backends"]
+    assert set(steps[4:]) == {"builds", "tests", "sanitizer", "counters", *kernels}
+    assert steps[-1] == "counters"

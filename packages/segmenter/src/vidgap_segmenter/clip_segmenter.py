@@ -106,8 +106,8 @@ class ClipSegmenter(nn.Module, ABC):
         """Have layers compute their activations anew in the backward pass instead of keeping them.
 
         Blocks of the backbone, and layers of encoder and decoder, then keep their inputs alone:
-        the same gradients from less memory, in more time (docs/results.md). No property of the
-        weights, and not saved with them.
+        the same gradients from less memory, in more time (docs/results/gradient_checkpointing.md).
+        No property of the weights, and not saved with them.
         """
         for module in self.modules():
             if isinstance(module, (Checkpointed, TimmBackbone)):

@@ -40,7 +40,7 @@ class PixelDecoder(nn.Module):
         num_heads: attention heads.
         num_points: samples a head takes from each level.
         full_precision: whether autocast is off inside, as in the official recipes; otherwise only
-            the places of samples stay float32 (docs/results.md has what each costs).
+            the places of samples stay float32 (docs/results/network_speed.md: what each costs).
     """
 
     def __init__(

@@ -21,8 +21,8 @@ MAX_TABLE_LINES = 24
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line, by default the process's own; return the exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
-    # Threads that spin while they wait bring a shared machine to a halt (docs/results.md). OpenMP
-    # reads this once, when torch is imported, which every command does later.
+    # Threads that spin while they wait stall a shared machine (docs/results/shared_machine.md).
+    # OpenMP reads this once, when torch is imported, which every command does later.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         return dispatch(words)

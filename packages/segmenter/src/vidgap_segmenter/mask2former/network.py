@@ -9,7 +9,7 @@ from torch import Tensor
 from vidgap_segmenter.clip_segmenter import ClipSegmenter, padded_size
 from vidgap_segmenter.mask2former.decoder import FramePrediction, MaskedDecoder
 from vidgap_segmenter.settings import arguments
-from vidgap_segmenter.structures import ClipOutput, ClipTargets, Prediction, by_clip
+from vidgap_segmenter.structures import ClipOutput, ClipTargets, HeadInputs, Prediction, by_clip
 from vidgap_segmenter.temporal import Features, TemporalModule
 
 
@@ -93,7 +93,7 @@ class Mask2Former(ClipSegmenter):
             auxiliary=tuple(auxiliary),
             frame_size=(frames.shape[-2], frames.shape[-1]),
             padded_size=padded_size(frames),
-            head_inputs=self._head_inputs(
+            head_inputs=HeadInputs.of(
                 [level.queries for level in output.levels], mask_features, joined, features
             )
             if with_head_inputs

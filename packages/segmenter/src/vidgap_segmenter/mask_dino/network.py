@@ -13,7 +13,13 @@ from vidgap_segmenter.mask_dino.denoising import Denoising, make_denoising
 from vidgap_segmenter.mask_dino.output import MaskDINOOutput, Reconstruction
 from vidgap_segmenter.precision import autocast_off
 from vidgap_segmenter.settings import arguments
-from vidgap_segmenter.structures import ClipTargets, Prediction, by_clip, check_targets
+from vidgap_segmenter.structures import (
+    ClipTargets,
+    HeadInputs,
+    Prediction,
+    by_clip,
+    check_targets,
+)
 from vidgap_segmenter.temporal import Features, TemporalModule
 
 
@@ -145,7 +151,7 @@ class MaskDINO(ClipSegmenter):
             if self.training
             else None,
             reconstruction=reconstruction,
-            head_inputs=self._head_inputs(
+            head_inputs=HeadInputs.of(
                 [level.queries[:, num_slots:] for level in output.levels],
                 mask_features,
                 joined,

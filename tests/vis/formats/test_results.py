@@ -69,6 +69,20 @@ def test_what_was_written_is_read(tmp_path: Path, video_set: VideoSet) -> None:
     assert os.listdir(tmp_path) == ["results.json"]
 
 
+def test_what_is_taken_back_is_left_out(tmp_path: Path, video_set: VideoSet) -> None:
+    with ResultWriter(tmp_path / "results.json") as writer:
+        for frame in range(5):
+            writer.add(21, frame, 7, rle(frame))
+            writer.add(21, frame, 8, rle(9))
+        writer.retract(21, 7, 1, 3)
+        writer.retract(21, 8, 0, 4)
+        writer.finish_video(21, 5, [TrackScore(7, 8, 0.5), TrackScore(8, 3, 0.25)])
+        with pytest.raises(ValueError, match="video 21 is finished already"):
+            writer.retract(21, 7, 0, 0)
+    (track,) = read_results(tmp_path / "results.json", video_set)
+    assert track.masks == (rle(0), None, None, None, rle(4))
+
+
 def test_the_file_is_what_the_benchmark_takes(tmp_path: Path) -> None:
     write(tmp_path / "results.json")
     entry = json.loads((tmp_path / "results.json").read_text())[-1]

@@ -213,6 +213,63 @@ def test_the_tracker_is_a_choice_and_new_for_each_stream() -> None:
         assert ids[-1] > 3  # the model shuffles its queries
 
 
+def test_a_step_that_fails_does_not_stop_the_stream() -> None:
+    class Failing(ColourModel):
+        def step(self, frames: torch.Tensor, state: list[torch.Tensor] | None):
+            if not self.step_lengths:
+                self.step_lengths.append(0)
+                raise RuntimeError("out of memory")
+            return super().step(frames, state)
+
+    with VideoSegmenter(Failing(), CLASSES, device="cpu").stream() as stream:
+        with pytest.raises(RuntimeError, match="out of memory"):
+            stream(moving_squares(1)[0])
+        results = [stream(frame) for frame in moving_squares(3)]
+    assert [result.frame_index for result in results] == [0, 1, 2]
+
+
+class Fixed(OnlineTracker):
+    """Draws one mask of its own, and takes back what it said of frame 0."""
+
+    def __init__(self, **attributes: object) -> None:
+        super().__init__(IndexAssociator())
+        vars(self).update(attributes)
+
+    def step(self, clip, repeated=0):
+        tracks = super().step(clip, repeated)
+        masks = torch.full((*tracks.queries.shape, 16, 24), -1.0)
+        masks[:, :, :4, :4] = 1
+        return replace(tracks, mask_logits=masks, retracted=((1, 0, 0),))
+
+
+def test_masks_and_retractions_of_a_tracker_are_handed_out() -> None:
+    segmenter = make(tracker=Fixed, score_threshold=0.0)
+    with segmenter.stream(latency=2) as stream:
+        results = collect(stream, moving_squares(2))
+    assert [result.retracted for result in results] == [(), ((1, 0, 0),)]
+    for result in results:
+        assert len(result) == 2
+        # 4x4 cells of stride 4, less half a cell where the edge is interpolated
+        assert all(
+            np.flatnonzero(mask.any(axis=1)).tolist() == [*range(16)] for mask in result.masks
+        )
+
+
+@pytest.mark.parametrize(
+    ("attributes", "wants"),
+    [({"offline": True}, "the whole video"), ({"needs": frozenset({"mask_features"})}, "mask_fea")],
+)
+def test_a_tracker_that_a_stream_cannot_serve_is_refused(
+    attributes: dict[str, object], wants: str
+) -> None:
+    class Demanding(Fixed):
+        offline = attributes.get("offline", False)
+        needs = attributes.get("needs", frozenset())
+
+    with pytest.raises(ValueError, match=f"frame by frame; it wants {wants}"):
+        make(tracker=Demanding).stream()
+
+
 def test_bf16_runs_the_model_under_autocast() -> None:
     seen = []
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from vidgap_segmenter import ClipOutput
 from vidgap_vis.trackers import Detections, detections_of
-from vidgap_vis.trackers.detections import mask_iou, unpacked
+from vidgap_vis.trackers.detections import mask_iou, packed, unpacked
 
 
 def output(num_clips: int = 1) -> ClipOutput:
@@ -37,6 +39,18 @@ def test_detections_are_the_frames_of_a_clip_without_padding() -> None:
         np.testing.assert_array_equal(frame.masks, masks.numpy())
 
 
+def test_boxes_and_class_logits_come_where_they_are_asked_for() -> None:
+    clip = output()
+    assert detections_of(clip)[0].boxes is None
+    assert detections_of(clip, needs={"boxes"})[0].boxes is None  # the network has none
+    boxed = replace(clip, boxes=torch.rand(1, 5, 3, 4))
+    for time, frame in enumerate(detections_of(boxed, needs={"boxes", "class_logits"})):
+        assert frame.boxes is not None
+        assert frame.class_logits is not None
+        np.testing.assert_array_equal(frame.boxes, boxed.boxes[0, :, time].numpy())
+        np.testing.assert_array_equal(frame.class_logits, clip.class_logits[0, :, time].numpy())
+
+
 def test_detections_are_of_one_clip() -> None:
     with pytest.raises(ValueError, match="output must hold one clip, got 2"):
         detections_of(output(2))
@@ -48,9 +62,9 @@ def test_what_travels_as_bytes_comes_back_as_it_was() -> None:
         torch.randn(2, 5),
         torch.randn(7) > 0,
         torch.zeros(0, 3, dtype=torch.bool),
+        (torch.randn(4, 6) > 0).t(),
     ]
-    packed = torch.cat([tensor.view(torch.uint8).flatten() for tensor in tensors])
-    for found, wanted in zip(unpacked(packed, tensors), tensors, strict=True):
+    for found, wanted in zip(unpacked(packed(tensors), tensors), tensors, strict=True):
         assert found.dtype == wanted.numpy().dtype
         np.testing.assert_array_equal(found, wanted.numpy())
 
@@ -85,3 +99,9 @@ def test_wrong_shapes_are_named(
             np.zeros(embeddings, np.float32),
             np.zeros(masks, np.bool_),
         )
+
+
+def test_boxes_of_other_queries_are_named() -> None:
+    numbers = np.zeros((4, 2), np.float32)
+    with pytest.raises(ValueError, match=r"boxes must be \(4, 4\), got \(3, 4\)"):
+        Detections(numbers, numbers, np.zeros((4, 2, 2), np.bool_), np.zeros((3, 4), np.float32))

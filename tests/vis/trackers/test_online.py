@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from vis.support.queries import NUM_QUERIES, Scene
 
+from vidgap_segmenter import ClipOutput
 from vidgap_vis.trackers import (
+    Assignment,
     Associator,
     ClipTracks,
     Detections,
@@ -17,8 +21,11 @@ from vidgap_vis.trackers import (
     OnlineTracker,
     QueryAssociator,
     QueryOptions,
+    detections_of,
 )
+from vidgap_vis.trackers.base import Need, StateDict
 
+MASKS = np.ones((2, 2, 2), np.bool_)
 ASSOCIATORS: list[Callable[[], Associator]] = [QueryAssociator, IndexAssociator]
 
 
@@ -107,7 +114,9 @@ def ranked(probabilities: list[list[list[float]]]) -> OnlineTracker:
 
 def test_a_score_is_the_mean_class_probability_times_the_mean_mask_score() -> None:
     tracker = ranked([[[0.2, 0.6], [0.9, 0.1]], [[0.4, 0.4], [0.9, 0.1]]])
-    found = tracker.finish({1: 0.5, 2: 0.75})
+    for scores in ([0.5, 1.0], [0.5, 0.5]):
+        tracker.score_masks(np.array([1, 2]), np.float32(scores))
+    found = tracker.finish()
     wanted = [(1, 0, 0.45), (2, 1, 0.375), (2, 0, 0.225), (1, 1, 0.05)]
     pairs = list(zip(found.ids.tolist(), found.labels.tolist(), strict=True))
     assert pairs == [pair[:2] for pair in wanted]
@@ -137,7 +146,9 @@ def test_only_the_best_pairs_are_listed() -> None:
     found = ranked([[[0.5, 0.4], [0.25, 0.2]]]).finish()
     assert len(found.ids) == 4
     assert found.best(2, 0.3).ids.tolist() == [1, 1]
-    assert found.best(2, 0.45).scores.tolist() == [0.5]
+    assert list(found.best(2, 0.45)) == [(1, 0, 0.5)]
+    with pytest.raises(ValueError, match="top_k must be at least 1, got 0"):
+        found.best(0)
 
 
 def test_a_video_without_frames_or_tracks_lists_nothing() -> None:
@@ -145,7 +156,8 @@ def test_a_video_without_frames_or_tracks_lists_nothing() -> None:
     assert len(tracker.finish().ids) == 0
     tracks = tracker.step([make()])
     assert (tracks.queries.shape, tracks.class_scores.shape) == ((0, 1), (0, 1, 2))
-    assert len(tracker.finish({}).ids) == 0
+    tracker.score_masks(np.zeros(0, np.int64), np.zeros(0, np.float32))
+    assert len(tracker.finish().ids) == 0
 
 
 def test_the_state_is_bounded_and_keeps_the_best_of_what_has_ended(
@@ -189,9 +201,73 @@ def test_other_numbers_of_queries_classes_or_channels_are_named(
             tracker.step([other])
 
 
+class Scripted:
+    """Says what it was told to say."""
+
+    needs: frozenset[Need] = frozenset()
+
+    def __init__(self, assignments: list[Assignment]) -> None:
+        self.assignments = assignments
+
+    def update(self, frame: Detections) -> Assignment:  # noqa: ARG002
+        return self.assignments.pop(0)
+
+    def state_dict(self) -> StateDict:
+        return {}
+
+    def load_state_dict(self, state: StateDict) -> None: ...
+
+
+def test_what_is_retracted_is_not_ranked_and_begins_anew() -> None:
+    """Track 7 is seen in frames 0 to 2, taken back in frame 3, and seen again in frame 4."""
+    seen, nothing = Assignment(np.array([7, 8])), Assignment(np.array([0, 8]))
+    back = replace(nothing, retracted=((7, 0, 2),))
+    tracker = OnlineTracker(Scripted([seen, seen, seen, back, seen]))
+    frame = Detections(np.float32([[0.9], [0.5]]), np.eye(2, dtype=np.float32), MASKS)
+    first = tracker.step([frame])
+    assert (first.ids.tolist(), first.retracted) == ([7, 8], ())
+    second = tracker.step([frame] * 3)
+    assert second.retracted == ((7, 0, 2),)
+    assert second.queries.tolist() == [[-1, -1, -1], [1, 1, 1]]  # nor said in this step
+    assert tracker.finish().ids.tolist() == [8]
+    tracker.step([frame])
+    np.testing.assert_allclose(tracker.finish().scores, [0.5, 0.9 / 5], rtol=1e-6)
+
+
+def test_a_networks_answer_is_taken_as_it_is() -> None:
+    generator = torch.Generator().manual_seed(0)
+    clip = ClipOutput(
+        class_logits=4 * torch.randn(1, 6, 4, 3, generator=generator),
+        mask_logits=torch.randn(1, 6, 4, 8, 8, generator=generator),
+        embeddings=torch.randn(1, 6, 4, 5, generator=generator),
+        auxiliary=(),
+        frame_size=(32, 32),
+        padded_size=(32, 32),
+    )
+    one = OnlineTracker(QueryAssociator()).step(clip)
+    other = OnlineTracker(QueryAssociator()).step(detections_of(clip))
+    assert by_frame(one) == by_frame(other)
+    assert len(one.ids) > 0
+
+
+def test_a_state_is_arrays_and_numbers() -> None:
+    tracker = OnlineTracker(QueryAssociator())
+    tracker.step(video(3))
+
+    def leaves(state: StateDict) -> Iterator[object]:
+        for value in state.values():
+            yield from leaves(value) if isinstance(value, dict) else [value]
+
+    for leaf in leaves(tracker.state_dict()):
+        assert isinstance(leaf, (np.ndarray, int, float))
+        assert not isinstance(leaf, np.ndarray) or leaf.dtype != object
+
+
 def test_clip_tracks_check_their_shapes() -> None:
     ids, scores = np.array([1, 2]), np.zeros((2, 3, 4), np.float32)
     with pytest.raises(ValueError, match=r"queries must be \(2, T\), got \(3, 3\)"):
         ClipTracks(0, ids, np.zeros((3, 3), np.int64), scores)
     with pytest.raises(ValueError, match=r"class_scores must be \(2, 5\) \+ \(K,\), got"):
         ClipTracks(0, ids, np.zeros((2, 5), np.int64), scores)
+    with pytest.raises(ValueError, match=r"mask_logits must be \(2, 3\) \+ \(h, w\), got \(5, 7\)"):
+        ClipTracks(0, ids, np.zeros((2, 3), np.int64), scores, torch.zeros(5, 7))

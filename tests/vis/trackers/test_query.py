@@ -150,7 +150,7 @@ def test_state_does_not_grow_with_the_video() -> None:
     scene, associator = Scene(8), QueryAssociator(QueryOptions(max_gap=1, iou_weight=0.5))
     for step in range(300):
         associator.update(scene.frame({step % 8: 0.9})[0])
-    assert associator._memory.num_born > 100
+    assert associator._memory.num_begun > 100
     assert len(associator._memory.living) <= 2
 
 

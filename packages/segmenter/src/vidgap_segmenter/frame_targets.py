@@ -91,6 +91,19 @@ class FrameTargets:
         table[self.frames, self.slots] = values
         return table
 
+    def matching(self, frames: Tensor, queries: Tensor, rows: Tensor) -> Matching:
+        """Pair queries of frames with rows of these targets, (R,) int64 each."""
+        # Without the masks, which would otherwise live as long as the losses.
+        return Matching(
+            frames,
+            queries,
+            rows,
+            self.instances[rows],
+            self.ids[rows],
+            self.num_frames,
+            self.num_instances,
+        )
+
     def sample(self, which: Tensor, points: Tensor) -> Tensor:
         """Sample masks `which` (R,) at points over the padded frame (R, P, 2), giving (R, P)."""
         return sample_masks(self.masks, which, points, self.padded_size)
@@ -103,34 +116,29 @@ class Matching:
     Attributes:
         frames: b*T + t, (R,), int64.
         queries: (R,), int64.
-        rows: of the targets, (R,), int64.
-        targets: the instances that were matched.
+        rows: of the `FrameTargets` that were matched, (R,), int64.
+        instances: which one of its clip's targets each is, (R,), int64.
+        ids: its identity within the clip, (R,), int64.
+        num_frames: T.
+        num_instances: of each clip, B numbers.
     """
 
     frames: Tensor
     queries: Tensor
     rows: Tensor
-    targets: FrameTargets
+    instances: Tensor
+    ids: Tensor
+    num_frames: int
+    num_instances: tuple[int, ...]
 
     @property
     def clips(self) -> Tensor:
         """The clip of each pair, (R,), int64."""
-        return self.frames // self.targets.num_frames
-
-    @property
-    def instances(self) -> Tensor:
-        """The instance of each pair, as its clip's targets number them, (R,), int64."""
-        return self.targets.instances[self.rows]
-
-    @property
-    def ids(self) -> Tensor:
-        """The identity of each pair's instance within its clip, (R,), int64."""
-        return self.targets.ids[self.rows]
+        return self.frames // self.num_frames
 
     def table(self, clip: int) -> Tensor:
         """Return the query of each instance of a clip in each frame, (N, T) int64, -1 for none."""
-        num_frames = self.targets.num_frames
-        table = self.queries.new_full((self.targets.num_instances[clip], num_frames), -1)
+        table = self.queries.new_full((self.num_instances[clip], self.num_frames), -1)
         here = self.clips == clip
-        table[self.instances[here], self.frames[here] % num_frames] = self.queries[here]
+        table[self.instances[here], self.frames[here] % self.num_frames] = self.queries[here]
         return table

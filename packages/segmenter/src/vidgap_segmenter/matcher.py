@@ -46,7 +46,7 @@ def match(
         rows.extend((column + first).tolist())
         first += count
     pairs = torch.tensor([frames, queries, rows], dtype=torch.int64, device=targets.frames.device)
-    return Matching(frames=pairs[0], queries=pairs[1], rows=pairs[2], targets=targets)
+    return targets.matching(frames=pairs[0], queries=pairs[1], rows=pairs[2])
 
 
 def choice_cost(class_logits: Tensor, targets: FrameTargets) -> Tensor:

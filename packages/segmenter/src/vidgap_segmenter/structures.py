@@ -104,6 +104,19 @@ class HeadInputs:
     before_projection: Tensor
     pyramid: tuple[Tensor, ...]
 
+    def __post_init__(self) -> None:
+        clips = self.mask_features.shape[:2]  # B, T
+        maps = (self.mask_features, self.before_projection, *self.pyramid)
+        if any(map_.ndim != 5 or map_.shape[:2] != clips for map_ in maps):
+            raise ValueError(
+                f"maps must be {tuple(clips)} + (C, h, w), got "
+                f"{', '.join(describe(map_) for map_ in maps)}"
+            )
+        if self.queries.ndim != 5 or self.queries.shape[1::2][:2] != clips:
+            raise ValueError(
+                f"queries must be (L, {clips[0]}, Q, {clips[1]}, C), got {describe(self.queries)}"
+            )
+
     @classmethod
     def of(
         cls,

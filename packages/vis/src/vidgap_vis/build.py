@@ -35,7 +35,7 @@ from vidgap_vis.config import (
     TemporalConfig,
     VideoClipConfig,
 )
-from vidgap_vis.errors import ConfigError, InputError
+from vidgap_vis.errors import ConfigError, InputError, reason_of
 
 CRITERIA: dict[str, type[Criterion | MaskDINOCriterion]] = {
     Mask2Former.architecture: Criterion,
@@ -155,9 +155,9 @@ def load_backbone(model: ClipSegmenter, source: str) -> None:
     try:
         load_backbone_weights(model, source)
     except (ValueError, ImportError, OSError) as error:
-        raise InputError("", "model.backbone_weights", _reason(error)) from error
+        raise InputError("", "model.backbone_weights", reason_of(error)) from error
     except SafetensorError as error:
-        message = f"{source} is damaged ({_reason(error)})"
+        message = f"{source} is damaged ({reason_of(error)})"
         raise InputError("", "model.backbone_weights", message) from error
 
 
@@ -175,7 +175,3 @@ def criterion(
         message = f"model.architecture {model.architecture} has no such loss; wanted null"
         raise ConfigError("", f"loss.{name}", message)
     return kind(num_classes, **settings)
-
-
-def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__

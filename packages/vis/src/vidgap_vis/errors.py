@@ -42,6 +42,11 @@ class ConfigError(InputError):
     exit_code: ClassVar[int] = 2
 
 
+def reason_of(error: Exception) -> str:
+    """Return an error's message, or its kind where it has none."""
+    return str(error) or type(error).__name__
+
+
 class FitReport(Protocol):
     """How weights fit a model, as `vidgap_segmenter.LoadReport` says it; `str()` is a table."""
 
@@ -76,6 +81,9 @@ class WeightsError(InputError):
             if (names := getattr(report, kind))
         ]
         super().__init__(file, "", f"weights do not fit the model: {', '.join(counts)}")
+
+    def __reduce__(self) -> tuple[type[WeightsError], tuple[str, FitReport]]:
+        return type(self), (self.file, self.report)
 
 
 class TrainingError(RuntimeError):

@@ -80,7 +80,7 @@ def make_denoising(
     labels[frames, slots] = _noised_labels(targets.labels[rows], num_classes, label_noise)
     boxes[frames, slots] = _noised_boxes(targets.boxes[rows], box_noise)
     real[frames, slots] = True
-    return Denoising(labels, boxes, real, num_groups, Matching(frames, slots, rows, targets))
+    return Denoising(labels, boxes, real, num_groups, targets.matching(frames, slots, rows))
 
 
 def _noised_labels(labels: Tensor, num_classes: int, noise: float) -> Tensor:

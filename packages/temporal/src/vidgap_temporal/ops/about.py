@@ -1,7 +1,7 @@
 """What is this package's own about its ops: names, and what its extension is built with.
 
 `backend.py` and `extension.py` beside this file have the same bytes in every package that has ops
-(tests/test_twins.py), because none of these packages may import another.
+(tests/architecture/test_twins.py), because none of these packages may import another.
 """
 
 from __future__ import annotations

@@ -134,6 +134,12 @@ class ResultWriter:
         if self._num_pending >= self._masks_per_transaction:
             self._commit()
 
+    def retract(self, video_id: int, track_id: int, first: int, last: int) -> None:
+        """Take back a track's masks in frames `first` to `last`, both included."""
+        self._check_open(video_id)
+        where = "WHERE video = ? AND track = ? AND frame BETWEEN ? AND ?"
+        self._spool.execute(f"DELETE FROM masks {where}", (video_id, track_id, first, last))
+
     def finish_video(self, video_id: int, num_frames: int, tracks: Sequence[TrackScore]) -> None:
         """Write a video's entries, in the order of `tracks`.
 

@@ -12,7 +12,9 @@ from pycocotools import mask as coco_mask
 
 from vidgap_vis.classes import ClassList
 from vidgap_vis.formats.rle import Rle
+from vidgap_vis.inference.masks import FrameMasks
 from vidgap_vis.trackers import ClipTracks
+from vidgap_vis.trackers.base import Span
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class FrameResult:
         class_scores: (N, K) float32, the averages themselves.
         mask_scores: (N,) float32, mean mask probability over each mask's pixels in this frame.
         classes: the model's classes.
+        retracted: (id, first frame, last frame) of what earlier results said and is taken back.
     """
 
     frame_index: int
@@ -40,6 +43,7 @@ class FrameResult:
     class_scores: npt.NDArray[np.float32]
     mask_scores: npt.NDArray[np.float32]
     classes: ClassList
+    retracted: tuple[Span, ...] = ()
 
     def __post_init__(self) -> None:
         num = len(self.track_ids)
@@ -55,31 +59,31 @@ class FrameResult:
         time: int,
         rows: npt.NDArray[np.int64],
         size: tuple[int, int],
-        masks: tuple[tuple[Rle, ...], npt.NDArray[np.float32]],
+        masks: FrameMasks,
         classes: ClassList,
     ) -> FrameResult:
         """Join what the tracker says of a frame with the masks.
 
         Args:
             tracks: of the step that the frame is in.
-            time: its place there.
-            rows: (N,), the tracks wanted.
+            time: its index there, 0..T-1.
+            rows: (N,), which of the step's tracks.
             size: (H, W) of the frame.
-            masks: N masks and their mask scores, as `finish_masks` gives them.
+            masks: of these N tracks.
             classes: the model's.
         """
         class_scores = tracks.class_scores[rows, time].reshape(len(rows), len(classes))
-        rles, mask_scores = masks
         return cls(
             frame_index=tracks.first_frame + time,
             size=size,
             track_ids=tracks.ids[rows],
             labels=class_scores.argmax(axis=1).astype(np.int64),
-            scores=class_scores.max(axis=1) * mask_scores,
-            rles=rles,
+            scores=class_scores.max(axis=1) * masks.scores,
+            rles=masks.rles,
             class_scores=class_scores,
-            mask_scores=mask_scores,
+            mask_scores=masks.scores,
             classes=classes,
+            retracted=tracks.retracted if time == tracks.queries.shape[1] - 1 else (),
         )
 
     def __len__(self) -> int:

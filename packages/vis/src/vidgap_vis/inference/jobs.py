@@ -50,9 +50,9 @@ def plan(
     if out is None and json is None:
         raise ConfigError("", "--out", "nothing to write; give --out, --json or both")
     paths = [Path(path) for path in inputs]
-    read = [*paths, *(Path(path) for path in (images_root, weights) if path is not None)]
     if json is not None:
-        check_output("--json", Path(json), read)
+        folders = (Path(path) for path in (images_root, weights) if path is not None)
+        check_output("--json", Path(json), [*paths, *folders])
     if not paths:
         raise ConfigError("", "INPUT", "at least one video, folder or JSON is wanted, got none")
     if any(path.suffix.lower() == ".json" for path in paths):
@@ -70,7 +70,7 @@ def plan(
         overlays = overlay_paths(names, out, folder=len(paths) > 1)
     written = [overlay for overlay in overlays if overlay is not None]
     for overlay in written:
-        check_output("--out", overlay, read)
+        check_output("--out", overlay, paths)
     if json is not None:
         check_output("--json", Path(json), written)
     return [Job(*row) for row in zip(ids, sources, overlays, strict=True)]

@@ -152,12 +152,13 @@ def record(writer: ResultWriter, video_id: int, result: FrameResult) -> None:
     ):
         if score > 0:  # an empty mask, which the files write as null, has none
             writer.add(video_id, result.frame_index, track_id, rle)
+    for span in result.retracted:
+        writer.retract(video_id, *span)
 
 
 def listed(tracks: VideoTracks, classes: ClassList) -> list[TrackScore]:
     """Return the tracks of a video as results files list them."""
-    rows = zip(tracks.ids.tolist(), tracks.labels.tolist(), tracks.scores.tolist(), strict=True)
-    return [TrackScore(id_, classes[label].category_id, score) for id_, label, score in rows]
+    return [TrackScore(id_, classes[label].category_id, score) for id_, label, score in tracks]
 
 
 def draw_result(frame: Frame, result: FrameResult, scale: int = 1) -> Frame:

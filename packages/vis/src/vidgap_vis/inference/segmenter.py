@@ -58,7 +58,7 @@ class VideoSegmenter:
         self.score_threshold = score_threshold
         self.make_tracker = tracker
         self.step = ModelStep(
-            model.to(self.device).eval(),
+            model,
             self.device,
             class_weights=kept_labels(classes, keep),
             dtype=dtype,

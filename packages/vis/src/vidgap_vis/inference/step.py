@@ -37,7 +37,7 @@ class ModelStep:
     """A model with its device, its precision and the size at which it sees frames.
 
     Args:
-        model: in eval mode, on the device.
+        model: it is moved to the device and set to eval mode.
         device: where it computes.
         class_weights: (K,), 0 for the classes that nobody looks for, else 1.
         dtype: "bf16" runs the model under autocast.
@@ -57,7 +57,7 @@ class ModelStep:
             raise ValueError(f"dtype must be 'fp32' or 'bf16', got {dtype!r}")
         if short_edge is not None and short_edge < 1:
             raise ValueError(f"short_edge must be positive, got {short_edge}")
-        self.model = model
+        self.model = model.to(device).eval()
         self.device = device
         self.class_weights = class_weights.to(device)
         self.dtype = dtype
@@ -73,6 +73,9 @@ class ModelStep:
             frames: T of them, (H, W, 3) uint8, of one device; they travel together, and become
                 channels first where the model computes.
             state: what the last step returned; None before the first frame.
+
+        Returns:
+            Predictions for a batch of this one clip, and the state after it.
         """
         clip = torch.stack(list(frames)).to(self.device)  # (T, H, W, 3)
         clip = clip.permute(0, 3, 1, 2).contiguous()  # (T, 3, H, W)

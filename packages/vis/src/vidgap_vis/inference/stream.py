@@ -16,11 +16,15 @@ from vidgap_segmenter import ClipOutput
 from vidgap_segmenter.temporal import TemporalState
 from vidgap_vis.classes import ClassList
 from vidgap_vis.inference.frame_result import FrameResult
-from vidgap_vis.inference.masks import MaskScores, finish_masks
+from vidgap_vis.inference.masks import finish_masks
 from vidgap_vis.inference.step import ModelStep
 from vidgap_vis.trackers import ClipTracks, Tracker, VideoTracks, detections_of
+from vidgap_vis.trackers.base import Need
 
 AnyFrame = npt.NDArray[np.uint8] | Image.Image | Tensor
+SERVED: frozenset[Need] = frozenset({"boxes", "class_logits"})
+"""What a stream can give a tracker beside class probabilities, embeddings and masks."""
+
 AnyFrameT = TypeVar("AnyFrameT", npt.NDArray[np.uint8], Image.Image, Tensor)
 
 
@@ -51,6 +55,9 @@ class Stream:
     ) -> None:
         if latency < 1:
             raise ValueError(f"latency must be at least 1 frame, got {latency}")
+        if tracker.offline or tracker.needs - SERVED:
+            wants = "the whole video" if tracker.offline else ", ".join(tracker.needs - SERVED)
+            raise ValueError(f"tracker must be one of detections, frame by frame; it wants {wants}")
         self.step = step
         self.tracker = tracker
         self.classes = classes
@@ -60,8 +67,6 @@ class Stream:
         self._size: tuple[int, int] | None = None
         self._waiting: list[Tensor] = []  # frames not yet given to the model, (H, W, 3)
         self._ready: deque[FrameResult] = deque()
-        self._mask_scores = MaskScores()
-        self._num_frames = 0
         self._closed = False
 
     def __enter__(self) -> Stream:
@@ -119,28 +124,42 @@ class Stream:
             yield pending.popleft(), result
 
     def finish(self) -> VideoTracks:
-        """Rank the tracks of the frames that the model has seen; `flush` before."""
-        return self.tracker.finish(self._mask_scores.means(self._num_frames))
+        """Rank the tracks of the frames that the model has seen; `flush` before.
+
+        Masks count where results have shown them, so it wants a score threshold of 0.
+        """
+        return self.tracker.finish()
 
     @torch.inference_mode()
     def _advance(self, size: tuple[int, int]) -> None:
         """Run the model and the tracker over the waiting frames."""
-        output, self._state = self.step(self._waiting, self._state)
-        tracks = self.tracker.step(detections_of(output, self.step.class_weights))
-        for time in range(len(self._waiting)):
-            self._ready.append(self._result(output, tracks, time, size))
-        self._num_frames += len(self._waiting)
-        self._waiting.clear()
+        # A frame at which a step fails is not given to the next one.
+        frames, self._waiting = self._waiting, []
+        output, self._state = self.step(frames, self._state)
+        detections = detections_of(output, self.step.class_weights, self.tracker.needs)
+        tracks = self.tracker.step(detections)
+        queries = torch.from_numpy(tracks.queries).to(output.mask_logits.device)  # (N, T)
+        for time in range(len(frames)):
+            self._ready.append(self._result(output, tracks, queries[:, time], time, size))
 
     def _result(
-        self, output: ClipOutput, tracks: ClipTracks, time: int, size: tuple[int, int]
+        self,
+        output: ClipOutput,
+        tracks: ClipTracks,
+        queries: Tensor,
+        time: int,
+        size: tuple[int, int],
     ) -> FrameResult:
+        """Make the masks of frame `time` of a step; `queries` (N,) is its column, on the device."""
         rows = tracks.visible(time)
         # A score is at most the best class score.
         rows = rows[tracks.class_scores[rows, time].max(axis=1) >= self.score_threshold]
-        queries = torch.from_numpy(tracks.queries[rows, time]).to(output.mask_logits.device)
-        masks = finish_masks(output, output.mask_logits[0, queries, time], size)
-        self._mask_scores.add(tracks.ids[rows], masks[1])
+        if tracks.mask_logits is not None:
+            logits = tracks.mask_logits[rows, time]
+        else:
+            logits = output.mask_logits[0, queries[rows], time]  # (N, h, w)
+        masks = finish_masks(output, logits, size)
+        self.tracker.score_masks(tracks.ids[rows], masks.scores)
         result = FrameResult.of(tracks, time, rows, size, masks, self.classes)
         return result.above(self.score_threshold)
 

@@ -6,9 +6,9 @@ An `Associator` gives the detections of successive frames their identities; `Onl
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,15 @@ from torch import Tensor
 from vidgap_segmenter import ClipOutput
 from vidgap_vis.trackers.detections import Detections, Floats, Ints
 
-StateDict = dict[str, Any]
-"""Arrays and numbers by name, nested; what `load_state_dict` takes."""
+Need: TypeAlias = Literal["boxes", "class_logits", "queries", "mask_features", "before_projection"]
+"""What some trackers read beside class probabilities, embeddings and masks: more of the detections,
+or of `HeadInputs`."""
+
+Span: TypeAlias = tuple[int, int, int]
+"""A track's id, and the first and the last frame (included) of a part of it."""
+
+StateDict: TypeAlias = dict[str, Any]
+"""Arrays and numbers by name, nested: nothing that a file of arrays could not hold."""
 
 NO_TRACK = 0
 """In place of an id; those of tracks are 1, 2, ..."""
@@ -34,22 +41,21 @@ class Assignment:
     Attributes:
         ids: (Q,) int64, the track of each detection, `NO_TRACK` where it is none.
         ended: tracks that will not be seen again.
+        retracted: what was said of earlier frames and is taken back; a track that is seen again
+            afterwards begins anew, under its id.
     """
 
     ids: Ints
     ended: tuple[int, ...] = ()
+    retracted: tuple[Span, ...] = ()
 
 
 class Associator(Protocol):
-    """Gives the detections of successive frames their identities; one object a video.
-
-    Attributes:
-        needs: what it reads of the network's answer beside classes and masks, as "embeddings".
-    """
+    """Gives the detections of successive frames their identities; one object a video."""
 
     @property
-    def needs(self) -> frozenset[str]:
-        """What it reads beside classes and masks."""
+    def needs(self) -> frozenset[Need]:
+        """What it reads beside class probabilities, embeddings and masks."""
         ...
 
     def update(self, frame: Detections) -> Assignment:
@@ -76,8 +82,7 @@ class ClipTracks:
         class_scores: (N, T, K) float32, as of each frame; 0 where absent.
         mask_logits: (N, T, h, w), where the tracker makes masks of its own; None: they are those
             of `queries`.
-        retracted: (id, first frame, last frame), both included, of what earlier steps said and is
-            taken back.
+        retracted: what earlier steps said and is taken back.
     """
 
     first_frame: int
@@ -85,7 +90,7 @@ class ClipTracks:
     queries: Ints
     class_scores: Floats
     mask_logits: Tensor | None = None
-    retracted: tuple[tuple[int, int, int], ...] = ()
+    retracted: tuple[Span, ...] = ()
 
     def __post_init__(self) -> None:
         num = len(self.ids)
@@ -94,6 +99,11 @@ class ClipTracks:
         if self.class_scores.ndim != 3 or self.class_scores.shape[:2] != self.queries.shape:
             raise ValueError(
                 f"class_scores must be {self.queries.shape} + (K,), got {self.class_scores.shape}"
+            )
+        masks = self.mask_logits
+        if masks is not None and (masks.ndim != 4 or masks.shape[:2] != self.queries.shape):
+            raise ValueError(
+                f"mask_logits must be {self.queries.shape} + (h, w), got {tuple(masks.shape)}"
             )
 
     def visible(self, time: int) -> Ints:
@@ -115,8 +125,14 @@ class VideoTracks:
     labels: Ints
     scores: npt.NDArray[np.float64]
 
+    def __iter__(self) -> Iterator[tuple[int, int, float]]:
+        """Yield (id, label, score)."""
+        return zip(self.ids.tolist(), self.labels.tolist(), self.scores.tolist(), strict=True)
+
     def best(self, top_k: int, min_score: float = 0.0) -> VideoTracks:
         """Return the first `top_k`, without those below `min_score`."""
+        if top_k < 1:
+            raise ValueError(f"top_k must be at least 1, got {top_k}")
         keep = np.flatnonzero(self.scores[:top_k] >= min_score)
         return VideoTracks(self.ids[keep], self.labels[keep], self.scores[keep])
 
@@ -125,8 +141,8 @@ class Tracker(Protocol):
     """Follows the instances of one video; one object a video."""
 
     @property
-    def needs(self) -> frozenset[str]:
-        """What it reads of the network's answer beside classes and masks, as "embeddings"."""
+    def needs(self) -> frozenset[Need]:
+        """What it reads beside class probabilities, embeddings and masks."""
         ...
 
     @property
@@ -138,8 +154,10 @@ class Tracker(Protocol):
         """Take the next T frames, T >= 1.
 
         Args:
-            clip: what the network says of them.
-            repeated: how many of them the last step had already, for trackers that link clips.
+            clip: what the network says of them: its whole answer (which `needs` may ask for), or
+                the T frames' detections.
+            repeated: how many of them, the first ones, the last step had already, for trackers that
+                link clips by the frames they share. What is returned is of the others alone.
 
         Raises:
             ValueError: the network's answer has another shape than that of the first frame, or
@@ -147,13 +165,17 @@ class Tracker(Protocol):
         """
         ...
 
-    def finish(self, mask_scores: Mapping[int, float] | None = None) -> VideoTracks:
-        """Rank the tracks of the video.
+    def score_masks(self, ids: Ints, scores: Floats) -> None:
+        """Take how good the masks of the next frame are, for methods to whose ranking it matters.
 
         Args:
-            mask_scores: how good each track's masks are, by id, where that counts: the mean mask
-                score over the frames of the video, 0 where the track is absent.
+            ids: (N,), of tracks that the frame shows.
+            scores: (N,), the mean mask probability over each mask's pixels.
         """
+        ...
+
+    def finish(self) -> VideoTracks:
+        """Rank the tracks of the video."""
         ...
 
     def state_dict(self) -> StateDict:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,11 +26,15 @@ class Detections:
         class_probabilities: (Q, K) float32, as `ClipOutput.class_probabilities` gives them.
         embeddings: (Q, C) float32.
         masks: (Q, h, w) bool, at any one stride.
+        boxes: (Q, 4) float32, as `ClipOutput.boxes`; None: not asked for, or the network has none.
+        class_logits: (Q, K+1) or (Q, K) float32, as `ClipOutput.class_logits`; None: not asked for.
     """
 
     class_probabilities: Floats
     embeddings: Floats
     masks: Bools
+    boxes: Floats | None = None
+    class_logits: Floats | None = None
 
     def __post_init__(self) -> None:
         num = len(self.class_probabilities)
@@ -43,6 +48,8 @@ class Detections:
             raise ValueError(
                 f"masks must be ({num}, h, w) bool, got {self.masks.shape} {self.masks.dtype}"
             )
+        if self.boxes is not None and self.boxes.shape != (num, 4):
+            raise ValueError(f"boxes must be ({num}, 4), got {self.boxes.shape}")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -50,12 +57,15 @@ class Detections:
         return (*self.class_probabilities.shape, self.embeddings.shape[1])
 
 
-def detections_of(output: ClipOutput, class_weights: Tensor | None = None) -> list[Detections]:
+def detections_of(
+    output: ClipOutput, class_weights: Tensor | None = None, needs: Container[str] = ()
+) -> list[Detections]:
     """Bring a network's answer to the CPU, frame by frame, in one transfer.
 
     Args:
         output: of one clip of T frames, on any device.
         class_weights: (K,), by which class probabilities are multiplied: 0 leaves a class out.
+        needs: "boxes" and "class_logits" where they are wanted, too.
 
     Returns:
         T of them, masks at stride 4 without the padding.
@@ -68,16 +78,20 @@ def detections_of(output: ClipOutput, class_weights: Tensor | None = None) -> li
     probabilities = output.class_probabilities[0].float()  # (Q, T, K)
     if class_weights is not None:
         probabilities = probabilities * class_weights.to(probabilities)
+    parts = {"class_probabilities": probabilities, "embeddings": output.embeddings[0].float()}
+    if "boxes" in needs and output.boxes is not None:
+        parts["boxes"] = output.boxes[0].float()
+    if "class_logits" in needs:
+        parts["class_logits"] = output.class_logits[0].float()
     rows, columns = output.mask_extent
-    masks = output.mask_logits[0, ..., :rows, :columns] > 0  # (Q, T, h, w)
-    answers = (probabilities, output.embeddings[0].float(), masks)
+    parts["masks"] = output.mask_logits[0, ..., :rows, :columns] > 0  # (Q, T, h, w)
+    arrays = to_host([part.transpose(0, 1) for part in parts.values()])  # (T, Q, ...)
     return [
-        Detections(*frame)
-        for frame in zip(*(to_host([part.transpose(0, 1) for part in answers])), strict=True)
+        Detections(**dict(zip(parts, frame, strict=True))) for frame in zip(*arrays, strict=True)
     ]
 
 
-def to_host(tensors: Sequence[Tensor]) -> list[npt.NDArray[np.generic]]:
+def to_host(tensors: Sequence[Tensor]) -> list[npt.NDArray[Any]]:
     """Copy tensors to the CPU in one transfer.
 
     Args:
@@ -85,13 +99,17 @@ def to_host(tensors: Sequence[Tensor]) -> list[npt.NDArray[np.generic]]:
     """
     if all(tensor.device.type == "cpu" for tensor in tensors):
         return [tensor.numpy() for tensor in tensors]
-    packed = torch.cat([tensor.contiguous().view(torch.uint8).flatten() for tensor in tensors])
-    return unpacked(packed.cpu(), tensors)
+    return unpacked(packed(tensors).cpu(), tensors)
 
 
-def unpacked(packed: Tensor, like: Sequence[Tensor]) -> list[npt.NDArray[np.generic]]:
+def packed(tensors: Sequence[Tensor]) -> Tensor:
+    """Return the bytes of tensors one after another, (n,) uint8."""
+    return torch.cat([tensor.contiguous().view(torch.uint8).flatten() for tensor in tensors])
+
+
+def unpacked(data: Tensor, like: Sequence[Tensor]) -> list[npt.NDArray[Any]]:
     """Cut bytes (n,) on the CPU into arrays of the shapes and dtypes of tensors."""
-    parts = packed.split([tensor.numel() * tensor.element_size() for tensor in like])
+    parts = data.split([tensor.numel() * tensor.element_size() for tensor in like])
     return [
         part.view(tensor.dtype).view(tensor.shape).numpy()
         for part, tensor in zip(parts, like, strict=True)

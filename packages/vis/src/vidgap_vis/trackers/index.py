@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from vidgap_vis.trackers.base import Assignment, StateDict
-from vidgap_vis.trackers.detections import Detections
-from vidgap_vis.trackers.memory import MemoryOptions, TrackMemory, showing
+from vidgap_vis.trackers.base import Assignment, Need, StateDict
+from vidgap_vis.trackers.detections import Detections, normalised
+from vidgap_vis.trackers.memory import MemoryOptions, TrackMemory, visible_queries
 
 
 class IndexAssociator:
     """A query continues the last track that it showed, while that lives."""
 
-    needs: frozenset[str] = frozenset()
+    needs: frozenset[Need] = frozenset()
 
     def __init__(self, options: MemoryOptions | None = None) -> None:
         self.options = options or MemoryOptions()
@@ -21,10 +21,11 @@ class IndexAssociator:
 
     def update(self, frame: Detections) -> Assignment:
         """Take the next frame."""
-        queries = showing(frame, self.options)
+        queries = visible_queries(frame, self.options)
         living = {track.id: track for track in self._memory.living}
         matched = [living.get(self._of_query.get(query, 0)) for query in queries.tolist()]
-        assignment = self._memory.advance(frame, queries, matched)
+        units = normalised(frame.embeddings)
+        assignment = self._memory.advance(frame, units, queries, matched)
         self._of_query.update((query, int(assignment.ids[query])) for query in queries.tolist())
         return assignment
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vidgap_vis.trackers.base import NO_TRACK, Assignment, StateDict
-from vidgap_vis.trackers.detections import Bools, Detections, Floats, Ints, mask_iou, normalised
+from vidgap_vis.trackers.detections import Bools, Detections, Floats, Ints, mask_iou
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,11 @@ class MemoryOptions:
         min_score: queries whose best class probability is less show nothing.
         duplicate_iou: of two queries whose masks overlap more, the one with the lesser score shows
             nothing (0.6 in CTVIS).
-        max_gap: a track unseen for more frames than this has ended; a later sight is a new track.
-        momentum: how much of a track's memory stays when it is seen. The memory is the mean of
-            the first 1 / (1 - momentum) sights and exponential from there on; 0 remembers the
-            last sight alone, 1 is the mean of all.
+        max_gap: a track unseen for more frames than this has ended; what shows it later is a new
+            one.
+        momentum: how much of a track's embedding stays when it is seen. It is the mean over the
+            first 1 / (1 - momentum) visible frames and exponential from there on; 0 keeps the last
+            one alone, 1 is the mean of all.
     """
 
     min_score: float = 0.2
@@ -49,20 +50,20 @@ class LivingTrack:
         id: 1, 2, ...
         embedding: (C,) float32, a mean of unit vectors.
         mask: (h, w) bool, where last seen.
-        num_sights: frames in which it was seen.
-        gap: frames since.
+        num_visible: frames that showed it.
+        gap: frames since the last of them.
     """
 
     id: int
     embedding: Floats
     mask: Bools
-    num_sights: int = 1
+    num_visible: int = 1
     gap: int = 0
 
-    def see(self, embedding: Floats, mask: Bools, momentum: float) -> None:
-        """Take a further sight of the track."""
-        self.num_sights += 1
-        weight = max(1 / self.num_sights, 1 - momentum)
+    def update(self, embedding: Floats, mask: Bools, momentum: float) -> None:
+        """Take a further frame that shows the track: unit vector (C,), mask (h, w) bool."""
+        self.num_visible += 1
+        weight = max(1 / self.num_visible, 1 - momentum)
         self.embedding = self.embedding + np.float32(weight) * (embedding - self.embedding)
         self.mask = mask
         self.gap = 0
@@ -70,40 +71,46 @@ class LivingTrack:
 
 @dataclass
 class TrackMemory:
-    """The living tracks of a video, oldest first, and the number of births so far."""
+    """The living tracks of a video, oldest first, and how many have begun so far."""
 
     options: MemoryOptions
     living: list[LivingTrack] = field(default_factory=list)
-    num_born: int = 0
+    num_begun: int = 0
 
     def advance(
-        self, frame: Detections, queries: Ints, tracks: Sequence[LivingTrack | None]
+        self,
+        frame: Detections,
+        units: Floats,
+        queries: Ints,
+        tracks: Sequence[LivingTrack | None],
     ) -> Assignment:
-        """Live through one frame.
+        """Take one frame: tracks go on, begin and end.
 
         Args:
             frame: all detections.
-            queries: (D,), those that show something, best score first.
+            units: (Q, C), their embeddings at length 1.
+            queries: (D,), the visible ones, best score first.
             tracks: (D,), the living track of each; None: it begins one.
+
+        Returns:
+            The track of each of the Q detections, and the tracks that have ended.
         """
         for track in self.living:
             track.gap += 1
-        units = normalised(frame.embeddings)
         ids = np.full(len(frame.embeddings), NO_TRACK, np.int64)
         for query, known in zip(queries.tolist(), tracks, strict=True):
             # Copies: a view would keep the masks of all queries alive with the track.
-            sight = units[query].copy(), frame.masks[query].copy()
-            track = known or self._born(*sight)
+            embedding, mask = units[query].copy(), frame.masks[query].copy()
             if known is not None:
-                known.see(*sight, self.options.momentum)
-            ids[query] = track.id
+                known.update(embedding, mask, self.options.momentum)
+            ids[query] = known.id if known is not None else self._begin(embedding, mask).id
         ended = tuple(track.id for track in self.living if track.gap > self.options.max_gap)
         self.living = [track for track in self.living if track.gap <= self.options.max_gap]
         return Assignment(ids, ended)
 
-    def _born(self, embedding: Floats, mask: Bools) -> LivingTrack:
-        self.num_born += 1
-        track = LivingTrack(self.num_born, embedding, mask)
+    def _begin(self, embedding: Floats, mask: Bools) -> LivingTrack:
+        self.num_begun += 1
+        track = LivingTrack(self.num_begun, embedding, mask)
         self.living.append(track)
         return track
 
@@ -111,9 +118,9 @@ class TrackMemory:
         """Return the living tracks as arrays."""
         tracks = self.living
         return {
-            "num_born": self.num_born,
+            "num_begun": self.num_begun,
             "ids": np.array([track.id for track in tracks], np.int64),
-            "num_sights": np.array([track.num_sights for track in tracks], np.int64),
+            "num_visible": np.array([track.num_visible for track in tracks], np.int64),
             "gaps": np.array([track.gap for track in tracks], np.int64),
             "embeddings": np.array([track.embedding for track in tracks], np.float32),
             "masks": np.array([track.mask for track in tracks], np.bool_),
@@ -121,17 +128,17 @@ class TrackMemory:
 
     def load_state_dict(self, state: StateDict) -> None:
         """Take them back."""
-        self.num_born = state["num_born"]
-        columns = ("ids", "embeddings", "masks", "num_sights", "gaps")
+        self.num_begun = state["num_begun"]
+        columns = ("ids", "embeddings", "masks", "num_visible", "gaps")
         self.living = [
-            LivingTrack(int(id_), embedding.copy(), mask.copy(), int(sights), int(gap))
-            for id_, embedding, mask, sights, gap in zip(
+            LivingTrack(int(id_), embedding.copy(), mask.copy(), int(visible), int(gap))
+            for id_, embedding, mask, visible, gap in zip(
                 *(state[name] for name in columns), strict=True
             )
         ]
 
 
-def showing(frame: Detections, options: MemoryOptions) -> Ints:
+def visible_queries(frame: Detections, options: MemoryOptions) -> Ints:
     """Return the queries that show something, best score first, without duplicates: (D,)."""
     scores = frame.class_probabilities.max(axis=1)
     filled: Bools = np.asarray(frame.masks.any(axis=(1, 2)))

@@ -1,4 +1,4 @@
-"""A tracker of any `Associator`: classes averaged over a track, a ranking at the end."""
+"""A tracker of any `Associator`: classes and mask scores averaged over a track, then ranked."""
 
 from __future__ import annotations
 
@@ -13,29 +13,45 @@ from vidgap_segmenter import ClipOutput
 from vidgap_vis.trackers.base import (
     ABSENT,
     NO_TRACK,
+    Assignment,
     Associator,
     ClipTracks,
+    Need,
+    Span,
     StateDict,
     VideoTracks,
     size_of,
 )
-from vidgap_vis.trackers.detections import Detections, Floats, detections_of
+from vidgap_vis.trackers.detections import Detections, Floats, Ints, detections_of
 
 MAX_ENDED = 1000
-"""How many tracks that have ended are kept for the ranking: those seen best and longest. A video
-lists a few dozen, so no more than memory depends on it."""
+"""How many tracks that have ended are kept for the ranking, the best ones: a video lists a few
+dozen."""
 
 
 @dataclass
-class _Sights:
-    """The sum of a track's class probabilities, (K,) float64, over its sights."""
+class TrackSums:
+    """What a track's score is made of.
 
-    class_sum: npt.NDArray[np.float64]
-    num: int = 1
+    Attributes:
+        classes: sum of its class probabilities over the frames that show it, (K,) float64.
+        num_visible: how many those are.
+        masks: sum of its mask scores.
+    """
+
+    classes: npt.NDArray[np.float64]
+    num_visible: int = 1
+    masks: float = 0.0
 
     @property
-    def mean(self) -> Floats:
-        return (self.class_sum / self.num).astype(np.float32)
+    def class_scores(self) -> Floats:
+        """The mean class probabilities, (K,) float32."""
+        return (self.classes / self.num_visible).astype(np.float32)
+
+    def best_score(self) -> float:
+        """Return its best score but for the length of the video, by which all are divided."""
+        weight = self.masks or self.num_visible
+        return float(self.class_scores.max()) * weight
 
 
 class OnlineTracker:
@@ -43,8 +59,8 @@ class OnlineTracker:
 
     A track's class scores are the class probabilities averaged over the frames that show it. Its
     score in the ranking is that times its mask score over all frames of the video (0 where it is
-    absent), so that fragments rank below tracks that hold, as in MinVIS; without mask scores, times
-    the share of frames that show it.
+    absent), so that fragments rank below tracks that hold, as in MinVIS; where no mask scores are
+    given, times the share of frames that show it.
 
     Args:
         associator: gives identities.
@@ -56,11 +72,12 @@ class OnlineTracker:
         self.associator = associator
         self._shape: tuple[int, int, int] | None = None
         self._num_frames = 0
-        self._living: dict[int, _Sights] = {}
-        self._ended: dict[int, _Sights] = {}
+        self._has_mask_scores = False
+        self._living: dict[int, TrackSums] = {}
+        self._ended: dict[int, TrackSums] = {}
 
     @property
-    def needs(self) -> frozenset[str]:
+    def needs(self) -> frozenset[Need]:
         """What the associator needs."""
         return self.associator.needs
 
@@ -73,21 +90,28 @@ class OnlineTracker:
         """
         if repeated:
             raise ValueError(f"repeated must be 0: each frame is taken once, got {repeated}")
-        frames = detections_of(clip) if isinstance(clip, ClipOutput) else clip
+        if isinstance(clip, ClipOutput):
+            clip = detections_of(clip, needs=self.needs)
         first = self._num_frames
-        found = [self._update(frame) for frame in frames]
-        ids = sorted({id_ for sights in found for id_ in sights})
+        retracted: list[Span] = []
+        found = [self._update(frame, retracted) for frame in clip]
+        ids = sorted({id_ for visible in found for id_ in visible})
         row = {id_: index for index, id_ in enumerate(ids)}
         num_classes = self._shape[1] if self._shape else 1
-        queries = np.full((len(ids), len(frames)), ABSENT, np.int64)
-        class_scores = np.zeros((len(ids), len(frames), num_classes), np.float32)
-        for time, sights in enumerate(found):
-            for id_, (query, mean) in sights.items():
+        queries = np.full((len(ids), len(clip)), ABSENT, np.int64)
+        class_scores = np.zeros((len(ids), len(clip), num_classes), np.float32)
+        for time, visible in enumerate(found):
+            for id_, (query, scores) in visible.items():
                 queries[row[id_], time] = query
-                class_scores[row[id_], time] = mean
-        return ClipTracks(first, np.array(ids, np.int64), queries, class_scores)
+                class_scores[row[id_], time] = scores
+        for id_, begin, end in retracted:  # of frames of this step: not even said
+            if id_ in row:
+                queries[row[id_], max(0, begin - first) : max(0, end + 1 - first)] = ABSENT
+        return ClipTracks(
+            first, np.array(ids, np.int64), queries, class_scores, retracted=tuple(retracted)
+        )
 
-    def _update(self, frame: Detections) -> dict[int, tuple[int, Floats]]:
+    def _update(self, frame: Detections, retracted: list[Span]) -> dict[int, tuple[int, Floats]]:
         """Take a frame; return the query and the class scores of each track that it shows."""
         if self._shape not in (None, frame.shape):
             raise ValueError(
@@ -97,36 +121,58 @@ class OnlineTracker:
         self._shape = frame.shape
         self._num_frames += 1
         assignment = self.associator.update(frame)
-        seen = {}
+        self._forget(assignment)
+        retracted += assignment.retracted
+        visible = {}
         for query in np.flatnonzero(assignment.ids != NO_TRACK).tolist():
             id_ = int(assignment.ids[query])
             probabilities = frame.class_probabilities[query]
             if id_ in self._living:
-                sights = self._living[id_]
-                sights.class_sum += probabilities
-                sights.num += 1
+                sums = self._living[id_]
+                sums.classes += probabilities
+                sums.num_visible += 1
             else:
-                sights = self._living[id_] = _Sights(probabilities.astype(np.float64))
-            seen[id_] = (query, sights.mean)
-        for id_ in assignment.ended:
-            self._ended[id_] = self._living.pop(id_)
-        if len(self._ended) > 2 * MAX_ENDED:
-            self._ended = dict(heapq.nlargest(MAX_ENDED, self._ended.items(), key=_weight))
-        return seen
+                sums = self._living[id_] = TrackSums(probabilities.astype(np.float64))
+            visible[id_] = (query, sums.class_scores)
+        return visible
 
-    def finish(self, mask_scores: Mapping[int, float] | None = None) -> VideoTracks:
+    def _forget(self, assignment: Assignment) -> None:
+        """Drop what was retracted, and of what has ended all but the best."""
+        for id_, _, _ in assignment.retracted:
+            self._living.pop(id_, None)
+            self._ended.pop(id_, None)
+        for id_ in assignment.ended:
+            if id_ in self._living:
+                self._ended[id_] = self._living.pop(id_)
+        if len(self._ended) > 2 * MAX_ENDED:
+            best = heapq.nlargest(
+                MAX_ENDED, self._ended.items(), key=lambda track: track[1].best_score()
+            )
+            self._ended = dict(best)
+
+    def score_masks(self, ids: Ints, scores: Floats) -> None:
+        """Take the mask scores (N,) of tracks (N,) that the next frame shows."""
+        self._has_mask_scores = True
+        for id_, score in zip(ids.tolist(), scores.tolist(), strict=True):
+            sums = self._living.get(id_) or self._ended.get(id_)
+            if sums is not None:  # else it was retracted later in the same step
+                sums.masks += score
+
+    def finish(self) -> VideoTracks:
         """Rank all pairs of a track and a class, best first; of equal ones the older track."""
-        sights = self._ended | self._living
-        ids = np.array(sorted(sights), np.int64)
+        tracks = dict(sorted((self._ended | self._living).items()))
+        ids = np.array(list(tracks), np.int64)
         if len(ids) == 0:
             return VideoTracks(ids, ids, np.zeros(0))
-        if mask_scores is None:
-            factors = np.array([sights[i].num / self._num_frames for i in ids.tolist()])
-        else:
-            factors = np.array([mask_scores.get(i, 0.0) for i in ids.tolist()])
-        scores = np.stack([sights[i].mean for i in ids.tolist()]) * factors[:, None]  # (N, K)
+        factors = np.array(
+            [
+                (sums.masks if self._has_mask_scores else sums.num_visible) / self._num_frames
+                for sums in tracks.values()
+            ]
+        )
+        scores = np.stack([sums.class_scores for sums in tracks.values()]) * factors[:, None]
         order = np.argsort(-scores, axis=None, kind="stable")
-        rows, labels = np.unravel_index(order, scores.shape)
+        rows, labels = np.unravel_index(order, scores.shape)  # of (N, K)
         return VideoTracks(ids[rows], labels.astype(np.int64), scores[rows, labels])
 
     def state_dict(self) -> StateDict:
@@ -134,7 +180,8 @@ class OnlineTracker:
         return {
             "associator": self.associator.state_dict(),
             "num_frames": self._num_frames,
-            "shape": self._shape,
+            "has_mask_scores": self._has_mask_scores,
+            "shape": np.array(self._shape or (), np.int64),
             "living": _as_arrays(self._living),
             "ended": _as_arrays(self._ended),
         }
@@ -142,7 +189,10 @@ class OnlineTracker:
     def load_state_dict(self, state: StateDict) -> None:
         """Go on from there."""
         self.associator.load_state_dict(state["associator"])
-        self._num_frames, self._shape = state["num_frames"], state["shape"]
+        self._num_frames = int(state["num_frames"])
+        self._has_mask_scores = bool(state["has_mask_scores"])
+        num_queries, num_classes, channels = state["shape"].tolist() or (0, 0, 0)
+        self._shape = (num_queries, num_classes, channels) if channels else None
         self._living, self._ended = (_from_arrays(state[name]) for name in ("living", "ended"))
 
     def state_size(self) -> int:
@@ -150,19 +200,16 @@ class OnlineTracker:
         return size_of(self.state_dict())
 
 
-def _weight(track: tuple[int, _Sights]) -> float:
-    """Return what a track that has ended can at most score, but for the length of the video."""
-    return float(track[1].class_sum.max())
-
-
-def _as_arrays(sights: Mapping[int, _Sights]) -> StateDict:
+def _as_arrays(tracks: Mapping[int, TrackSums]) -> StateDict:
     return {
-        "ids": np.array(list(sights), np.int64),
-        "nums": np.array([each.num for each in sights.values()], np.int64),
-        "class_sums": np.array([each.class_sum for each in sights.values()], np.float64),
+        "ids": np.array(list(tracks), np.int64),
+        "num_visible": np.array([sums.num_visible for sums in tracks.values()], np.int64),
+        "masks": np.array([sums.masks for sums in tracks.values()], np.float64),
+        "classes": np.array([sums.classes for sums in tracks.values()], np.float64),
     }
 
 
-def _from_arrays(state: StateDict) -> dict[int, _Sights]:
-    rows = zip(state["ids"].tolist(), state["nums"].tolist(), state["class_sums"], strict=True)
-    return {id_: _Sights(class_sum.copy(), num) for id_, num, class_sum in rows}
+def _from_arrays(state: StateDict) -> dict[int, TrackSums]:
+    columns = (state["ids"].tolist(), state["classes"], state["num_visible"].tolist())
+    rows = zip(*columns, state["masks"].tolist(), strict=True)
+    return {id_: TrackSums(classes.copy(), num, masks) for id_, classes, num, masks in rows}

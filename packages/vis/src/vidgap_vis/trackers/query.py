@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from vidgap_vis.trackers.base import Assignment, StateDict
+from vidgap_vis.trackers.base import Assignment, Need, StateDict
 from vidgap_vis.trackers.detections import Bools, Detections, Floats, mask_iou, normalised
-from vidgap_vis.trackers.memory import LivingTrack, MemoryOptions, TrackMemory, showing
+from vidgap_vis.trackers.memory import LivingTrack, MemoryOptions, TrackMemory, visible_queries
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class QueryAssociator:
     embedding alone.
     """
 
-    needs = frozenset({"embeddings"})
+    needs: frozenset[Need] = frozenset()
 
     def __init__(self, options: QueryOptions | None = None) -> None:
         self.options = options or QueryOptions()
@@ -58,16 +58,16 @@ class QueryAssociator:
 
     def update(self, frame: Detections) -> Assignment:
         """Take the next frame."""
-        queries = showing(frame, self.options)
+        units = normalised(frame.embeddings)
+        queries = visible_queries(frame, self.options)
         matched: list[LivingTrack | None] = [None] * len(queries)
         living = self._memory.living
         if living and len(queries):
-            units = normalised(frame.embeddings)
             gain = self._gain(living, units[queries], frame.masks[queries])
             for row, column in zip(*linear_sum_assignment(gain, maximize=True), strict=True):
                 if gain[row, column] > 0:
                     matched[column] = living[row]
-        return self._memory.advance(frame, queries, matched)
+        return self._memory.advance(frame, units, queries, matched)
 
     def _gain(self, tracks: Sequence[LivingTrack], units: Floats, masks: Bools) -> Floats:
         """Return what each pair has above the least it needs, 0 where it has less: (N, D)."""

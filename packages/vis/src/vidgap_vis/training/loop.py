@@ -31,7 +31,6 @@ from vidgap_vis.training.run_folder import WEIGHTS_FOLDER, Provenance, open_run
 from vidgap_vis.training.schedule import learning_rate_factor, set_learning_rates
 from vidgap_vis.training.stopping import StopRequest
 from vidgap_vis.training.units import TrainingUnit
-from vidgap_vis.weights import save
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ def train(
     if accelerator.is_main_process:
         provenance = {**asdict(task.provenance), "steps": settings.steps}
         unit: TrainingUnit = accelerator.unwrap_model(loop.unit, keep_fp32_wrapper=False)
-        save(weights, unit.model, task.classes, provenance)
+        unit.save(weights, task.classes, provenance)
     accelerator.wait_for_everyone()
     if profile:
         say(loop.profile.table())

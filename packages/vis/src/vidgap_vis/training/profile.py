@@ -10,7 +10,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-PARTS = ("data", "forward", "loss", "backward", "optimiser")
+BEFORE, AFTER = ("data",), ("backward", "optimiser")
+"""Parts of a step before and after what the unit computes."""
 
 
 class StepProfile:
@@ -32,6 +33,7 @@ class StepProfile:
         self.num_steps = 0
         self.seconds: dict[str, list[float]] = defaultdict(list)
         self._current: dict[str, float] = defaultdict(float)
+        self._watched: list[str] = []
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
@@ -46,6 +48,7 @@ class StepProfile:
     def watch(self, parts: Mapping[str, nn.Module]) -> None:
         """Count the time of each call of a module under its name."""
         for name, module in parts.items() if self.enabled else ():
+            self._watched.append(name)
             starts: list[float] = []
             module.register_forward_pre_hook(
                 lambda _module, _inputs, starts=starts: starts.append(self._now())
@@ -69,16 +72,16 @@ class StepProfile:
         if not self.seconds:
             return f"no profile: the first {self.warmup} steps do not count, and no more were run"
         medians = {name: _median(values) for name, values in self.seconds.items()}
-        watched = {name: value for name, value in medians.items() if "/" in name}
-        if watched:
-            rest = medians["forward"] - sum(watched.values())
-            watched["forward/everything else"] = max(0.0, rest)
-        total = sum(medians[part] for part in PARTS)
+        outer = [name for name in self._watched if "/" not in name]
+        parts = [part for part in (*BEFORE, *outer, *AFTER) if part in medians]
+        total = sum(medians[part] for part in parts)
         lines = [f"{'part of a step':<28}{'ms':>9}{'share':>8}"]
-        for part in PARTS:
+        for part in parts:
             lines.append(_row(part, medians[part], total))
-            if part == "forward":
-                lines += [_row(f"  {n.split('/')[1]}", v, total) for n, v in watched.items()]
+            inner = {n: v for n, v in medians.items() if n.startswith(f"{part}/")}
+            if inner:
+                inner[f"{part}/everything else"] = max(0.0, medians[part] - sum(inner.values()))
+            lines += [_row(f"  {n.split('/')[1]}", v, total) for n, v in inner.items()]
         return "\n".join([*lines, _row("whole step", total, total)])
 
     def _now(self) -> float:

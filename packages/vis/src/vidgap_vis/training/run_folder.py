@@ -19,10 +19,9 @@ from vidgap_vis.config import RunConfig
 from vidgap_vis.config.reading import to_mapping, write_yaml
 from vidgap_vis.errors import InputError
 from vidgap_vis.files import check_folder_is_free, replacing
-from vidgap_vis.weights.provenance import sha256, versions
+from vidgap_vis.weights.provenance import PROVENANCE_FILE, sha256, versions
 
 CONFIG_FILE = "config.yaml"
-PROVENANCE_FILE = "provenance.json"
 WEIGHTS_FOLDER = "weights"
 
 MAY_CHANGE = {

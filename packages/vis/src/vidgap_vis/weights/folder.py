@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -22,10 +21,9 @@ from vidgap_segmenter.weights import (
 )
 from vidgap_vis import build
 from vidgap_vis.classes import ClassInfo, ClassList
-from vidgap_vis.errors import InputError, WeightsError
+from vidgap_vis.errors import InputError, WeightsError, reason_of
 from vidgap_vis.files import replacing_folder
-
-PROVENANCE_FILE = "provenance.json"
+from vidgap_vis.weights.provenance import PROVENANCE_FILE
 
 
 def save(
@@ -45,8 +43,8 @@ def save(
         (temporary / PROVENANCE_FILE).write_text(text + "\n", encoding="utf-8")
 
 
-def load(folder: str | Path, device: str | torch.device = "cpu") -> tuple[ClipSegmenter, ClassList]:
-    """Build the model that a weights folder holds, in eval mode, and its classes.
+def load(folder: str | Path) -> tuple[ClipSegmenter, ClassList]:
+    """Build the model that a weights folder holds, in eval mode on the CPU, and its classes.
 
     Raises:
         InputError: something is missing or damaged (`WeightsError`: does not fit), by file.
@@ -59,7 +57,7 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> tuple[ClipSe
         message = f"describes no model that can be built ({reason_of(error)})"
         raise InputError(folder / CONFIG_FILE, "", message) from error
     fit(model, state, folder)
-    return model.eval().to(device), classes
+    return model.eval(), classes
 
 
 def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], ClassList]:
@@ -107,8 +105,3 @@ def fit(
         return load_checked(model, state, allow_missing=allow_missing).missing
     except WeightsMismatch as error:
         raise WeightsError(folder / WEIGHTS_FILE, error.report) from error
-
-
-def reason_of(error: Exception) -> str:
-    """Return an error's message, or its kind where it has none."""
-    return str(error) or type(error).__name__

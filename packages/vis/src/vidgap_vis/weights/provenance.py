@@ -9,6 +9,9 @@ from pathlib import Path
 
 from vidgap_vis.errors import InputError
 
+PROVENANCE_FILE = "provenance.json"
+"""What a weights folder, and a run's folder, say of their making."""
+
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that compute."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 
 from torch import nn
 
 from vidgap_segmenter import ClipSegmenter, Losses
 from vidgap_segmenter.optim import ParameterGroup
+from vidgap_vis.classes import ClassList
 from vidgap_vis.config import TrainConfig
 from vidgap_vis.data import ClipBatch
+from vidgap_vis.weights import save
 
 
 class TrainingUnit(nn.Module, ABC):
@@ -23,7 +26,11 @@ class TrainingUnit(nn.Module, ABC):
     @property
     @abstractmethod
     def model(self) -> ClipSegmenter:
-        """What a run saves."""
+        """The segmenter in it."""
+
+    def save(self, folder: Path, classes: ClassList, provenance: Mapping[str, object]) -> None:
+        """Write what was trained as a weights folder; a unit with more than a model adds to it."""
+        save(folder, self.model, classes, provenance)
 
     @abstractmethod
     def forward(self, batch: ClipBatch, progress: float) -> Losses:
@@ -44,4 +51,4 @@ class TrainingUnit(nn.Module, ABC):
     @abstractmethod
     def parts(self) -> Mapping[str, nn.Module]:
         """Return the modules whose time a profile tells, by name; "forward/backbone" lies in
-        "forward"."""
+        "forward". What stands under no name is not told."""

@@ -27,8 +27,13 @@ CODE = re.compile(r"`[^`\n]*`")
 LINK = re.compile(r"\]\(([^)\s]+)[^)]*\)")
 HEADING = re.compile(r"^#+ +(.+?)$", re.MULTILINE)
 ANCHOR = re.compile(r'<a id="([^"]+)">')
-MENTION = re.compile(r"(?<![\w./-])docs/[\w./-]+\.md(?:#[\w-]+)?")
-"""A page that a comment or docstring names, as it does: from the root of the repository."""
+MENTION = re.compile(
+    r"(?<![\w./-])(?:docs/[\w./-]+\.md(?:#[\w-]+)?|(?:tests|bench|csrc)/[a-z0-9_./-]+\.(?:py|sh|cpp|cu|h)\b)"
+)
+"""A page or file that a comment or docstring names, as it does: from the root of the repository."""
+
+SOURCE = re.compile(r"`(vidgap_\w+/[\w/]+(?:\.py)?)`")
+"""A file or folder of a package that a page names, from the package's sources on."""
 
 
 def read(path: Path) -> str:
@@ -72,6 +77,17 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
 def test_pages_that_files_name_are_there() -> None:
     faults = [fault(target, path, ROOT) for path in FILES for target in MENTION.findall(read(path))]
     assert not list(filter(None, faults))
+
+
+def test_sources_that_pages_name_are_there() -> None:
+    named = [(page, name) for page in PAGES for name in SOURCE.findall(read(page))]
+    assert named
+    gone = [
+        f"{page.relative_to(ROOT)}: {name}"
+        for page, name in named
+        if not list(ROOT.glob(f"packages/*/src/{name}"))
+    ]
+    assert not gone
 
 
 def test_results_are_one_question_a_page_and_all_stand_in_the_index() -> None:

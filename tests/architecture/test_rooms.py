@@ -107,7 +107,23 @@ def test_rooms_that_must_not_know_each_other(room: str, others: set[str]) -> Non
         assert not found & others, f"{path} imports {sorted(found & others)}"
 
 
-def test_tests_mirror_the_rooms() -> None:
-    folder = Path(__file__).parents[1] / "vis"
-    rooms = {path.name for path in folder.iterdir() if path.is_dir()} - {"support", "__pycache__"}
-    assert rooms <= FLOOR.keys()
+TESTS = Path(__file__).parents[1] / "vis"
+
+
+@pytest.mark.parametrize("path", sources(TESTS), ids=lambda path: str(path.relative_to(TESTS)))
+def test_tests_stand_in_the_room_that_they_test(path: Path) -> None:
+    room = path.relative_to(TESTS).parts[0]
+    if room in ("support", "conftest.py"):
+        return
+    tested = room.removeprefix("test_").removesuffix(".py")
+    assert tested in FLOOR
+    uses = {room_of(name) for name in imported(path) if name.startswith("vidgap_vis")}
+    by_command = "vidgap_vis" in path.read_text(encoding="utf-8")  # a process of its own
+    assert tested in uses or by_command, f"imports {sorted(uses)}"
+
+
+def test_every_room_has_tests() -> None:
+    tested = {path.relative_to(TESTS).parts[0] for path in sources(TESTS)}
+    whole_runs = {"demo", "__main__", "classes", "errors"}  # in tests/integration; in test_files.py
+    rooms = {room for room in FLOOR if (FOLDER / room).is_dir()} - whole_runs
+    assert rooms <= tested

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from vidgap_segmenter import LoadReport
 from vidgap_vis.classes import ClassInfo, from_categories
-from vidgap_vis.errors import ConfigError, InputError
+from vidgap_vis.errors import ConfigError, InputError, WeightsError
 from vidgap_vis.files import check_output, replacing, replacing_folder
 
 
@@ -154,6 +155,14 @@ def test_errors_survive_pickling_and_know_their_exit_code(
     assert type(error) is kind
     assert str(error) == "run.yaml: data.root: is missing"
     assert error.exit_code == exit_code
+
+
+def test_weights_that_do_not_fit_survive_pickling_with_their_report() -> None:
+    report = LoadReport(missing=("a", "b"), mismatched=(("c", (1,), (2,)),))
+    error = pickle.loads(pickle.dumps(WeightsError("model.safetensors", report)))
+    assert error.report == report
+    said = "model.safetensors: weights do not fit the model: 2 missing, 1 mismatched"
+    assert str(error) == said
 
 
 def test_classes_are_numbered_by_their_category_id() -> None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from vidgap_vis.cli.command import Command
 from vidgap_vis.cli.data import DataPseudo, DataSample
+from vidgap_vis.cli.demo import Demo
+from vidgap_vis.cli.doctor import Doctor
 from vidgap_vis.cli.evaluate import Evaluate, EvaluateImages
 from vidgap_vis.cli.export import Export
 from vidgap_vis.cli.predict import Predict
-from vidgap_vis.cli.report import Demo, Doctor
 from vidgap_vis.cli.train import Finetune, Pretrain
 from vidgap_vis.cli.weights import WeightsConvert, WeightsExport
 

@@ -22,10 +22,10 @@ from vidgap_vis.trackers import ClipTracks, Tracker, VideoTracks, detections_of
 from vidgap_vis.trackers.base import Need
 
 AnyFrame = npt.NDArray[np.uint8] | Image.Image | Tensor
+AnyFrameT = TypeVar("AnyFrameT", npt.NDArray[np.uint8], Image.Image, Tensor)
+
 SERVED: frozenset[Need] = frozenset({"boxes", "class_logits"})
 """What a stream can give a tracker beside class probabilities, embeddings and masks."""
-
-AnyFrameT = TypeVar("AnyFrameT", npt.NDArray[np.uint8], Image.Image, Tensor)
 
 
 class Stream:
@@ -56,7 +56,9 @@ class Stream:
         if latency < 1:
             raise ValueError(f"latency must be at least 1 frame, got {latency}")
         if tracker.offline or tracker.needs - SERVED:
-            wants = "the whole video" if tracker.offline else ", ".join(tracker.needs - SERVED)
+            wants = (
+                "the whole video" if tracker.offline else ", ".join(sorted(tracker.needs - SERVED))
+            )
             raise ValueError(f"tracker must be one of detections, frame by frame; it wants {wants}")
         self.step = step
         self.tracker = tracker

@@ -1,4 +1,4 @@
-"""`vidgap doctor` and `vidgap demo`."""
+"""`vidgap demo`."""
 
 from __future__ import annotations
 
@@ -9,21 +9,6 @@ from jsonargparse import Namespace
 from vidgap_vis.cli.command import Command
 from vidgap_vis.cli.parser import Parser
 from vidgap_vis.errors import ConfigError
-
-
-class Doctor(Command):
-    """`vidgap doctor`."""
-
-    summary = "versions, devices, and which backend each op uses, why, and whether it is right"
-
-    def add_arguments(self, parser: Parser) -> None:
-        """Take nothing."""
-
-    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002 (others read configs)
-        """Print the report; 1 where an op disagrees with its reference."""
-        from vidgap_vis import doctor
-
-        return doctor.run()
 
 
 class Demo(Command):

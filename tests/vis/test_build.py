@@ -8,16 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from torchvision import tv_tensors
-from vis.support.tiny_runs import HEIGHT, MODEL, TEMPORAL, WIDTH
+from vis.support.tiny_runs import HEIGHT, MODEL, TEMPORAL, WIDTH, make_model
 
-from vidgap_segmenter import ClipSegmenter, Criterion, MaskDINO, MaskDINOCriterion
+from vidgap_segmenter import Criterion, MaskDINO, MaskDINOCriterion
 from vidgap_vis import build
-from vidgap_vis.classes import ClassList, from_categories
 from vidgap_vis.config import LossConfig, PseudoClipConfig, VideoClipConfig
 from vidgap_vis.errors import ConfigError, InputError
 
-CLASSES = from_categories([(3, "red"), (7, "blue")])
-OTHERS = from_categories([(1, "cat"), (2, "dog"), (3, "owl")])
 CLIPS = VideoClipConfig(
     num_frames=4,
     crop_probability=1.0,
@@ -26,13 +23,6 @@ CLIPS = VideoClipConfig(
     short_edges=(20,),
     max_size=30,
 )
-
-
-def make_model(seed: int = 0, classes: ClassList = CLASSES, **settings: object) -> ClipSegmenter:
-    torch.manual_seed(seed)
-    temporal = settings.pop("temporal", TEMPORAL)
-    model = replace(MODEL, **settings)  # type: ignore[arg-type]
-    return build.segmenter(model, temporal, len(classes)).eval()  # type: ignore[arg-type]
 
 
 def image_sample() -> dict[str, object]:

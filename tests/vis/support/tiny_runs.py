@@ -14,6 +14,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from vidgap_segmenter import ClipSegmenter
+from vidgap_vis import build
+from vidgap_vis.classes import ClassList, from_categories
 from vidgap_vis.config import (
     FinetuneConfig,
     ImageDataConfig,
@@ -29,6 +32,7 @@ from vidgap_vis.config import (
 
 HEIGHT, WIDTH, SIDE = 32, 48, 12
 CATEGORIES = [{"id": 3, "name": "red"}, {"id": 7, "name": "blue"}]
+CLASSES = from_categories([(3, "red"), (7, "blue")])
 COLOURS = {3: (220, 40, 40), 7: (40, 40, 220)}
 MODEL = ModelConfig(
     backbone="test_resnet",
@@ -55,6 +59,14 @@ TRAIN = TrainConfig(
     checkpoint_every=100,
     log_every=2,
 )
+
+
+def make_model(seed: int = 0, classes: ClassList = CLASSES, **settings: object) -> ClipSegmenter:
+    """Build the tiny network in eval mode; `settings` are of `ModelConfig`, and `temporal`."""
+    torch.manual_seed(seed)
+    temporal = settings.pop("temporal", TEMPORAL)
+    model = replace(MODEL, **settings)  # type: ignore[arg-type]
+    return build.segmenter(model, temporal, len(classes)).eval()  # type: ignore[arg-type]
 
 
 def write_images(root: Path, count: int = 5) -> Path:

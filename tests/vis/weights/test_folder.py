@@ -9,33 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from vis.support.tiny_runs import HEIGHT, MODEL, TEMPORAL, WIDTH
+from vis.support.tiny_runs import CLASSES, HEIGHT, TEMPORAL, WIDTH, make_model
 
-from vidgap_segmenter import NETWORKS, ClipSegmenter
+from vidgap_segmenter import NETWORKS
 from vidgap_segmenter.weights import CLASS_HEAD, CLASS_WEIGHTS
-from vidgap_vis import build
 from vidgap_vis.classes import ClassList, from_categories
-from vidgap_vis.config import VideoClipConfig
 from vidgap_vis.errors import InputError, WeightsError
 from vidgap_vis.weights import initialise, load, save
 
-CLASSES = from_categories([(3, "red"), (7, "blue")])
 OTHERS = from_categories([(1, "cat"), (2, "dog"), (3, "owl")])
-CLIPS = VideoClipConfig(
-    num_frames=4,
-    crop_probability=1.0,
-    crop_range=(16, 24),
-    pseudo_crop_short_edges=(40,),
-    short_edges=(20,),
-    max_size=30,
-)
-
-
-def make_model(seed: int = 0, classes: ClassList = CLASSES, **settings: object) -> ClipSegmenter:
-    torch.manual_seed(seed)
-    temporal = settings.pop("temporal", TEMPORAL)
-    model = replace(MODEL, **settings)  # type: ignore[arg-type]
-    return build.segmenter(model, temporal, len(classes)).eval()  # type: ignore[arg-type]
 
 
 @pytest.fixture

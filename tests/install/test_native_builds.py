@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from install.environments import ROOT, layered_environment, run
 
-pytestmark = pytest.mark.install
+pytestmark = [pytest.mark.install, pytest.mark.slow]
 
 # Where CMake would look: PATH, what the environment names, and its own list of system folders.
 PLACES = (
@@ -30,6 +30,9 @@ BROKEN_NVCC = {"CMAKE_ARGS": "-DVIDGAP_NVCC=/bin/false"}
 NO_CUDA = {"VIDGAP_CUDA": "0"}
 NO_COMPILER = {"CXX": "/no/such/compiler", "VIDGAP_CUDA": "0"}
 REQUIRED = {"VIDGAP_REQUIRE_NATIVE": "1"}
+
+UNOPTIMISED = "-DCMAKE_CXX_FLAGS_RELEASE=-O0"
+"""Here it is the packaging that is tried; how the kernels are compiled, the other tests see."""
 
 
 def build(source: str | Path, folder: Path, environment: dict[str, str]) -> Path:
@@ -45,10 +48,11 @@ def try_to_build(
 ) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("VIDGAP_")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
+    arguments = f"{UNOPTIMISED} {environment.get('CMAKE_ARGS', '')}"
     return subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation",
          "--wheel-dir", str(folder), str(source)],
-        env={**kept, "PATH": path, "PIP_NO_INDEX": "1", **environment},
+        env={**kept, "PATH": path, "PIP_NO_INDEX": "1", **environment, "CMAKE_ARGS": arguments},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
 

@@ -17,7 +17,7 @@ NEEDS = {
     "vis": ("augment", "temporal", "segmenter"),
 }
 
-pytestmark = pytest.mark.install
+pytestmark = [pytest.mark.install, pytest.mark.slow]
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ def assert_same(compiled: ClipOutput, eager: ClipOutput) -> None:
         torch.testing.assert_close(getattr(compiled, part), getattr(eager, part), **FLOAT32)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("streaming", [False, True], ids=["clip", "stream"])
 def test_segmenter_with_temporal_module_is_one_graph(streaming: bool) -> None:

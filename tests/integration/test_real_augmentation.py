@@ -11,6 +11,7 @@ from augment.clips import assert_whole
 
 from vidgap_augment import Sample, finetune_pseudo_clips, finetune_real_clips, pretrain_clips
 from vidgap_vis.data import VideoClipDataset
+from vidgap_vis.data.datasets import channels_first
 from vidgap_vis.formats import read_coco, read_youtube_vis
 
 pytestmark = pytest.mark.skipif(
@@ -29,8 +30,8 @@ def images(folder: Path) -> list[Sample]:
     found = read_coco(folder / "coco_mini" / "instances_train.json", folder / "coco_mini")
     return [
         {
-            "image": found.read_image(index),
-            "masks": found.read_masks(index),
+            "image": channels_first(found.read_image(index)),
+            "masks": torch.from_numpy(found.read_masks(index)),
             "labels": torch.tensor([i.label for i in found.images[index].instances]).long(),
         }
         for index in range(len(found))

@@ -41,6 +41,9 @@ PAIRS = [(dtype, dtype) for dtype in DTYPES]
 PAIRS += [(torch.float32, torch.float16), (torch.float32, torch.bfloat16)]
 
 
+pytestmark = pytest.mark.slow  # compiling under sanitizers takes most of it
+
+
 @pytest.fixture(scope="module")
 def extension(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     compiler = shutil.which("g++")

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # compiling under sanitizers takes most of it
+
 ROOT = Path(__file__).parents[2]
 SOURCES = [
     *(ROOT / "csrc/ms_deform_attn").glob("cpu*.cpp"),

@@ -232,6 +232,7 @@ def test_gradients_are_the_same_through_a_checkpoint():
     assert all(gradient.any() for gradient in plain)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_model_compiles_as_one_graph():
     pack, maps_of = FORMS["ordered dict"]  # as torchvision's, the hardest to follow

@@ -167,6 +167,7 @@ def test_a_single_frame_leaves_no_parameter_without_a_gradient():
     assert all(parameter.grad is not None for parameter in module.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dynamic", [False, True], ids=["static", "dynamic"])
 def test_it_compiles_to_one_graph(dynamic):
     module = make_module(num_scales=1, num_gru_layers=1, dtype=torch.float32)

@@ -37,6 +37,7 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @needs_triton
 @pytest.mark.skipif(
     TorchVersion(VERSION) < "3.8", reason="Triton 3.6 cannot interpret loops with NumPy 2.4"
@@ -57,6 +58,7 @@ def compiled(folder: Path, *cases: str) -> Iterator[tuple[str, list[dict]]]:
         yield case, json.loads(line)
 
 
+@pytest.mark.slow
 @needs_triton
 def test_kernels_compile_without_spills_and_with_wide_loads(tmp_path):
     architectures = ("sm_80", "sm_90", "sm_100", "sm_120")
@@ -75,6 +77,7 @@ def test_kernels_compile_without_spills_and_with_wide_loads(tmp_path):
             assert backward[name] >= 5, (case, backward)
 
 
+@pytest.mark.slow
 @needs_triton
 def test_kernels_compile_where_windows_and_heads_fill_no_tile(tmp_path):
     for case, made in compiled(tmp_path, "sm_90:bf16:12:32", "sm_90:fp16:3:20"):

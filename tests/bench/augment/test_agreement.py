@@ -7,6 +7,7 @@ import pytest
 from bench.augment.cases import CONFIGS, Config, agreement
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.title)
 def test_ours_and_torchvision_make_the_same_clips(config: Config) -> None:
     found = agreement(config)

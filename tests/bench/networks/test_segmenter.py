@@ -71,6 +71,7 @@ def test_stages_of_both_networks_cover_a_step() -> None:
         assert 0.8 * total < sum(parts) <= total
 
 
+@pytest.mark.slow
 def test_quick_run_writes_rows_and_stages() -> None:
     scope = segmenter.BENCHMARK.scope(Options(quick=True, sizes=((40, 50),)))
     session = Session([FORWARD, STEP], scope, None)

@@ -258,17 +258,9 @@ def test_categories_that_the_model_knows_by_another_name_are_named(tmp_path: Pat
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ([], {"out": "out"}, "INPUT: at least one video, folder or JSON is wanted, got none"),
-        (
-            ["a.json", "b.mp4"],
-            {"out": "out"},
-            "INPUT: a JSON must be the only input, as its ids are kept",
-        ),
-        (
-            ["a.json"],
-            {"json": "b.json"},
-            "--images: missing; a.json needs the folder of its frames",
-        ),
+        ([], "INPUT: at least one video, folder or JSON is wanted, got none"),
+        (["a.json", "b.mp4"], "INPUT: a JSON must be the only input, as its ids are kept"),
+        (["a.json"], "--images: missing; a.json needs the folder of its frames"),
     ],
 )
 def test_wrong_arguments_are_named(inputs: list[str], message: str) -> None:

@@ -12,10 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidgap_segmenter.backbones import TimmBackbone, build_backbone
+from vidgap_segmenter.backbones import Backbone, TimmBackbone
 from vidgap_segmenter.checkpointing import Checkpointed
 from vidgap_segmenter.pixel_decoder import PixelDecoder
-from vidgap_segmenter.settings import check_sizes
 from vidgap_segmenter.structures import ClipOutput, ClipTargets
 from vidgap_segmenter.temporal import Features, TemporalModule, TemporalState, check_refined
 from vidgap_segmenter.weights import (
@@ -41,13 +40,12 @@ class ClipSegmenter(nn.Module, ABC):
     network adds `_decode`, from maps to predictions.
 
     Args:
-        settings: the network's arguments except `temporal`, those of `Mask2Former` among them.
+        backbone: turns images into maps of strides 4 to 32.
+        pixel_decoder: encodes them.
         temporal: what mixes frames, or None.
-        strides: of the maps that the pixel decoder encodes.
-        coarse_first: the order of its levels.
-
-    Raises:
-        ValueError: a setting has no such value.
+        num_classes: K, without "no instance".
+        train_backbone: False freezes the backbone: no gradient goes through it.
+        config: the network's arguments except `temporal`, as JSON can hold them.
     """
 
     architecture: ClassVar[str]
@@ -58,29 +56,20 @@ class ClipSegmenter(nn.Module, ABC):
 
     def __init__(
         self,
-        settings: Mapping[str, Any],
+        backbone: Backbone,
+        pixel_decoder: PixelDecoder,
         temporal: TemporalModule | None,
         *,
-        strides: Sequence[int] = (8, 16, 32),
-        coarse_first: bool = True,
+        num_classes: int,
+        train_backbone: bool,
+        config: Mapping[str, Any],
     ) -> None:
         super().__init__()
-        check_sizes(settings)
-        self._config = dict(settings)
-        self.num_classes: int = settings["num_classes"]
-        self.train_backbone: bool = settings["train_backbone"]
-        self.backbone = build_backbone(settings["backbone"])
-        self.pixel_decoder = PixelDecoder(
-            self.backbone.channels,
-            strides=strides,
-            coarse_first=coarse_first,
-            channels=settings["channels"],
-            num_layers=settings["num_encoder_layers"],
-            ffn_channels=settings["encoder_ffn_channels"],
-            num_heads=settings["num_heads"],
-            num_points=settings["num_points"],
-            full_precision=settings["full_precision_pixel_decoder"],
-        )
+        self._config = dict(config)
+        self.num_classes = num_classes
+        self.train_backbone = train_backbone
+        self.backbone = backbone
+        self.pixel_decoder = pixel_decoder
         self.temporal = temporal
         mean, std = (
             torch.tensor(numbers).view(3, 1, 1)

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from vidgap_segmenter.backbones import build_backbone
 from vidgap_segmenter.clip_segmenter import ClipSegmenter, padded_size
 from vidgap_segmenter.mask2former.decoder import FramePrediction, MaskedDecoder
-from vidgap_segmenter.settings import arguments
+from vidgap_segmenter.pixel_decoder import PixelDecoder
+from vidgap_segmenter.settings import check_counts
 from vidgap_segmenter.structures import ClipOutput, ClipTargets, HeadInputs, Prediction, by_clip
 from vidgap_segmenter.temporal import Features, TemporalModule
 
@@ -54,7 +56,51 @@ class Mask2Former(ClipSegmenter):
         train_backbone: bool = True,
         full_precision_pixel_decoder: bool = True,
     ) -> None:
-        super().__init__(arguments(locals()), temporal)
+        check_counts(
+            num_classes=num_classes,
+            embedding_dim=embedding_dim,
+            channels=channels,
+            num_queries=num_queries,
+            num_encoder_layers=num_encoder_layers,
+            encoder_ffn_channels=encoder_ffn_channels,
+            num_decoder_layers=num_decoder_layers,
+            decoder_ffn_channels=decoder_ffn_channels,
+            num_heads=num_heads,
+            num_points=num_points,
+        )
+        built = build_backbone(backbone)
+        pixel_decoder = PixelDecoder(
+            built.channels,
+            channels=channels,
+            num_layers=num_encoder_layers,
+            ffn_channels=encoder_ffn_channels,
+            num_heads=num_heads,
+            num_points=num_points,
+            full_precision=full_precision_pixel_decoder,
+        )
+        config = {
+            "backbone": backbone,
+            "num_classes": num_classes,
+            "embedding_dim": embedding_dim,
+            "channels": channels,
+            "num_queries": num_queries,
+            "num_encoder_layers": num_encoder_layers,
+            "encoder_ffn_channels": encoder_ffn_channels,
+            "num_decoder_layers": num_decoder_layers,
+            "decoder_ffn_channels": decoder_ffn_channels,
+            "num_heads": num_heads,
+            "num_points": num_points,
+            "train_backbone": train_backbone,
+            "full_precision_pixel_decoder": full_precision_pixel_decoder,
+        }
+        super().__init__(
+            built,
+            pixel_decoder,
+            temporal,
+            num_classes=num_classes,
+            train_backbone=train_backbone,
+            config=config,
+        )
         self.decoder = MaskedDecoder(
             num_classes,
             channels=channels,

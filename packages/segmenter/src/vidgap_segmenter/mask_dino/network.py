@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from vidgap_segmenter.backbones import build_backbone
 from vidgap_segmenter.clip_segmenter import ClipSegmenter, padded_size
 from vidgap_segmenter.frame_targets import FrameTargets
 from vidgap_segmenter.mask_dino.decoder import Anchors, FramePrediction, MaskDINODecoder
 from vidgap_segmenter.mask_dino.denoising import Denoising, make_denoising
 from vidgap_segmenter.mask_dino.output import MaskDINOOutput, Reconstruction
+from vidgap_segmenter.pixel_decoder import PixelDecoder
 from vidgap_segmenter.precision import autocast_off
-from vidgap_segmenter.settings import arguments
+from vidgap_segmenter.settings import check_counts
 from vidgap_segmenter.structures import (
     ClipTargets,
     HeadInputs,
@@ -88,7 +90,59 @@ class MaskDINO(ClipSegmenter):
                 "num_denoising and box_noise must be 0 or more and label_noise in [0, 1], got "
                 f"{num_denoising}, {box_noise}, {label_noise}"
             )
-        super().__init__(arguments(locals()), temporal, strides=strides, coarse_first=coarse_first)
+        check_counts(
+            num_classes=num_classes,
+            embedding_dim=embedding_dim,
+            channels=channels,
+            num_queries=num_queries,
+            num_encoder_layers=num_encoder_layers,
+            encoder_ffn_channels=encoder_ffn_channels,
+            num_decoder_layers=num_decoder_layers,
+            decoder_ffn_channels=decoder_ffn_channels,
+            num_heads=num_heads,
+            num_points=num_points,
+        )
+        built = build_backbone(backbone)
+        pixel_decoder = PixelDecoder(
+            built.channels,
+            strides=strides,
+            coarse_first=coarse_first,
+            channels=channels,
+            num_layers=num_encoder_layers,
+            ffn_channels=encoder_ffn_channels,
+            num_heads=num_heads,
+            num_points=num_points,
+            full_precision=full_precision_pixel_decoder,
+        )
+        config = {
+            "backbone": backbone,
+            "num_classes": num_classes,
+            "embedding_dim": embedding_dim,
+            "channels": channels,
+            "num_queries": num_queries,
+            "num_encoder_layers": num_encoder_layers,
+            "encoder_ffn_channels": encoder_ffn_channels,
+            "num_decoder_layers": num_decoder_layers,
+            "decoder_ffn_channels": decoder_ffn_channels,
+            "num_heads": num_heads,
+            "num_points": num_points,
+            "strides": list(strides),
+            "coarse_first": coarse_first,
+            "anchors": anchors,
+            "num_denoising": num_denoising,
+            "label_noise": label_noise,
+            "box_noise": box_noise,
+            "train_backbone": train_backbone,
+            "full_precision_pixel_decoder": full_precision_pixel_decoder,
+        }
+        super().__init__(
+            built,
+            pixel_decoder,
+            temporal,
+            num_classes=num_classes,
+            train_backbone=train_backbone,
+            config=config,
+        )
         self.num_denoising = num_denoising
         self.label_noise = label_noise
         self.box_noise = box_noise

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
@@ -29,7 +30,9 @@ from vidgap_vis import build
 from vidgap_vis.classes import from_categories
 from vidgap_vis.cli.commands import COMMANDS
 from vidgap_vis.cli.main import main
+from vidgap_vis.config import FinetuneConfig, PretrainConfig, PseudoExportConfig
 from vidgap_vis.config.reading import to_mapping, write_yaml
+from vidgap_vis.synthetic import SampleOptions
 from vidgap_vis.weights import save
 
 Fails = Callable[..., str]
@@ -87,6 +90,38 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     assert COMMANDS[name].summary in " ".join(said.split())
 
 
+SECTIONS = {
+    "pretrain": PretrainConfig,
+    "finetune": FinetuneConfig,
+    "data pseudo": PseudoExportConfig,
+    "data sample": SampleOptions,
+}
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_help_lists_every_key_with_its_text_and_default(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*name.split(), "--help"]) == 0
+    told = " ".join(capsys.readouterr().out.partition("options:\n")[2].split())
+    said = dict(re.findall(r"(--\S+) VALUE (\S.*?; (?:default: [^)]+|required)\))", told))
+
+    def check(section: type, around: str) -> None:
+        for name, kind in get_type_hints(section).items():
+            if name == "key":
+                continue  # where a section stands
+            inner = [part for part in (kind, *get_args(kind)) if is_dataclass(part)]
+            if kind not in inner:
+                assert f"--{around}{name}" in said
+            for part in inner:
+                check(part, f"{around}{name}.")  # type: ignore[arg-type]
+
+    check(SECTIONS[name], "")
+    if name == "finetune":  # the stage's own default, not the section's
+        assert said["--train.steps"] == "optimiser steps. (a whole number; default: 16000)"
+        assert "(one of half, adjacent, or null; default: null)" in said["--temporal.pairing"]
+
+
 def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert re.fullmatch(r"\d+\.\d+\.\d+\n", capsys.readouterr().out)
@@ -109,7 +144,10 @@ FLAGS = {
     "--clip.size [3,x]": "--clip.size[1]: wanted a whole number, got 'x'",
     "--temporal.windows 3": "--temporal.windows: unknown option "
     "(did you mean --temporal.window_size?)",
-    "--temporal.pairing odd": "--temporal.pairing: wanted one of half, adjacent, got 'odd'",
+    "--temporal.pairing odd": "--temporal.pairing: wanted one of half, adjacent, or null, "
+    "got 'odd'",
+    "--temporal {windows: 3}": "--temporal.windows: unknown key (did you mean window_size?)",
+    "--train.seed [3": "--train.seed: cannot be read, got '[3'",
     "--train.lr": "argument --train.lr: expected one argument",
     "--trian.lr 3": "--trian.lr: unknown option (did you mean --train.lr?)",
     "--oot x": "--oot: unknown option (did you mean --out?)",
@@ -119,7 +157,7 @@ FLAGS = {
 
 @pytest.mark.parametrize(("words", "line"), FLAGS.items(), ids=FLAGS)
 def test_a_wrong_flag_is_named(config: Path, fails: Fails, words: str, line: str) -> None:
-    assert fails(2, "pretrain", "-c", config, *words.split()) == line
+    assert fails(2, "pretrain", "-c", config, *words.split(" ", 1)) == line
 
 
 def test_flags_win_over_the_file(config: Path, tmp_path: Path) -> None:

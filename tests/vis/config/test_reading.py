@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 from vis.support.tiny_runs import finetune_config, pretrain_config
 
-from vidgap_vis.cli.parser import Parser
+from vidgap_segmenter import Criterion, Mask2Former, MaskDINO, MaskDINOCriterion
+from vidgap_temporal import MultiScaleTemporalModule
+from vidgap_vis.cli.parser import Parser, attribute_texts
 from vidgap_vis.config import (
     FinetuneConfig,
+    LossConfig,
+    ModelConfig,
     PretrainConfig,
     PseudoDataConfig,
     TemporalConfig,
@@ -27,9 +32,10 @@ Config = TypeVar("Config")
 
 def read(path: Path, section: type[Config]) -> Config:
     """Read a file as `-c` does."""
-    parser = Parser(prog="vidgap")
+    parser = Parser("vidgap")
     parser.add_section(section)
-    return parser.configuration(parser.parse(["-c", str(path)]), section)
+    parser.parse(["-c", str(path)])
+    return parser.configuration(section)
 
 
 def test_defaults_are_the_papers(tmp_path: Path) -> None:
@@ -96,15 +102,18 @@ MISTAKES = {
     "clip: {size: [1, b]}": "clip.size[1]: wanted a whole number, got 'b'",
     "clip: {scale_range: [2, 1]}": "clip.scale_range: wanted [low, high] within 0.001..1000, "
     "got (2.0, 1.0)",
-    "model: {train_backbone: maybe}": "model.train_backbone: wanted true or false, got 'maybe'",
+    "model: {train_backbone: maybe}": "model.train_backbone: wanted true or false, or null, "
+    "got 'maybe'",
     "model: {num_heads: 3}": "model.channels: wanted a multiple of model.num_heads (3), got 256",
-    "temporal: {pairing: odd}": "temporal.pairing: wanted one of half, adjacent, got 'odd'",
-    "temporal: {num_gru_layers: -1}": "temporal.num_gru_layers: wanted 0 or more layers, got -1",
+    "temporal: {pairing: odd}": "temporal.pairing: wanted one of half, adjacent, or null, "
+    "got 'odd'",
+    "temporal: {num_gru_layers: -1}": "temporal.num_gru_layers: wanted 0 or more layers, or null, "
+    "got -1",
     "train: {steps: 10}": "train.milestones: wanted steps below train.steps (10), "
     "got (327778, 355092)",
     "train: {precision: no}": "train.precision: wanted one of fp32, bf16, fp16, got False",
     "train: {num_threads: 0}": "train.num_threads: wanted 1 or more, or null, got 0",
-    "loss: {importance: 2}": "loss.importance: wanted a number in 0..1, got 2.0",
+    "loss: {importance: 2}": "loss.importance: wanted a number in 0..1, or null, got 2.0",
 }
 
 
@@ -141,6 +150,84 @@ def test_what_is_no_text_file_is_named(tmp_path: Path, make: Any) -> None:
     make(tmp_path / "run.yaml")
     with pytest.raises(ConfigError, match=r"run\.yaml: (cannot be read|not a text file)"):
         read(tmp_path / "run.yaml", PretrainConfig)
+
+
+def test_a_file_changes_values_of_its_base(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "base.yaml").write_text(
+        "data: {root: a}\nclip: {num_frames: 5, size: null}\ntrain: {lr: 3e-4}\n"
+    )
+    path = tmp_path / "run.yaml"
+    path.write_text("base: below/base.yaml\nclip: {num_frames: 7}\ntemporal: null\n")
+    config = read(path, PretrainConfig)
+    assert (config.data.root, config.train.lr, config.temporal) == (Path("a"), 3e-4, None)
+    assert (config.clip.num_frames, config.clip.size) == (7, None)
+
+
+BASES = {
+    "clip: {num_framez: 3}": "base.yaml: clip.num_framez: unknown key (did you mean num_frames?)",
+    "clip: {num_frames: 0}": "base.yaml: clip.num_frames: wanted a number above 0, got 0",
+    "base: more.yaml": "base.yaml: base: wanted none in a file that is a base itself, "
+    "got 'more.yaml'",
+    "clip: [3": "base.yaml: line 2, column 1: broken YAML",
+}
+
+
+@pytest.mark.parametrize(("line", "message"), BASES.items(), ids=BASES)
+def test_a_mistake_in_a_base_names_the_base(tmp_path: Path, line: str, message: str) -> None:
+    (tmp_path / "base.yaml").write_text(f"{line}\n")
+    (tmp_path / "run.yaml").write_text("base: base.yaml\ndata: {root: .}\nclip: {size: null}\n")
+    with pytest.raises(ConfigError, match=re.escape(f"{tmp_path}/{message}")):
+        read(tmp_path / "run.yaml", PretrainConfig)
+
+
+def test_a_base_that_is_no_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("base: [3]\n")
+    with pytest.raises(ConfigError, match=re.escape(f"{path}: base: wanted a path, got [3]")):
+        read(path, PretrainConfig)
+    path.write_text("base: nowhere.yaml\n")
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot be read"):
+        read(path, PretrainConfig)
+
+
+def test_the_last_file_wins_and_is_named(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
+    one.write_text("data: {root: .}\nclip: {num_frames: 0}\ntemporal: null\n")
+    two.write_text("clip: {num_frames: 4}\ntemporal: {window_size: 4}\n")
+    parser = Parser("vidgap")
+    parser.add_section(PretrainConfig)
+    parser.parse(["-c", str(one), "-c", str(two)])
+    config = parser.configuration(PretrainConfig)
+    assert (config.clip.num_frames, config.temporal) == (4, TemporalConfig(window_size=4))
+    two.write_text("clip: {num_frames: -1}\n")
+    parser = Parser("vidgap")
+    parser.add_section(PretrainConfig)
+    parser.parse(["-c", str(one), "-c", str(two)])
+    with pytest.raises(ConfigError, match=re.escape(f"{two}: clip.num_frames: ")):
+        parser.configuration(PretrainConfig)
+
+
+CONSTRUCTORS = {
+    ModelConfig: (Mask2Former, MaskDINO),
+    TemporalConfig: (MultiScaleTemporalModule,),
+    LossConfig: (Criterion, MaskDINOCriterion),
+}
+
+
+@pytest.mark.parametrize("section", CONSTRUCTORS)
+def test_help_tells_what_a_constructor_takes_for_null(section: type) -> None:
+    texts = attribute_texts(section)
+    for field in fields(section):  # type: ignore[arg-type]
+        for constructor in CONSTRUCTORS[section]:
+            parameter = inspect.signature(constructor).parameters.get(field.name)
+            if parameter is None or parameter.default is None or field.default is not None:
+                continue
+            default = parameter.default
+            words = ", ".join(map(str, default)) if isinstance(default, tuple) else str(default)
+            words = {"True": "on", "False": "off"}.get(words, words)
+            said = texts[field.name].partition("null: ")[2].replace("`", "")
+            assert re.search(rf"(^|Mask DINO ){re.escape(words)}\b", said), (field.name, said)
 
 
 def test_sections_check_themselves_in_python_too() -> None:

@@ -109,7 +109,7 @@ def segmenter(
         try:
             with torch.random.fork_rng(devices=[]):
                 module = MultiScaleTemporalModule(
-                    channels=model.channels, num_scales=num_scales, **asdict(temporal)
+                    channels=model.channels, num_scales=num_scales, **_given(temporal)
                 )
         except ValueError as error:
             raise ConfigError("", "temporal", str(error)) from error
@@ -137,8 +137,8 @@ def saved_network(config: Mapping[str, Any]) -> ClipSegmenter:
     return network(**settings, temporal=module)
 
 
-def _given(section: ModelConfig | LossConfig) -> dict[str, Any]:
-    """Return the settings that do not leave the value to the network."""
+def _given(section: ModelConfig | TemporalConfig | LossConfig) -> dict[str, Any]:
+    """Return the settings of a section that it does not leave to the constructor."""
     return {name: value for name, value in asdict(section).items() if value is not None}
 
 

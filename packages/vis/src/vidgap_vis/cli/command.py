@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from argparse import Namespace
 from typing import ClassVar
-
-from jsonargparse import Namespace
 
 from vidgap_vis.cli.parser import Parser
 

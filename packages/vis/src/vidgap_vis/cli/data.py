@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
-
-from jsonargparse import Namespace
 
 from vidgap_vis.cli.command import Command
 from vidgap_vis.cli.parser import Parser
@@ -27,7 +26,7 @@ class DataSample(Command):
         """Write the data set."""
         from vidgap_vis.synthetic import SampleOptions, write_sample
 
-        print(write_sample(options.out, parser.configuration(options, SampleOptions)))
+        print(write_sample(options.out, parser.configuration(SampleOptions)))
         return 0
 
 
@@ -52,7 +51,7 @@ class DataPseudo(Command):
         from vidgap_vis.formats import read_coco
         from vidgap_vis.prepare.pseudo import PREVIEW, write_pseudo_clips
 
-        config = parser.configuration(options, PseudoExportConfig)
+        config = parser.configuration(PseudoExportConfig)
         check_folder_is_free(options.out)
         folder = write_pseudo_clips(
             options.out,

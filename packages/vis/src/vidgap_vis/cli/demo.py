@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
 
-from jsonargparse import Namespace
-
 from vidgap_vis.cli.command import Command
-from vidgap_vis.cli.parser import Parser
-from vidgap_vis.errors import ConfigError
+from vidgap_vis.cli.parser import Parser, whole
 
 
 class Demo(Command):
@@ -23,15 +21,13 @@ class Demo(Command):
         parser.add_argument("--profile", action="store_true", help="print where a step's time goes")
         parser.add_argument(
             "--seed",
-            type=int,
+            type=whole(0),
             default=1,
             help="of data and training; the tracker's settings were chosen on the clips of seed 0",
         )
 
     def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002 (others read configs)
         """Run the demo."""
-        if options.seed < 0:
-            raise ConfigError("", "--seed", f"wanted 0 or more, got {options.seed}")
         from vidgap_vis import demo
 
         return demo.run(

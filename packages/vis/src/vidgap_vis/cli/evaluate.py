@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from pathlib import Path
 
-from jsonargparse import Namespace
-
 from vidgap_vis.cli.command import Command
-from vidgap_vis.cli.parser import Parser
-from vidgap_vis.errors import ConfigError
+from vidgap_vis.cli.parser import Parser, whole
 from vidgap_vis.files import check_output, replacing
 
 
@@ -56,9 +54,11 @@ class EvaluateImages(Command):
         parser.add_argument("--gt", type=Path, required=True, help="COCO JSON with truth")
         parser.add_argument("--images", type=Path, required=True, help="folder of its images")
         parser.add_argument(
-            "--copies", type=int, default=3, help="frames of a clip, as in training"
+            "--copies", type=whole(1), default=3, help="frames of a clip, as in training"
         )
-        parser.add_argument("--short_edge", type=int, help="resize images to this before the model")
+        parser.add_argument(
+            "--short_edge", type=whole(1), help="resize images to this before the model"
+        )
         parser.add_argument("--json", type=Path, help="write the metrics here, 0..1")
 
     def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002 (others read configs)
@@ -70,10 +70,6 @@ class EvaluateImages(Command):
         from vidgap_vis.inference.images import check_same_classes, segment_images
         from vidgap_vis.weights import load
 
-        for flag in ("copies", "short_edge"):
-            value = getattr(options, flag)
-            if value is not None and value < 1:
-                raise ConfigError("", f"--{flag}", f"wanted 1 or more, got {value}")
         if options.json is not None:
             inputs = [options.gt, options.images, options.model]
             check_output("--json", options.json, inputs)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
+from argparse import Namespace
 from pathlib import Path
 
-from jsonargparse import Namespace
-
 from vidgap_vis.cli.command import Command
-from vidgap_vis.cli.parser import Parser
+from vidgap_vis.cli.parser import Parser, whole
 from vidgap_vis.errors import ConfigError
 from vidgap_vis.files import check_output
 
@@ -28,7 +27,7 @@ class Export(Command):
             help="HEIGHTxWIDTH of the frames; the file takes no other (default 360x640)",
         )
         parser.add_argument(
-            "--num_frames", type=int, default=1, help="frames of a step, fixed too (default 1)"
+            "--num_frames", type=whole(1), default=1, help="frames of a step, fixed too (default 1)"
         )
 
     def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002 (others read configs)
@@ -37,8 +36,6 @@ class Export(Command):
         if found is None:
             message = f"wanted HEIGHTxWIDTH, as 360x640, got {options.size!r}"
             raise ConfigError("", "--size", message)
-        if options.num_frames < 1:
-            raise ConfigError("", "--num_frames", f"wanted 1 or more, got {options.num_frames}")
         from vidgap_vis.inference.export import export
 
         check_output("--out", options.out, [options.model])

@@ -53,7 +53,7 @@ def dispatch(words: Sequence[str]) -> int:
         return 0
     name, rest = find_command(words)
     command = COMMANDS[name]()
-    parser = Parser(prog=f"vidgap {name}", description=command.summary, allow_abbrev=False)
+    parser = Parser(f"vidgap {name}", command.summary)
     command.add_arguments(parser)
     options = parser.parse(with_config_of_resumed(rest, name))
     check_environment()

@@ -1,152 +1,158 @@
-"""Flags and YAML files into configurations, by jsonargparse; a mistake is one line."""
+"""Flags and YAML files into configurations, by argparse; a mistake is one line."""
 
 from __future__ import annotations
 
-import dataclasses
+import inspect
+import json
 import re
-from collections.abc import Iterator, Sequence
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import MISSING, is_dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, get_type_hints
+from typing import Any, Literal, NoReturn, TypeVar, get_origin
 
 import yaml
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
-from vidgap_vis.config.reading import (
-    as_section,
-    check,
-    check_value,
-    construct,
-    join,
-    read_mapping,
-    suggest,
-)
+from vidgap_vis.config import reading
+from vidgap_vis.config.reading import describe, not_none, suggest
 from vidgap_vis.errors import ConfigError
 
 Config = TypeVar("Config")
 
+FLAGS = "--"
+"""The source of a value that a flag gave; others are files."""
+
 
 class Parser(ArgumentParser):
-    """An argument parser whose mistakes are `ConfigError`s of one line.
+    """An argument parser whose mistakes are `ConfigError`s of one line."""
 
-    The constructor is jsonargparse's, which makes parsers of this class for nested types.
-    """
+    def __init__(self, prog: str, description: str = "") -> None:
+        super().__init__(prog=prog, description=description, allow_abbrev=False)
+        self._kinds: dict[str, Any] = {}
+        self._given: list[tuple[str, tuple[str, ...], Any]] = []  # (source, key, value)
 
-    section: type | None = None
-    """The configuration class whose keys are flags, if any."""
-
-    argv: Sequence[str] = ()
-    """What is being parsed."""
-
-    def add_section(self, section: type, *, file: bool = True) -> None:
+    def add_section(self, section: Any, *, file: bool = True) -> None:
         """Add a flag for each key of a configuration class (`--train.lr`); `file`: and `-c`."""
-        self.section = section
         self.usage = f"{self.prog} [options] [--KEY VALUE ...]"
         if file:
-            self.add_argument("-c", "--config", action=CheckedConfigFile, help="a YAML file")
-        self.add_class_arguments(section)
+            text = "a YAML file; one that it names as `base: FILE` says what it does not"
+            self.add_argument("-c", "--config", action="append", metavar="FILE", help=text)
+        groups: dict[str, Any] = {"": self}
+        for key, kind, text in keys(section):
+            if is_dataclass(not_none(kind)):
+                groups[key] = self.add_argument_group(key, text if is_dataclass(kind) else None)
+            if not is_dataclass(kind):
+                self._kinds[key] = kind
+                group = groups.get(key, groups[key.rpartition(".")[0]])
+                group.add_argument(f"--{key}", default=SUPPRESS, metavar="VALUE", help=text)
 
     def parse(self, argv: Sequence[str]) -> Namespace:
-        """Parse a command line; raises ConfigError where it is wrong."""
-        self.argv = tuple(argv)
-        return self.parse_args(self.argv)
+        """Parse a command line; raises ConfigError where it is wrong, or a file that it names."""
+        options, surplus = self.parse_known_args(argv)
+        unknown = [word.partition("=")[0] for word in surplus if word.startswith("-")]
+        if unknown:
+            hint = suggest(unknown[0], list(self._option_string_actions))
+            raise ConfigError("", unknown[0], f"unknown option ({hint})")
+        if surplus:
+            self.error(f"unrecognized arguments: {' '.join(surplus)}")
+        for path in getattr(options, "config", None) or ():
+            for file, content in reading.read_files(Path(path)).items():
+                self._given += [(file, key, value) for key, value in reading.flat(content)]
+        for key, text in vars(options).items():
+            if key in self._kinds:
+                *around, name = key.split(".")
+                value = {name: flag_value(key, text, self._kinds[key])}
+                self._given += [(FLAGS, *pair) for pair in reading.flat(value, tuple(around))]
+        return options
 
-    def configuration(self, options: Namespace, section: type[Config]) -> Config:
-        """Return the configuration that `parse` read.
+    def configuration(self, section: type[Config]) -> Config:
+        """Return the configuration that files and flags say.
 
         Raises:
-            ConfigError: a value is out of range; the message names the flag or the file.
+            ConfigError: a value is wrong; the message names the flag or the file.
         """
-        names = [field.name for field in dataclasses.fields(section)]  # type: ignore[arg-type]
-        given = options.as_dict()
-        with self.locating(options):
-            return construct(section, {name: given[name] for name in names})
+        with self.locating():
+            return reading.construct(section, [(key, value) for _, key, value in self._given])
 
     @contextmanager
-    def locating(self, options: Namespace) -> Iterator[None]:
+    def locating(self) -> Iterator[None]:
         """Name the flag or the file in a ConfigError about a key that comes out of the block."""
         try:
             yield
         except ConfigError as error:
-            if error.file or not error.item or error.item.startswith("-"):
+            key, message = error.item, error.message
+            if error.file or not key or key.startswith("-"):
                 raise
-            if any(flag == error.item for flag, _ in _flags(self.argv)):
-                raise ConfigError("", f"--{error.item}", error.message) from error
-            files = options.get("config") or [""]
-            raise ConfigError(str(files[-1]), error.item, error.message) from error
+            source = next((file for file, *_ in reversed(self._given) if file != FLAGS), "")
+            steps = tuple(re.split(r"[.\[]", key))
+            for giver, given, _ in self._given:
+                source = giver if given == steps[: len(given)] else source
+            if message == "missing":
+                source, message = FLAGS, "missing; give it here or in a file with -c"
+            file, dashes = ("", "--") if source == FLAGS else (source, "")
+            raise ConfigError(file, dashes + key, message) from error
 
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise ConfigError: of the flag at fault where one is found, else with the message."""
-        if not self.exit_on_error:  # a nested type's parser: its caller tries another type
-            super().error(message, ex)
-        flags = [option for action in self._actions for option in action.option_strings]
-        kinds = dict(_kinds(self.section)) if self.section else {}
-        for key, text in _flags(self.argv):
-            if key in kinds and text is not None:
-                _check_flag(key, text, kinds[key])
-            elif "." in key and key not in kinds:
-                hint = suggest(f"--{key}", flags + [f"--{kind}" for kind in kinds])
-                raise ConfigError("", f"--{key}", f"unknown option ({hint})") from ex
-        first_line = message.split("\n")[0]
-        unknown = re.match(r"unrecognized arguments: (-[^\s=]+)", first_line)
-        if unknown:
-            hint = suggest(unknown[1], flags)
-            raise ConfigError("", unknown[1], f"unknown option ({hint})") from ex
-        missing = re.search(r"arguments are required: ([\w.]+)", message)
+    def error(self, message: str) -> NoReturn:
+        """Raise ConfigError: with argparse's message, or of the argument that it is about."""
+        missing = re.search(r"arguments are required: ([^,]+)", message)
         if missing:
-            within = re.match(r'Parser key "([\w.]+)":', message)
-            raise self._missing(join(within[1] if within else "", missing[1])) from ex
-        raise ConfigError("", "", first_line) from ex
-
-    def _missing(self, name: str) -> ConfigError:
-        positional = {a.dest: str(a.metavar) for a in self._actions if not a.option_strings}
-        if name in positional:
-            return ConfigError("", positional[name], "missing")
-        hint = "; give it here or in a file with -c" if self.section else ""
-        return ConfigError("", f"--{name}", f"missing{hint}")
+            raise ConfigError("", missing[1], "missing")
+        wrong = re.fullmatch(r"argument (\S+): (wanted .*)", message)
+        raise ConfigError("", wrong[1] if wrong else "", wrong[2] if wrong else message)
 
 
-class CheckedConfigFile(ActionConfigFile):
-    """`-c FILE`: the file's keys and types are checked, then jsonargparse merges it."""
+def whole(least: int) -> Callable[[str], int]:
+    """Return what reads an argument as a whole number from `least` on."""
 
-    def __call__(
-        self, parser: Parser, cfg: Namespace, values: str, option_string: str | None = None
-    ) -> None:
-        """Check and merge the file; ConfigError names the file and the key at fault."""
-        assert parser.section is not None
-        mapping = read_mapping(Path(values))
-        try:
-            check(parser.section, mapping)
-        except ConfigError as error:
-            raise ConfigError(values, error.item, error.message) from error
-        super().__call__(parser, cfg, values, option_string)
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[-+]?\d+", text):
+            raise ArgumentTypeError(f"wanted a whole number, got {text!r}")
+        if int(text) < least:
+            raise ArgumentTypeError(f"wanted {least} or more, got {int(text)}")
+        return int(text)
+
+    return read
 
 
-def _flags(argv: Sequence[str]) -> Iterator[tuple[str, str | None]]:
-    """Yield (key, value) of each `--key value` or `--key=value`; None where no value follows."""
-    for index, token in enumerate(argv):
-        if token.startswith("--"):
-            key, equals, value = token[2:].partition("=")
-            following = argv[index + 1] if index + 1 < len(argv) else None
-            yield key, value if equals else following
-
-
-def _kinds(section: type, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every key of a configuration class with its type, inner ones as `clip.size`."""
-    for name, kind in get_type_hints(section).items():
-        yield join(key, name), kind
-        inner = as_section(kind)
-        if inner is not None:
-            yield from _kinds(inner, join(key, name))
-
-
-def _check_flag(key: str, text: str, kind: Any) -> None:
-    """Raise ConfigError where a flag's text does not make a value of its type."""
+def flag_value(key: str, text: str, kind: Any) -> Any:
+    """Return what the text of a flag says: YAML, or the text itself where one is wanted."""
+    inner = not_none(kind)
+    if (inner in (str, Path) or get_origin(inner) is Literal) and (inner is kind or text != "null"):
+        return text
     try:
-        value = yaml.safe_load(text)
+        return yaml.load(text, reading.Loader)
     except yaml.YAMLError as error:
         raise ConfigError("", f"--{key}", f"cannot be read, got {text!r}") from error
-    try:
-        check_value(text, kind, key)  # a number may be meant as a text
-    except ConfigError:
-        check_value(value, kind, f"--{key}")
+
+
+def keys(
+    section: Any, around: str = "", preset: Mapping[str, Any] | None = None
+) -> Iterator[tuple[str, Any, str]]:
+    """Yield the keys of a configuration class, their types, and what help says of them.
+
+    `preset` are defaults that the section around it, whose key is `around`, has in its place.
+    """
+    texts = attribute_texts(section)
+    for field, kind in reading.typed_fields(section):
+        made = field.default if field.default_factory is MISSING else field.default_factory()
+        default, inner = (preset or {}).get(field.name, made), not_none(kind)
+        said = "required" if default is MISSING else f"default: {json.dumps(default, default=str)}"
+        said = "default: as below" if is_dataclass(default) else said.replace('"', "")
+        text = texts[field.name] + ("" if is_dataclass(kind) else f" ({describe(kind)}; {said})")
+        yield around + field.name, kind, text.replace("%", "%%")
+        if is_dataclass(inner):
+            yield from keys(inner, f"{around}{field.name}.", getattr(default, "__dict__", None))
+
+
+def attribute_texts(section: type) -> dict[str, str]:
+    """Return what docstrings say of each field, in the class that declares it."""
+    from docstring_parser import parse
+
+    return {
+        name: " ".join((entry.description or "").split())
+        for kind in reversed(section.__mro__)
+        for entry in parse(kind.__doc__ or "").params
+        for name in entry.arg_name.split(", ")
+        if name in inspect.get_annotations(kind)
+    }

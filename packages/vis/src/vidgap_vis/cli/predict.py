@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jsonargparse import Namespace
-
 from vidgap_vis.cli.command import Command
-from vidgap_vis.cli.parser import Parser
+from vidgap_vis.cli.parser import Parser, whole
 from vidgap_vis.errors import ConfigError, InputError
 
 
@@ -36,7 +35,9 @@ class Predict(Command):
         parser.add_argument("--classes", help="names of the classes to look for, as cat,dog")
         parser.add_argument("--score", type=float, default=0.3, help="least score drawn")
         parser.add_argument("--latency", type=int, default=10, help="frames the model sees at once")
-        parser.add_argument("--short_edge", type=int, help="resize frames to this before the model")
+        parser.add_argument(
+            "--short_edge", type=whole(1), help="resize frames to this before the model"
+        )
 
     def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002 (others read configs)
         """Predict; print what was written and how fast."""
@@ -46,8 +47,6 @@ class Predict(Command):
         check_device(options.device)
         with naming(""):
             settings = PredictOptions(latency=options.latency, score=options.score)
-        if options.short_edge is not None and options.short_edge < 1:
-            raise ConfigError("", "--short_edge", f"wanted 1 or more, got {options.short_edge}")
         names = None
         if options.classes is not None:
             names = [name.strip() for name in options.classes.split(",")]

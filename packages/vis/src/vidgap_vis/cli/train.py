@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
-
-from jsonargparse import Namespace
 
 from vidgap_vis.cli.command import Command
 from vidgap_vis.cli.parser import Parser
@@ -26,12 +25,12 @@ class Pretrain(Command):
 
     def run(self, parser: Parser, options: Namespace) -> int:
         """Train; print where the weights are."""
-        config = parser.configuration(options, PretrainConfig)
+        config = parser.configuration(PretrainConfig)
         from vidgap_vis.training.loop import say
         from vidgap_vis.training.pretrain import pretrain
 
         out, resume = run_folder(options, "pretrain"), options.resume is not None
-        with parser.locating(options):
+        with parser.locating():
             weights = pretrain(config, out, resume=resume, profile=options.profile)
         say(str(weights), sys.stdout)
         return 0
@@ -50,14 +49,14 @@ class Finetune(Command):
 
     def run(self, parser: Parser, options: Namespace) -> int:
         """Train; print where the weights are."""
-        config = parser.configuration(options, FinetuneConfig)
+        config = parser.configuration(FinetuneConfig)
         if options.init is None and options.resume is None:
             raise ConfigError("", "--init", "missing, wanted the weights folder to start from")
         from vidgap_vis.training.finetune import finetune
         from vidgap_vis.training.loop import say
 
         out, resume = run_folder(options, "finetune"), options.resume is not None
-        with parser.locating(options):
+        with parser.locating():
             weights = finetune(config, options.init, out, resume=resume, profile=options.profile)
         say(str(weights), sys.stdout)
         return 0

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
 
-from jsonargparse import Namespace
-
 from vidgap_vis.cli.command import Command
-from vidgap_vis.cli.parser import Parser
-from vidgap_vis.errors import ConfigError
+from vidgap_vis.cli.parser import Parser, whole
 
 ANCHORS = ("mask2box", "bitmask", "selected")
 """`vidgap_segmenter.mask_dino.Anchors`, which would import torch here."""
@@ -29,13 +27,17 @@ class WeightsConvert(Command):
             "--classes", help="names as cat,dog, a file of a name a line, or a JSON with categories"
         )
         parser.add_argument(
-            "--num_classes", type=int, help="start the class head afresh for so many classes"
+            "--num_classes", type=whole(1), help="start the class head afresh for so many classes"
         )
         parser.add_argument(
-            "--num_heads", type=int, help="attention heads (no file tells; 8 in all official ones)"
+            "--num_heads",
+            type=whole(1),
+            help="attention heads (no file tells; 8 in all official ones)",
         )
         parser.add_argument(
-            "--num_queries", type=int, help="of a Mask DINO (no file tells; 300 in official ones)"
+            "--num_queries",
+            type=whole(1),
+            help="of a Mask DINO (no file tells; 300 in official ones)",
         )
         parser.add_argument(
             "--anchors",
@@ -55,10 +57,6 @@ class WeightsConvert(Command):
 
     def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002 (others read configs)
         """Convert; print what became of the weights."""
-        for flag in ("num_classes", "num_heads", "num_queries"):
-            value = getattr(options, flag)
-            if value is not None and value < 1:
-                raise ConfigError("", f"--{flag}", f"wanted 1 or more, got {value}")
         from vidgap_vis.weights.class_names import read_names
         from vidgap_vis.weights.convert import ConvertOptions, convert_weights
 

@@ -4,16 +4,48 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from vidgap_vis.config.checks import require, require_fraction, require_positive, require_range
+from vidgap_vis.config.section import (
+    FROM_0,
+    FROM_1,
+    Count,
+    Fraction,
+    Positive,
+    Section,
+    Wanted,
+)
 
 Per: TypeAlias = Literal["video", "image"]
 """Whether random choices are made once for a clip or for each frame of it."""
 
+MAX_SIDE = 16384
+"""The largest side of a clip, in pixels."""
+
+Angle = Annotated[float, Wanted("an angle in 0..180", lambda angle: 0 <= angle <= 180)]
+Size = Annotated[
+    tuple[int, int],
+    Wanted(f"[H, W] of 1 to {MAX_SIDE} each", lambda size: 0 < min(size) <= max(size) <= MAX_SIDE),
+]
+ScaleRange = Annotated[
+    tuple[float, float],
+    Wanted("[low, high] within 0.001..1000", lambda pair: 1e-3 <= pair[0] <= pair[1] <= 1e3),
+]
+SideRange = Annotated[
+    tuple[int, int],
+    Wanted("[low, high] with 0 < low <= high", lambda pair: 0 < pair[0] <= pair[1]),
+]
+Sides = Annotated[
+    tuple[int, ...], Wanted("sizes above 0", lambda sides: all(side > 0 for side in sides))
+]
+SomeSides = Annotated[
+    tuple[int, ...], Wanted("one or more sizes above 0", lambda sides: min(sides, default=0) > 0)
+]
+Frames = Annotated[int, Wanted("0 or more frames", lambda frames: frames >= 0)]
+
 
 @dataclass(frozen=True)
-class ImageDataConfig:
+class ImageDataConfig(Section, key="data"):
     """Annotated still images.
 
     Attributes:
@@ -28,7 +60,7 @@ class ImageDataConfig:
 
 
 @dataclass(frozen=True)
-class PseudoDataConfig(ImageDataConfig):
+class PseudoDataConfig(ImageDataConfig, key="data.pseudo"):
     """Still images that become pseudo-clips beside real clips (CTVIS's joint training).
 
     Attributes:
@@ -39,15 +71,12 @@ class PseudoDataConfig(ImageDataConfig):
         category_map: category id of the images -> category id of the videos; null: the same names.
     """
 
-    ratio: float = 1 / 1.5
+    ratio: Positive = 1 / 1.5
     category_map: dict[int, int] | None = None
-
-    def __post_init__(self) -> None:
-        require_positive("data.pseudo", ratio=self.ratio)
 
 
 @dataclass(frozen=True)
-class VideoDataConfig:
+class VideoDataConfig(Section, key="data"):
     """Annotated videos.
 
     Attributes:
@@ -63,12 +92,8 @@ class VideoDataConfig:
     pseudo: PseudoDataConfig | None = None
 
 
-MAX_SIDE = 16384
-"""The largest side of a clip, in pixels."""
-
-
 @dataclass(frozen=True)
-class PseudoAugmentation:
+class PseudoAugmentation(Section, key="clip"):
     """What makes a clip of a still image differ from copies of it (paper Tables 2, 3 and 4).
 
     Attributes:
@@ -82,20 +107,15 @@ class PseudoAugmentation:
         paste_probability: of a paste in a clip.
     """
 
-    max_rotation_deg: float = 15.0
+    max_rotation_deg: Angle = 15.0
     rotation: Per = "video"
     auto_augment: Per | None = "video"
     copy_paste: Per | None = "video"
-    paste_probability: float = 0.5
-
-    def __post_init__(self) -> None:
-        angle = self.max_rotation_deg
-        require("clip.max_rotation_deg", 0 <= angle <= 180, "an angle in 0..180", angle)
-        require_fraction("clip", paste_probability=self.paste_probability)
+    paste_probability: Fraction = 0.5
 
 
 @dataclass(frozen=True)
-class PseudoClipConfig(PseudoAugmentation):
+class PseudoClipConfig(PseudoAugmentation, key="clip"):
     """How a still image becomes a clip: replicated, augmented, flipped, scaled, cropped.
 
     Attributes:
@@ -107,27 +127,14 @@ class PseudoClipConfig(PseudoAugmentation):
         scale_range: (low, high) of the factor on `size`, drawn once per clip.
     """
 
-    num_frames: int = 3
-    flip_probability: float = 0.5
-    size: tuple[int, int] | None = (1024, 1024)
-    scale_range: tuple[float, float] = (0.1, 2.0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_positive("clip", num_frames=self.num_frames)
-        require_fraction("clip", flip_probability=self.flip_probability)
-        if self.size is not None:
-            wanted = f"[H, W] of 1 to {MAX_SIDE} each, or null"
-            require(
-                "clip.size", 0 < min(self.size) <= max(self.size) <= MAX_SIDE, wanted, self.size
-            )
-        low, high = self.scale_range
-        wanted = "[low, high] within 0.001..1000"
-        require("clip.scale_range", 1e-3 <= low <= high <= 1e3, wanted, self.scale_range)
+    num_frames: Count = 3
+    flip_probability: Fraction = 0.5
+    size: Size | None = (1024, 1024)
+    scale_range: ScaleRange = (0.1, 2.0)
 
 
 @dataclass(frozen=True)
-class PseudoExportConfig:
+class PseudoExportConfig(Section):
     """Pseudo-clips that are written to files.
 
     Attributes:
@@ -138,19 +145,13 @@ class PseudoExportConfig:
     """
 
     clip: PseudoClipConfig = field(default_factory=lambda: PseudoClipConfig(size=None))
-    clips_per_image: int = 1
-    max_images: int | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        require("clips_per_image", self.clips_per_image > 0, "1 or more", self.clips_per_image)
-        if self.max_images is not None:
-            require("max_images", self.max_images > 0, "1 or more, or null", self.max_images)
-        require("seed", self.seed >= 0, "0 or more", self.seed)
+    clips_per_image: Annotated[int, FROM_1] = 1
+    max_images: Annotated[int, FROM_1] | None = None
+    seed: Annotated[int, FROM_0] = 0
 
 
 @dataclass(frozen=True)
-class VideoClipConfig(PseudoAugmentation):
+class VideoClipConfig(PseudoAugmentation, key="clip"):
     """How clips are cut from videos (CTVIS's recipe), and pseudo-clips beside them.
 
     Attributes:
@@ -167,31 +168,12 @@ class VideoClipConfig(PseudoAugmentation):
         max_size: the long side never exceeds this.
     """
 
-    num_frames: int = 10
-    frame_range: int = 20
-    flip_probability: float = 0.5
-    crop_probability: float = 0.5
-    crop_range: tuple[int, int] = (384, 600)
-    pseudo_crop_short_edges: tuple[int, ...] = (400, 500, 600)
-    pseudo_crop_max_size: int = 1333
-    short_edges: tuple[int, ...] = (320, 352, 392, 416, 448, 480, 512, 544, 576, 608, 640)
-    max_size: int = 768
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_positive(
-            "clip",
-            num_frames=self.num_frames,
-            max_size=self.max_size,
-            pseudo_crop_max_size=self.pseudo_crop_max_size,
-        )
-        require("clip.frame_range", self.frame_range >= 0, "0 or more frames", self.frame_range)
-        require_fraction(
-            "clip", flip_probability=self.flip_probability, crop_probability=self.crop_probability
-        )
-        require_range("clip.crop_range", self.crop_range)
-        edges = self.short_edges
-        require("clip.short_edges", all(edge > 0 for edge in edges), "sizes above 0", edges)
-        edges = self.pseudo_crop_short_edges
-        wanted = "one or more sizes above 0"
-        require("clip.pseudo_crop_short_edges", min(edges, default=0) > 0, wanted, edges)
+    num_frames: Count = 10
+    frame_range: Frames = 20
+    flip_probability: Fraction = 0.5
+    crop_probability: Fraction = 0.5
+    crop_range: SideRange = (384, 600)
+    pseudo_crop_short_edges: SomeSides = (400, 500, 600)
+    pseudo_crop_max_size: Count = 1333
+    short_edges: Sides = (320, 352, 392, 416, 448, 480, 512, 544, 576, 608, 640)
+    max_size: Count = 768

@@ -1,26 +1,36 @@
-"""YAML and plain mappings into the typed sections, and back; a mistake is named by its key."""
+"""YAML into the typed sections, and back; a mistake is named by its key.
+
+pydantic checks the types, as strictly as those of JSON; the words are ours.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
-import types
-from collections.abc import Mapping, Sequence
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
 from vidgap_vis.errors import ConfigError
 from vidgap_vis.files import replacing
 
-Section = TypeVar("Section")
+Config = TypeVar("Config")
+
+# YAML 1.1 reads 1e-4 (no dot) as a text, and everybody writes learning rates so.
+FLOAT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
+
+WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without objects, in which a key that stands twice is an error."""
+class Loader(yaml.SafeLoader):
+    """YAML without objects and dates, in which a key that stands twice is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return the mapping of a node."""
         names = [self.construct_object(key) for key, _ in node.value]
         for index, name in enumerate(names):
             if name in names[:index]:
@@ -29,29 +39,36 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
-    """Return what a YAML file holds.
+Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789"))
+Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda _, node: node.value)
+
+
+def read_files(path: Path, *, is_base: bool = False) -> dict[str, dict[str, Any]]:
+    """Return what a YAML file holds, by its name, after the file that its key `base` names, if any.
 
     Raises:
-        ConfigError: the file is missing or unreadable, not YAML, or not a mapping.
+        ConfigError: a file is missing or unreadable, not YAML, or not a mapping; or a base has one.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader)
     except OSError as error:
         raise ConfigError(path, "", f"cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise ConfigError(path, "", "not a text file") from error
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(path, place, f"broken YAML: {error.problem}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(path, "", f"broken YAML: {error}") from error
-    if content is None:
-        return {}
+        mark = getattr(error, "problem_mark", None)
+        item = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigError(path, item, f"broken YAML: {getattr(error, 'problem', error)}") from error
+    content = {} if content is None else content
     if not isinstance(content, dict):
         raise ConfigError(path, "", f"wanted sections as `key: value`, got {content!r}")
-    return content
+    base = content.pop("base", None)
+    if base is None:
+        return {str(path): content}
+    if is_base or not isinstance(base, str):
+        wanted = "none in a file that is a base itself" if is_base else "a path"
+        raise ConfigError(path, "base", f"wanted {wanted}, got {base!r}")
+    return {**read_files(path.parent / base, is_base=True), str(path): content}
 
 
 def write_yaml(path: Path, mapping: Mapping[str, Any]) -> None:
@@ -62,113 +79,73 @@ def write_yaml(path: Path, mapping: Mapping[str, Any]) -> None:
 
 def to_mapping(config: Any) -> dict[str, Any]:
     """Return a configuration as nested plain values (for YAML and JSON)."""
-    return {name: _plain(value) for name, value in dataclasses.asdict(config).items()}
+    return json.loads(json.dumps(asdict(config), default=str))
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+def flat(mapping: Mapping[str, Any], around: tuple[str, ...] = ()) -> Iterator[tuple[Any, Any]]:
+    """Yield (key, value) of nested values; a key is the names on the way: ("clip", "size")."""
+    for name, value in mapping.items():
+        if value and isinstance(value, Mapping):
+            yield from flat(value, (*around, name))
+        else:
+            yield (*around, name), value
 
 
-def construct(section: type[Section], value: Any, key: str = "") -> Section:
-    """Make a dataclass from a mapping, its sections too.
-
-    Args:
-        section: the dataclass.
-        value: all its fields, as the parser completes what a file and flags name.
-        key: where it stands, as in `data.pseudo`; "" at the top.
+def construct(section: type[Config], values: Iterable[tuple[Sequence[str], Any]]) -> Config:
+    """Make a configuration of (key, value) pairs over its defaults; the later pairs win.
 
     Raises:
-        ConfigError: an unknown key, a wrong type or a value out of range.
+        ConfigError: an unknown or missing key, a wrong type or a value out of range.
     """
-    hints = get_type_hints(section)
-    made = {
-        name: convert(item, hints[name], join(key, name))
-        for name, item in checked_names(section, value, key).items()
+    from pydantic import TypeAdapter, ValidationError  # here: `vidgap --help` answers at once
+
+    given = {
+        field.name: {} if field.default_factory is MISSING else to_mapping(field.default_factory())
+        for field, kind in typed_fields(section)
+        if is_dataclass(kind) or field.default_factory is not MISSING
     }
+    for (*around, name), value in values:
+        within = given
+        for outer in around:
+            within[outer] = within[outer] if isinstance(within.get(outer), dict) else {}
+            within = within[outer]
+        within[name] = within.get(name) or {} if value == {} else value
     try:
-        return section(**made)
-    except ConfigError:
-        raise
-    except ValueError as error:
-        raise ConfigError("", key, str(error)) from error
+        text = json.dumps(given, default=str)
+        return TypeAdapter(section).validate_json(text, strict=True, extra="forbid")
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+        raise refusal(section, min(found, key=lambda one: "missing" in one["type"])) from error
 
 
-def check(section: type, value: Any, key: str = "") -> None:
-    """Raise ConfigError where a mapping has an unknown key or a value of the wrong type.
-
-    Keys may be missing, for flags may bring them; ranges are checked by `construct`.
-    """
+def typed_fields(section: Any) -> list[tuple[Any, Any]]:
+    """Return the fields of a dataclass, each with its type."""
     hints = get_type_hints(section)
-    for name, item in checked_names(section, value, key).items():
-        check_value(item, hints[name], join(key, name))
+    return [(field, hints[field.name]) for field in fields(section)]
 
 
-def check_value(value: Any, kind: Any, key: str) -> None:
-    """Raise ConfigError where a value is not of a type, or is a section that `check` refuses."""
-    inner = as_section(kind)
-    if inner is not None and value is not None:
-        check(inner, value, key)
-    else:
-        convert(value, kind, key)
-
-
-def checked_names(section: type, value: Any, key: str) -> Mapping[str, Any]:
-    """Return `value`; ConfigError unless it is a mapping of the section's own keys."""
-    if not isinstance(value, Mapping):
-        raise ConfigError("", key, f"wanted {describe(section)}, got {value!r}")
-    names = [field.name for field in dataclasses.fields(section)]
-    for name in value:
-        if name not in names:
-            message = f"unknown key ({suggest(str(name), names)})"
-            raise ConfigError("", join(key, name), message)
-    return value
-
-
-def as_section(kind: Any) -> type | None:
-    """Return the dataclass that a type is, or is beside null; None for any other type."""
-    if get_origin(kind) in (Union, types.UnionType):
-        kind = _not_none(kind)
-    return kind if isinstance(kind, type) and dataclasses.is_dataclass(kind) else None
-
-
-def convert(value: Any, kind: Any, key: str) -> Any:
-    """Return `value` as the type `kind`, or raise ConfigError: `key: wanted ..., got ...`."""
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        return construct(kind, value, key)
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin in (Union, types.UnionType):
-        if value is None:
-            return None
-        try:
-            return convert(value, _not_none(kind), key)
-        except ConfigError as error:
-            if error.item != key:  # something inside it
-                raise
-    if origin is tuple and isinstance(value, (list, tuple)):
-        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
-        if len(kinds) == len(value):
-            return tuple(
-                convert(item, part, f"{key}[{index}]")
-                for index, (item, part) in enumerate(zip(value, kinds, strict=True))
-            )
-    if origin is dict and isinstance(value, Mapping):
-        return {
-            convert(name, arguments[0], key): convert(item, arguments[1], f"{key}.{name}")
-            for name, item in value.items()
-        }
-    if origin is Literal and value in arguments:
-        return value
-    if kind is Path and isinstance(value, (str, Path)):
-        return Path(value)
-    if kind is float and _is_number(value):
-        return float(value)
-    if kind in (int, str, bool) and type(value) is kind:
-        return value
-    raise ConfigError("", key, f"wanted {describe(kind)}, got {value!r}")
+def refusal(section: type, found: Mapping[str, Any]) -> ConfigError:
+    """Return the error that says in our words what pydantic found."""
+    key, names = "", []
+    kind: Any = section
+    for step in found["loc"]:
+        if step == "[key]":  # it is the mapping's key that is wrong, not the value under it
+            continue
+        key += f"[{step}]" if isinstance(step, int) else f".{step}" if key else step
+        kind = not_none(kind)
+        if is_dataclass(kind):
+            hints = {field.name: inner for field, inner in typed_fields(kind)}
+            names, kind = list(hints), hints.get(step)
+        else:
+            kind = get_args(kind)[0 if get_origin(kind) is tuple else 1]
+    if found["type"] == "value_error":  # the section has said it
+        error = found["ctx"]["error"]
+        return error if isinstance(error, ConfigError) else ConfigError("", key, str(error))
+    if "missing" in found["type"]:
+        return ConfigError("", key, "missing")
+    if found["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return ConfigError("", key, f"unknown key ({suggest(found['loc'][-1], names)})")
+    return ConfigError("", key, f"wanted {describe(kind)}, got {found['input']!r}")
 
 
 def suggest(name: str, known: Sequence[str]) -> str:
@@ -178,38 +155,23 @@ def suggest(name: str, known: Sequence[str]) -> str:
 
 
 def describe(kind: Any) -> str:
-    """Return a type in words, for error messages."""
-    words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+    """Return a type in words, for errors and help."""
     origin, arguments = get_origin(kind), get_args(kind)
-    if dataclasses.is_dataclass(kind):
-        return "a section of `key: value` lines"
+    if not_none(kind) is not kind:
+        return f"{describe(not_none(kind))}, or null"
     if origin is Literal:
         return "one of " + ", ".join(map(str, arguments))
-    if origin in (Union, types.UnionType):
-        return f"{describe(_not_none(kind))}, or null"
-    if origin is tuple and arguments[-1] is Ellipsis:
-        return f"a list, each {describe(arguments[0])}"
     if origin is tuple:
-        return f"a list of {len(arguments)}, each {describe(arguments[0])}"
+        length = "" if arguments[-1] is ... else f" of {len(arguments)}"
+        return f"a list{length}, each {describe(arguments[0])}"
     if origin is dict:
         return f"`key: value` pairs, each {describe(arguments[0])}: {describe(arguments[1])}"
-    return "a path" if kind is Path else words[kind]
+    if is_dataclass(kind):
+        return "a section of `key: value` lines"
+    return "a path" if kind is Path else WORDS[kind]
 
 
-def _is_number(value: Any) -> bool:
-    # YAML 1.1 reads 1e-4 (no dot) as a text, and everybody writes learning rates so.
-    if isinstance(value, str):
-        try:
-            return float(value) == float(value)
-        except ValueError:
-            return False
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _not_none(kind: Any) -> Any:
-    return next(part for part in get_args(kind) if part is not type(None))
-
-
-def join(key: str, name: object) -> str:
-    """Return the key of something inside a section: `clip` and `size` give `clip.size`."""
-    return f"{key}.{name}" if key else str(name)
+def not_none(kind: Any) -> Any:
+    """Return what a type is beside null."""
+    parts = [part for part in get_args(kind) if part is not type(None)]
+    return parts[0] if len(parts) < len(get_args(kind)) else kind

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from vidgap_vis.config.checks import require, require_positive
+from vidgap_vis.config.section import FROM_0, FROM_1, Count, Positive, Section
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Section, key="train"):
     """The optimisation.
 
     Attributes:
@@ -31,39 +31,25 @@ class TrainConfig:
         log_every: steps between lines of metrics.jsonl.
     """
 
-    steps: int = 368_750
-    batch_size: int = 16
-    lr: float = 1e-4
-    weight_decay: float = 0.05
-    backbone_multiplier: float = 0.1
-    clip_norm: float = 0.01
-    warmup_steps: int = 0
+    steps: Count = 368_750
+    batch_size: Count = 16
+    lr: Positive = 1e-4
+    weight_decay: Annotated[float, FROM_0] = 0.05
+    backbone_multiplier: Annotated[float, FROM_0] = 0.1
+    clip_norm: Positive = 0.01
+    warmup_steps: Annotated[int, FROM_0] = 0
     schedule: Literal["step", "cosine"] = "step"
     milestones: tuple[int, ...] = (327_778, 355_092)
-    seed: int = 0
-    num_workers: int = 4
+    seed: Annotated[int, FROM_0] = 0
+    num_workers: Annotated[int, FROM_0] = 4
     precision: Literal["fp32", "bf16", "fp16"] = "bf16"
     device: Literal["auto", "cpu"] = "auto"
-    num_threads: int | None = None
-    checkpoint_every: int = 5000
-    log_every: int = 20
+    num_threads: Annotated[int, FROM_1] | None = None
+    checkpoint_every: Count = 5000
+    log_every: Count = 20
 
     def __post_init__(self) -> None:
-        require_positive(
-            "train",
-            steps=self.steps,
-            batch_size=self.batch_size,
-            lr=self.lr,
-            clip_norm=self.clip_norm,
-            checkpoint_every=self.checkpoint_every,
-            log_every=self.log_every,
-        )
-        for name in ("weight_decay", "backbone_multiplier", "warmup_steps", "seed", "num_workers"):
-            value = getattr(self, name)
-            require(f"train.{name}", value >= 0, "0 or more", value)
-        threads = self.num_threads
-        require("train.num_threads", threads is None or threads > 0, "1 or more, or null", threads)
+        super().__post_init__()
         if self.schedule == "step":
             last = max(self.milestones, default=0)
-            wanted = f"steps below train.steps ({self.steps})"
-            require("train.milestones", last < self.steps, wanted, self.milestones)
+            self.require("milestones", last < self.steps, f"steps below train.steps ({self.steps})")

@@ -13,7 +13,8 @@ class SampleOptions:
         seed: everything is drawn from it; 0 or more.
         size: (H, W) of images and frames, pixels; 32 or more each.
         num_train_images, num_valid_images: stills.
-        num_train_clips, num_valid_clips: clips, each of `num_frames` frames.
+        num_train_clips, num_valid_clips: clips.
+        num_frames: frames of each clip.
         num_instances: fewest and most instances of a scene.
         radius_range: least and largest radius of an instance (that of the disc of equal area), as
             a share of the height; crowded scenes keep to the lower part.

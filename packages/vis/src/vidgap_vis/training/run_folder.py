@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vidgap_vis.config import RunConfig
-from vidgap_vis.config.reading import to_mapping, write_yaml
+from vidgap_vis.config.reading import flat, to_mapping, write_yaml
 from vidgap_vis.errors import InputError
 from vidgap_vis.files import check_folder_is_free, replacing
 from vidgap_vis.weights.provenance import PROVENANCE_FILE, sha256, versions
@@ -94,7 +94,9 @@ def open_run(folder: Path, provenance: Provenance, *, resume: bool) -> None:
 def check_same_run(folder: Path, provenance: Provenance) -> None:
     """Raise InputError unless `folder` holds a run of the same stage, configuration and data."""
     before, now = read_provenance(folder, provenance.stage), asdict(provenance)
-    old, new = _flat(before["config"]), _flat(now["config"])
+    old, new = (
+        {".".join(key): value for key, value in flat(said["config"])} for said in (before, now)
+    )
     for key in [*old, *new]:
         if key not in MAY_CHANGE and old.get(key) != new.get(key):
             was, now_ = old.get(key), new.get(key)
@@ -115,14 +117,3 @@ def read_provenance(folder: Path, stage: str) -> dict[str, Any]:
     if said["stage"] != stage:
         raise InputError(folder, "", f"holds a run of {said['stage']}, wanted one of {stage}")
     return said
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings by their full keys, as `clip.size`."""
-    flat: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat

@@ -12,16 +12,24 @@ from vidgap_vis.cli.parser import Parser
 class Command(ABC):
     """One command of `vidgap`.
 
+    Args:
+        name: as it is called, "data pseudo".
+
     Attributes:
         summary: what it does, one line.
+        parser: reads its arguments, and the configuration of those that take one.
     """
 
     summary: ClassVar[str]
+
+    def __init__(self, name: str) -> None:
+        self.parser = Parser(f"vidgap {name}", self.summary)
+        self.add_arguments(self.parser)
 
     @abstractmethod
     def add_arguments(self, parser: Parser) -> None:
         """Say what the command takes."""
 
     @abstractmethod
-    def run(self, parser: Parser, options: Namespace) -> int:
+    def run(self, options: Namespace) -> int:
         """Do it; return the exit code."""

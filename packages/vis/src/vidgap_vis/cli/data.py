@@ -22,11 +22,11 @@ class DataSample(Command):
         parser.add_section(SampleOptions, file=False)
         parser.add_argument("--out", type=Path, required=True, help="folder to make")
 
-    def run(self, parser: Parser, options: Namespace) -> int:
+    def run(self, options: Namespace) -> int:
         """Write the data set."""
         from vidgap_vis.synthetic import SampleOptions, write_sample
 
-        print(write_sample(options.out, parser.configuration(SampleOptions)))
+        print(write_sample(options.out, self.parser.configuration(SampleOptions)))
         return 0
 
 
@@ -44,14 +44,14 @@ class DataPseudo(Command):
         parser.add_argument("--out", type=Path, required=True, help="folder to make")
         parser.add_section(PseudoExportConfig)
 
-    def run(self, parser: Parser, options: Namespace) -> int:
+    def run(self, options: Namespace) -> int:
         """Write the clips."""
         from vidgap_vis import build
         from vidgap_vis.config import PseudoExportConfig
         from vidgap_vis.formats import read_coco
         from vidgap_vis.prepare.pseudo import PREVIEW, write_pseudo_clips
 
-        config = parser.configuration(PseudoExportConfig)
+        config = self.parser.configuration(PseudoExportConfig)
         check_folder_is_free(options.out)
         folder = write_pseudo_clips(
             options.out,

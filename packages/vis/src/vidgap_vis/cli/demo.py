@@ -26,7 +26,7 @@ class Demo(Command):
             help="of data and training; the tracker's settings were chosen on the clips of seed 0",
         )
 
-    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002 (others read configs)
+    def run(self, options: Namespace) -> int:
         """Run the demo."""
         from vidgap_vis import demo
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jsonargparse import Namespace
+from argparse import Namespace
 
 from vidgap_vis.cli.command import Command
 from vidgap_vis.cli.parser import Parser
@@ -16,7 +16,7 @@ class Doctor(Command):
     def add_arguments(self, parser: Parser) -> None:
         """Take nothing."""
 
-    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002 (others read configs)
+    def run(self, options: Namespace) -> int:  # noqa: ARG002 (it has none)
         """Print the report; 1 where an op disagrees with its reference."""
         from vidgap_vis import doctor
 

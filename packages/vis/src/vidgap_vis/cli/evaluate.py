@@ -23,7 +23,7 @@ class Evaluate(Command):
         parser.add_argument("--json", type=Path, help="write the metrics here, 0..1")
         parser.add_argument("--by", choices=["class"], help="a row for each class, too")
 
-    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002 (others read configs)
+    def run(self, options: Namespace) -> int:
         """Print the table."""
         from vidgap_vis.evaluation import format_table, match_results, track_metrics
         from vidgap_vis.formats import read_youtube_vis
@@ -61,7 +61,7 @@ class EvaluateImages(Command):
         )
         parser.add_argument("--json", type=Path, help="write the metrics here, 0..1")
 
-    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002 (others read configs)
+    def run(self, options: Namespace) -> int:
         """Print the table."""
         from tqdm import tqdm
 

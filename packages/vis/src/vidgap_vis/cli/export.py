@@ -30,7 +30,7 @@ class Export(Command):
             "--num_frames", type=whole(1), default=1, help="frames of a step, fixed too (default 1)"
         )
 
-    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002 (others read configs)
+    def run(self, options: Namespace) -> int:
         """Export; print what was written."""
         found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", options.size)
         if found is None:

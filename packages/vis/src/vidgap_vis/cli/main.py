@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vidgap_vis.cli.commands import COMMANDS
-from vidgap_vis.cli.parser import Parser
 from vidgap_vis.config.reading import suggest
 from vidgap_vis.errors import ConfigError, InputError, TrainingError, WeightsError
 
@@ -52,12 +51,10 @@ def dispatch(words: Sequence[str]) -> int:
         print(version("vidgap-vis"))
         return 0
     name, rest = find_command(words)
-    command = COMMANDS[name]()
-    parser = Parser(f"vidgap {name}", command.summary)
-    command.add_arguments(parser)
-    options = parser.parse(with_config_of_resumed(rest, name))
+    command = COMMANDS[name](name)
+    options = command.parser.parse(with_config_of_resumed(rest, name))
     check_environment()
-    return command.run(parser, options)
+    return command.run(options)
 
 
 def check_environment() -> None:

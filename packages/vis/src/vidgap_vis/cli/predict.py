@@ -39,7 +39,7 @@ class Predict(Command):
             "--short_edge", type=whole(1), help="resize frames to this before the model"
         )
 
-    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002 (others read configs)
+    def run(self, options: Namespace) -> int:
         """Predict; print what was written and how fast."""
         from vidgap_vis.inference.predict import PredictOptions, predict
         from vidgap_vis.inference.segmenter import VideoSegmenter

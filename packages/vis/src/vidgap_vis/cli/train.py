@@ -23,14 +23,14 @@ class Pretrain(Command):
         parser.add_section(PretrainConfig)
         add_run_arguments(parser)
 
-    def run(self, parser: Parser, options: Namespace) -> int:
+    def run(self, options: Namespace) -> int:
         """Train; print where the weights are."""
-        config = parser.configuration(PretrainConfig)
+        config = self.parser.configuration(PretrainConfig)
         from vidgap_vis.training.loop import say
         from vidgap_vis.training.pretrain import pretrain
 
         out, resume = run_folder(options, "pretrain"), options.resume is not None
-        with parser.locating():
+        with self.parser.locating():
             weights = pretrain(config, out, resume=resume, profile=options.profile)
         say(str(weights), sys.stdout)
         return 0
@@ -47,16 +47,16 @@ class Finetune(Command):
         parser.add_argument("--init", type=Path, metavar="WEIGHTS", help="weights to start from")
         add_run_arguments(parser)
 
-    def run(self, parser: Parser, options: Namespace) -> int:
+    def run(self, options: Namespace) -> int:
         """Train; print where the weights are."""
-        config = parser.configuration(FinetuneConfig)
+        config = self.parser.configuration(FinetuneConfig)
         if options.init is None and options.resume is None:
             raise ConfigError("", "--init", "missing, wanted the weights folder to start from")
         from vidgap_vis.training.finetune import finetune
         from vidgap_vis.training.loop import say
 
         out, resume = run_folder(options, "finetune"), options.resume is not None
-        with parser.locating():
+        with self.parser.locating():
             weights = finetune(config, options.init, out, resume=resume, profile=options.profile)
         say(str(weights), sys.stdout)
         return 0

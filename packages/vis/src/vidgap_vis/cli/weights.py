@@ -55,7 +55,7 @@ class WeightsConvert(Command):
         )
         parser.add_argument("--overwrite", action="store_true", help="replace what --out holds")
 
-    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002 (others read configs)
+    def run(self, options: Namespace) -> int:
         """Convert; print what became of the weights."""
         from vidgap_vis.weights.class_names import read_names
         from vidgap_vis.weights.convert import ConvertOptions, convert_weights
@@ -90,7 +90,7 @@ class WeightsExport(Command):
         )
         parser.add_argument("--overwrite", action="store_true", help="replace what --out holds")
 
-    def run(self, parser: Parser, options: Namespace) -> int:  # noqa: ARG002 (others read configs)
+    def run(self, options: Namespace) -> int:
         """Export; print what was written."""
         from vidgap_vis.weights.convert import export_weights
 

@@ -64,8 +64,8 @@ def usage(package: str) -> dict[str, dict[str, dict[str, int]]]:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_kernels_are_compiled_for_every_architecture(package: str) -> None:
+    found = usage(package)  # skips where there is no CUDA in the extension, or none
     built = importlib.import_module(f"{package}._native").cuda_architectures
-    found = usage(package)
     for architecture in ARCHITECTURES:
         if f"{architecture.removeprefix('sm_')}-real" in built:
             assert found[architecture], architecture

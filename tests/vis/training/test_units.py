@@ -55,6 +55,8 @@ def test_the_optimiser_keeps_base_rates_by_group(unit: SegmentationUnit) -> None
     assert rates == {TRAIN.lr, TRAIN.lr * TRAIN.backbone_multiplier}
 
 
+# DDP says once a process, of some layouts of gradients, that they cost it a copy.
+@pytest.mark.filterwarnings("ignore:Grad strides do not match bucket view strides:UserWarning")
 def test_a_distributed_run_wraps_it_as_a_whole(
     unit: SegmentationUnit, batch: ClipBatch, tmp_path: Path
 ) -> None:

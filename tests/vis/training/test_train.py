@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
+import struct
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -132,7 +135,8 @@ def test_losses_are_float32_in_any_precision(images: Path, tmp_path: Path, preci
     """Runs of different precision follow one another in one process, too."""
     config = pretrain_config(images, steps=2, precision=precision)
     task, criterion = make_task(config)
-    train.train(task, config.train, tmp_path / "run")
+    accelerator = train.make_accelerator(config.train, tmp_path / "run")
+    train.train(accelerator, task, config.train, tmp_path / "run")
     assert criterion.seen == {torch.bfloat16 if precision == "bf16" else torch.float32}
     assert criterion.given == {torch.float32}
     assert all(tensor.dtype == torch.float32 for tensor in weights_of(tmp_path / "run").values())
@@ -141,6 +145,35 @@ def test_losses_are_float32_in_any_precision(images: Path, tmp_path: Path, preci
 def test_fp16_on_a_cpu_is_refused(images: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"train\.precision: fp16 needs a GPU"):
         pretrain(pretrain_config(images, precision="fp16"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_log_gets_the_numbers_of_the_metrics_file(images: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboardX", reason="tensorboardX is not installed")
+    config = pretrain_config(images, steps=2, log_every=1, log_with="tensorboard")
+    pretrain(config, tmp_path / "run")
+    (path,) = (tmp_path / "run" / "pretrain").glob("events*")
+    seen = [(v.tag, v.simple_value) for e in events(path) for v in e.summary.value]
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    wanted = [json.loads(line)["loss"] for line in lines]
+    assert [value for tag, value in seen if tag == "loss"] == pytest.approx(wanted)
+    assert {"lr", "seconds_per_step"} <= {tag for tag, _ in seen}
+
+
+def events(path: Path) -> Iterator[Any]:
+    """Read a TensorBoard file: length, its checksum, an event, its checksum, and so on."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    data = path.read_bytes()
+    while data:
+        (length,) = struct.unpack_from("<Q", data)
+        yield Event.FromString(data[12 : 12 + length])
+        data = data[16 + length :]
+
+
+def test_a_run_log_that_is_not_installed_claims_no_folder(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"train\.log_with: aim is not installed"):
+        pretrain(pretrain_config(images, log_with="aim"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -215,18 +248,20 @@ def test_the_profile_tells_shares_that_sum_to_the_step() -> None:
     model = nn.Sequential(backbone, Slow(2))
     criterion = Slow(1)
     profile.watch({"forward": model, "loss": criterion, "forward/backbone": backbone})
-    for _ in range(3):
+    for step in range(3):
+        criterion.time_ms = 1 if step else 50  # the first does not count
         criterion(model(torch.zeros(1)))
         for name in ("data", "backward", "optimiser"):
             with profile.part(name):
                 time.sleep(0.001)
         profile.end_step()
     table = profile.table().splitlines()
-    assert [line.split()[0] for line in table[1:]] == [
+    assert [line.split()[0] for line in table[2:]] == [
         *("data", "forward", "backbone", "everything", "loss", "backward", "optimiser", "whole"),
     ]
-    assert all(len(seconds) == 2 for seconds in profile.seconds.values())
-    shares = [float(line.split()[-1].rstrip("%")) for line in table[1:] if line[0] != " "]
+    times = {line.split()[0]: float(line.split()[-2]) for line in table[2:]}
+    assert 1 <= times["loss"] < 20
+    shares = [float(line.split()[-1].rstrip("%")) for line in table[2:] if line[0] != " "]
     assert sum(shares[:-1]) == pytest.approx(100, abs=0.5)
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Threads that spin while they wait stall a shared machine (docs/results/shared_machine.md).
     # OpenMP reads this once, when torch is imported, which every command does later.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    show_log()
     try:
         return dispatch(words)
     except SystemExit as stop:  # --help
@@ -38,6 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return complain(f"{error.filename}: {reason}" if error.filename else reason, 1)
     except TrainingError as error:
         return complain(str(error), 1)
+
+
+def show_log() -> None:
+    """Let what our modules log appear on stderr, as it is."""
+    logger = logging.getLogger("vidgap_vis")
+    logger.setLevel(logging.INFO)
+    logger.handlers = [logging.StreamHandler()]
 
 
 def dispatch(words: Sequence[str]) -> int:

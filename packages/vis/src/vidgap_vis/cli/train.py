@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -26,13 +25,12 @@ class Pretrain(Command):
     def run(self, options: Namespace) -> int:
         """Train; print where the weights are."""
         config = self.parser.configuration(PretrainConfig)
-        from vidgap_vis.training.loop import say
         from vidgap_vis.training.pretrain import pretrain
 
         out, resume = run_folder(options, "pretrain"), options.resume is not None
         with self.parser.locating():
             weights = pretrain(config, out, resume=resume, profile=options.profile)
-        say(str(weights), sys.stdout)
+        print_once(weights)
         return 0
 
 
@@ -53,13 +51,20 @@ class Finetune(Command):
         if options.init is None and options.resume is None:
             raise ConfigError("", "--init", "missing, wanted the weights folder to start from")
         from vidgap_vis.training.finetune import finetune
-        from vidgap_vis.training.loop import say
 
         out, resume = run_folder(options, "finetune"), options.resume is not None
         with self.parser.locating():
             weights = finetune(config, options.init, out, resume=resume, profile=options.profile)
-        say(str(weights), sys.stdout)
+        print_once(weights)
         return 0
+
+
+def print_once(weights: Path) -> None:
+    """Print where the weights are, in the first of the processes that trained them."""
+    from accelerate import PartialState
+
+    if PartialState().is_main_process:
+        print(weights)
 
 
 def add_run_arguments(parser: Parser) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
+from typing import get_args
 
 from vidgap_vis.cli.command import Command
 from vidgap_vis.cli.parser import Parser, whole
-
-ANCHORS = ("mask2box", "bitmask", "selected")
-"""`vidgap_segmenter.mask_dino.Anchors`, which would import torch here."""
+from vidgap_vis.config.network import Anchors
 
 
 class WeightsConvert(Command):
@@ -41,7 +40,7 @@ class WeightsConvert(Command):
         )
         parser.add_argument(
             "--anchors",
-            choices=ANCHORS,
+            choices=get_args(Anchors),
             help="of a Mask DINO (no file tells; taken from the official configuration of its "
             "strides): bitmask for a ..._bitmask.yaml, selected without mask-enhanced boxes",
         )

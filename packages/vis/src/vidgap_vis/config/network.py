@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from vidgap_vis.config.section import FROM_0, FROM_1, Count, Fraction, Section, Wanted
 
 Layers = Annotated[int, Wanted("0 or more layers", lambda value: value >= 0)]
+Anchors: TypeAlias = Literal["mask2box", "bitmask", "selected"]
+"""Of `vidgap_segmenter.mask_dino`, which would import torch here."""
 Weight = Annotated[float, FROM_0]
 
 MASK_DINO_ONLY = (
@@ -59,7 +61,7 @@ class ModelConfig(Section, key="model"):
     num_heads: Count | None = None
     num_points: Count | None = None
     strides: tuple[int, ...] | None = None
-    anchors: Literal["mask2box", "bitmask", "selected"] | None = None
+    anchors: Anchors | None = None
     coarse_first: bool | None = None
     num_denoising: int | None = None
     label_noise: float | None = None

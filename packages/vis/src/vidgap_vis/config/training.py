@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from vidgap_vis.config.section import FROM_0, FROM_1, Count, Positive, Section
+
+RunLog: TypeAlias = Literal["tensorboard", "wandb", "mlflow", "comet_ml", "aim", "trackio"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class TrainConfig(Section, key="train"):
         num_threads: of a CPU operation; null: PyTorch's choice.
         checkpoint_every: steps between checkpoints.
         log_every: steps between lines of metrics.jsonl.
+        log_with: what else takes those lines, as Accelerate names it; null: nothing.
     """
 
     steps: Count = 368_750
@@ -47,6 +50,7 @@ class TrainConfig(Section, key="train"):
     num_threads: Annotated[int, FROM_1] | None = None
     checkpoint_every: Count = 5000
     log_every: Count = 20
+    log_with: RunLog | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
@@ -53,7 +53,7 @@ class ModelStep:
         dtype: Precision = "fp32",
         short_edge: int | None = None,
     ) -> None:
-        if dtype not in ("fp32", "bf16"):
+        if dtype not in get_args(Precision):
             raise ValueError(f"dtype must be 'fp32' or 'bf16', got {dtype!r}")
         if short_edge is not None and short_edge < 1:
             raise ValueError(f"short_edge must be positive, got {short_edge}")

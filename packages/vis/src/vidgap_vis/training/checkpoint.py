@@ -1,28 +1,32 @@
 """Checkpoints of a run: whole or absent, read without running what they hold.
 
 `OUT/checkpoint/step_000500` appears by one renaming, then its predecessor goes, so that at every
-moment a complete one is there. Accelerate writes weights (safetensors), optimiser and scaler, and
-reads them back with `weights_only`. Data order, augmentation and the points of the loss depend on
-seeds and the step alone, so the step is all else that there is to know.
+moment a complete one is there. Accelerate writes weights (safetensors) and optimiser, and reads
+them back with `weights_only`; the scale of fp16's losses is JSON. Data order, augmentation and the
+points of the loss depend on seeds and the step alone, so the step is all else that there is to
+know.
 """
 
 from __future__ import annotations
 
+import json
 import pickle
 import shutil
 from pathlib import Path
 
 from accelerate import Accelerator
 from safetensors import SafetensorError
+from torch.amp import GradScaler
 
 from vidgap_vis.errors import InputError
 
 CHECKPOINT_FOLDER = "checkpoint"
+SCALER_FILE = "scaler.json"
 _PREFIX = "step_"
 _PARTIAL = ".partial"
 
 
-def save_checkpoint(accelerator: Accelerator, run: Path, step: int) -> None:
+def save_checkpoint(accelerator: Accelerator, scaler: GradScaler, run: Path, step: int) -> None:
     """Write the state after `step` steps; all processes call it."""
     folder = run / CHECKPOINT_FOLDER
     partial, final = folder / _PARTIAL, folder / f"{_PREFIX}{step:06d}"
@@ -33,6 +37,7 @@ def save_checkpoint(accelerator: Accelerator, run: Path, step: int) -> None:
     accelerator.save_state(str(partial))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
+        (partial / SCALER_FILE).write_text(json.dumps(scaler.state_dict()))
         if final.exists():
             shutil.rmtree(final)
         partial.rename(final)
@@ -51,11 +56,11 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix(_PREFIX))
 
 
-def load_checkpoint(accelerator: Accelerator, run: Path) -> int:
-    """Load the last checkpoint into what `accelerator` has prepared; return its steps done.
+def load_checkpoint(accelerator: Accelerator, scaler: GradScaler, run: Path) -> int:
+    """Load the last checkpoint into what `accelerator` has prepared, and into `scaler`.
 
     Returns:
-        0 where the run was stopped before its first checkpoint.
+        The steps that it has done; 0 where the run was stopped before its first checkpoint.
 
     Raises:
         InputError: a file of it is missing or damaged, or holds more than tensors and numbers.
@@ -65,6 +70,7 @@ def load_checkpoint(accelerator: Accelerator, run: Path) -> int:
         return 0
     try:
         accelerator.load_state(str(found[-1]))
+        scaler.load_state_dict(json.loads((found[-1] / SCALER_FILE).read_text()))
     except (OSError, RuntimeError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
         reason = str(error).split("\n")[0]
         raise InputError(found[-1], "", f"damaged checkpoint ({reason})") from error

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from accelerate.logging import get_logger
 
 from vidgap_segmenter import ClipSegmenter
 from vidgap_segmenter.weights import WEIGHTS_FILE
@@ -17,11 +18,13 @@ from vidgap_vis.data import ClipDataset, MixedDataset, PseudoClipDataset, VideoC
 from vidgap_vis.errors import InputError
 from vidgap_vis.formats import ImageSet, read_coco, read_youtube_vis
 from vidgap_vis.training.checkpoint import checkpoints
-from vidgap_vis.training.loop import Task, say, train
+from vidgap_vis.training.loop import Task, make_accelerator, train
 from vidgap_vis.training.run_folder import Provenance, read_provenance
 from vidgap_vis.training.units import SegmentationUnit
 from vidgap_vis.weights import initialise
 from vidgap_vis.weights.provenance import sha256
+
+logger = get_logger(__name__)
 
 
 def finetune(
@@ -40,7 +43,7 @@ def finetune(
             where there is one.
         out: the run's folder: new or empty, or the run to resume.
         resume: go on from the last checkpoint in `out`.
-        profile: print where a step's time went.
+        profile: log where a step's time went.
 
     Returns:
         The weights folder, `out/weights`.
@@ -52,6 +55,7 @@ def finetune(
         TrainingInterrupted: a signal stopped it; a checkpoint was left.
     """
     out, seed = Path(out), config.train.seed
+    accelerator = make_accelerator(config.train, out)
     dataset, files = make_dataset(config)
     torch.manual_seed(seed)
     model = build.segmenter(config.model, config.temporal, len(dataset.classes))
@@ -62,7 +66,7 @@ def finetune(
         dataset.classes,
         Provenance.of("finetune", config, files, parent),
     )
-    return train(task, config.train, out, resume=resume, profile=profile)
+    return train(accelerator, task, config.train, out, resume=resume, profile=profile)
 
 
 def load_first_weights(
@@ -90,7 +94,7 @@ def load_first_weights(
     started = resumed is not None and bool(checkpoints(resumed))
     if init is not None:
         if not started:
-            say(initialise(model, classes, init))
+            logger.info(initialise(model, classes, init))
         return sha256(Path(init) / WEIGHTS_FILE)
     parent: str | None = None
     if resumed is not None:

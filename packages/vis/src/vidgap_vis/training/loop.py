@@ -7,20 +7,20 @@ a batch and the points of the loss come from seeds made of them, never from a ru
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState, PartialState
+from accelerate.logging import get_logger
+from accelerate.tracking import get_available_trackers
 
 from vidgap_segmenter import Losses, NonFiniteLoss
 from vidgap_vis.classes import ClassList
 from vidgap_vis.config import TrainConfig
+from vidgap_vis.config.reading import flat
 from vidgap_vis.data import ClipBatch, ClipDataset, EpochSampler, make_loader
 from vidgap_vis.errors import ConfigError, InputError, TrainingError, TrainingInterrupted
 from vidgap_vis.training.checkpoint import load_checkpoint, save_checkpoint
@@ -31,6 +31,11 @@ from vidgap_vis.training.run_folder import WEIGHTS_FOLDER, Provenance, open_run
 from vidgap_vis.training.schedule import learning_rate_factor, set_learning_rates
 from vidgap_vis.training.stopping import StopRequest
 from vidgap_vis.training.units import TrainingUnit
+
+logger = get_logger(__name__)
+
+AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""The dtype of each precision; None: no autocast."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +56,23 @@ class Task:
 
 
 def train(
-    task: Task, settings: TrainConfig, run: Path, *, resume: bool = False, profile: bool = False
+    accelerator: Accelerator,
+    task: Task,
+    settings: TrainConfig,
+    run: Path,
+    *,
+    resume: bool = False,
+    profile: bool = False,
 ) -> Path:
     """Train to the last step and write the weights.
 
     Args:
+        accelerator: of `make_accelerator`.
         task: what is trained; its unit is changed in place.
         settings: how.
         run: the run's folder: new or empty, or the run to resume.
         resume: go on from its last checkpoint.
-        profile: print where a step's time went.
+        profile: log where a step's time went.
 
     Returns:
         The folder of the weights, `run/weights`.
@@ -70,28 +82,21 @@ def train(
         TrainingError: a loss is not finite.
         InputError: a data file, the folder or the checkpoint is at fault.
     """
-    accelerator = make_accelerator(settings)
     if accelerator.is_main_process:
         open_run(run, task.provenance, resume=resume)
     accelerator.wait_for_everyone()
     loop = Loop(accelerator, task, settings, run, profile=profile)
-    start = load_checkpoint(accelerator, run) if resume else 0
+    start = load_checkpoint(accelerator, loop.scaler, run) if resume else 0
     loop.run(start)
     weights = run / WEIGHTS_FOLDER
     if accelerator.is_main_process:
         provenance = {**asdict(task.provenance), "steps": settings.steps}
-        unit: TrainingUnit = accelerator.unwrap_model(loop.unit, keep_fp32_wrapper=False)
+        unit: TrainingUnit = accelerator.unwrap_model(loop.unit)
         unit.save(weights, task.classes, provenance)
     accelerator.wait_for_everyone()
     if profile:
-        say(loop.profile.table())
+        logger.info(loop.profile.table())
     return weights
-
-
-def say(message: str, file: TextIO | None = None) -> None:
-    """Print a message, by default on stderr, in the first process of a run alone."""
-    if os.environ.get("RANK", "0") == "0":  # as torchrun and `accelerate launch` set it
-        print(message, file=file or sys.stderr)
 
 
 class Loop:
@@ -115,10 +120,14 @@ class Loop:
         profile: bool,
     ) -> None:
         self.accelerator, self.task, self.settings, self.folder = accelerator, task, settings, run
-        self.profile = StepProfile(profile, accelerator.device)
+        self.device = device_of(accelerator, settings)
+        self.profile = StepProfile(profile, self.device)
         self.profile.watch(task.unit.parts())
-        optimizer = make_optimizer(task.unit, settings)
+        optimizer = make_optimizer(task.unit.to(self.device), settings)
         self.unit, self.optimizer = accelerator.prepare(task.unit, optimizer)
+        dtype = AUTOCAST[settings.precision]
+        self.autocast = torch.autocast(self.device.type, dtype, enabled=dtype is not None)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype is torch.float16)
         self.stage = task.provenance.stage
         self.trained = [p for p in self.unit.parameters() if p.requires_grad]
 
@@ -131,7 +140,7 @@ class Loop:
             for step in range(start, steps):
                 try:
                     with self.profile.part("data"):
-                        batch = next(batches).to(self.accelerator.device, non_blocking=True)
+                        batch = next(batches).to(self.device, non_blocking=True)
                     losses, rate = self._step(step, batch)
                 except (InputError, TrainingError):
                     if step > start and step % every:
@@ -142,7 +151,7 @@ class Loop:
                 log.add(done, losses, rate)
                 stopping = self._agree(stop.wanted) and done < steps
                 if stopping or done % every == 0 or done == steps:
-                    save_checkpoint(self.accelerator, self.folder, done)
+                    save_checkpoint(self.accelerator, self.scaler, self.folder, done)
                 if stopping:
                     raise TrainingInterrupted(self.folder, self.stage, done, steps)
 
@@ -152,23 +161,25 @@ class Loop:
         # and weights that are no longer finite must not replace an older checkpoint.
         alone = self.accelerator.num_processes == 1
         if alone and all(bool(weight.isfinite().all()) for weight in self.trained):
-            save_checkpoint(self.accelerator, self.folder, step)
+            save_checkpoint(self.accelerator, self.scaler, self.folder, step)
 
     def _step(self, step: int, batch: ClipBatch) -> tuple[dict[str, float], float]:
         """Do one optimiser step; return its losses and the learning rate."""
         torch.manual_seed(step_seed(self.settings.seed, step, self.accelerator.process_index))
         try:
-            with self.accelerator.autocast():
+            with self.autocast:
                 losses: Losses = self.unit(batch, step / self.settings.steps)
         except NonFiniteLoss as error:
             raise TrainingError(f"step {step + 1}: {error}") from error
         with self.profile.part("backward"):
-            self.accelerator.backward(losses.total)
+            self.accelerator.backward(self.scaler.scale(losses.total))
         with self.profile.part("optimiser"):
+            self.scaler.unscale_(self.optimizer)
             self.accelerator.clip_grad_norm_(self.trained, self.settings.clip_norm)
             factor = learning_rate_factor(step, self.settings)
             set_learning_rates(self.optimizer, factor)
-            self.optimizer.step()
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
             self.optimizer.zero_grad()
         return numbers(losses), factor * self.settings.lr
 
@@ -191,11 +202,13 @@ class Loop:
                 min(self.settings.num_workers, os.cpu_count() or 1),
                 sampler=sampler,
                 padding_colour=self.task.unit.model.padding_colour,
-                pin_memory=self.accelerator.device.type == "cuda",
+                pin_memory=self.device.type == "cuda",
             )
         )
 
     def _log(self, start: int) -> MetricsLog:
+        config = {".".join(key): str(value) for key, value in flat(self.task.provenance.config)}
+        self.accelerator.init_trackers(self.stage, config)
         return MetricsLog(
             self.folder,
             self.stage,
@@ -203,6 +216,7 @@ class Loop:
             steps=self.settings.steps,
             every=self.settings.log_every,
             quiet=not self.accelerator.is_main_process,
+            trackers=self.accelerator.trackers,
         )
 
     def _agree(self, stop: bool) -> bool:
@@ -214,28 +228,40 @@ class Loop:
         return bool(self.accelerator.check_trigger())
 
 
-def make_accelerator(settings: TrainConfig) -> Accelerator:
-    """Return Accelerate's front for these settings, whatever an earlier run in this process chose.
+def make_accelerator(settings: TrainConfig, run: Path) -> Accelerator:
+    """Return what joins the processes and logs the numbers of a run in the folder `run`.
+
+    Precision and, in a single process, the device are the loop's: Accelerate keeps those of its
+    first use for the rest of the process.
 
     Raises:
-        ConfigError: the device cannot train in the precision, or the processes cannot share a
-            batch evenly.
+        ConfigError: the device cannot train in the precision, the processes cannot share a batch
+            evenly, or what is to log is not installed.
     """
     if settings.num_threads is not None:
         torch.set_num_threads(settings.num_threads)
-    on_cpu = settings.device == "cpu"
-    # Its state is one for the whole process; device and precision of a former run would stay.
-    AcceleratorState._reset_state(reset_partial_state=PartialState(cpu=on_cpu).num_processes == 1)
+    if settings.log_with not in (None, *map(str, get_available_trackers())):
+        raise ConfigError("", "train.log_with", f"{settings.log_with} is not installed")
+    distributed = int(os.environ.get("WORLD_SIZE", "1")) > 1  # as every launcher sets it
     accelerator = Accelerator(
-        mixed_precision={"fp32": "no"}.get(settings.precision, settings.precision), cpu=on_cpu
+        mixed_precision="no",
+        cpu=settings.device == "cpu" and distributed,
+        device_placement=False,
+        log_with=settings.log_with,
+        project_dir=run,
     )
-    if settings.precision == "fp16" and accelerator.device.type == "cpu":
+    if settings.precision == "fp16" and device_of(accelerator, settings).type == "cpu":
         raise ConfigError("", "train.precision", "fp16 needs a GPU; wanted bf16 or fp32 on a CPU")
     ranks, size = accelerator.num_processes, settings.batch_size
     if size % ranks:
         message = f"wanted a multiple of the {ranks} processes, got {size}"
         raise ConfigError("", "train.batch_size", message)
     return accelerator
+
+
+def device_of(accelerator: Accelerator, settings: TrainConfig) -> torch.device:
+    """Return the device that a process trains on."""
+    return torch.device("cpu") if settings.device == "cpu" else accelerator.device
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:

@@ -1,14 +1,15 @@
-"""What a run shows while it trains: a bar with smoothed losses and ETA, and `metrics.jsonl`."""
+"""What a run shows while it trains: a bar with losses and ETA, `metrics.jsonl`, and run logs."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from accelerate.tracking import GeneralTracker
 from tqdm import tqdm
 
 METRICS_FILE = "metrics.jsonl"
@@ -29,12 +30,21 @@ class MetricsLog:
         steps: steps of the whole run.
         every: steps between lines.
         quiet: write nothing (processes but the first).
+        trackers: Accelerate's, which take the same numbers; closed with the log.
     """
 
     def __init__(
-        self, folder: Path, name: str, *, start: int, steps: int, every: int, quiet: bool = False
+        self,
+        folder: Path,
+        name: str,
+        *,
+        start: int,
+        steps: int,
+        every: int,
+        quiet: bool = False,
+        trackers: Sequence[GeneralTracker] = (),
     ) -> None:
-        self.path = folder / METRICS_FILE
+        self.path, self.trackers = folder / METRICS_FILE, trackers
         self.steps, self.every, self.quiet = steps, every, quiet
         self._sums: dict[str, float] = {}
         self._counts: dict[str, int] = {}
@@ -64,6 +74,8 @@ class MetricsLog:
         trace: TracebackType | None,
     ) -> None:
         self._bar.close()
+        for tracker in self.trackers:
+            tracker.finish()
 
     def add(self, step: int, losses: Mapping[str, float], lr: float) -> None:
         """Take the numbers of a step; `step` counts those done, 1 to `steps`."""
@@ -87,9 +99,11 @@ class MetricsLog:
         now = time.perf_counter()
         means = {name: total / self._counts[name] for name, total in self._sums.items()}
         seconds = (now - self._since) / self._steps
-        line = {"step": step, **means, "lr": lr, "seconds_per_step": seconds, "time": time.time()}
+        values = {**means, "lr": lr, "seconds_per_step": seconds}
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps({"step": step, **values, "time": time.time()}) + "\n")
+        for tracker in self.trackers:
+            tracker.log(values, step=step)
         self._sums, self._counts, self._steps, self._since = {}, {}, 0, now
 
 

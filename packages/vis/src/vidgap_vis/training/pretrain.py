@@ -11,7 +11,7 @@ from vidgap_vis.config import PretrainConfig
 from vidgap_vis.data import PseudoClipDataset
 from vidgap_vis.formats import read_coco
 from vidgap_vis.training.checkpoint import checkpoints
-from vidgap_vis.training.loop import Task, train
+from vidgap_vis.training.loop import Task, make_accelerator, train
 from vidgap_vis.training.run_folder import Provenance
 from vidgap_vis.training.units import SegmentationUnit
 
@@ -25,7 +25,7 @@ def pretrain(
         config: the run.
         out: its folder: new or empty, or the run to resume.
         resume: go on from the last checkpoint in `out`.
-        profile: print where a step's time went.
+        profile: log where a step's time went.
 
     Returns:
         The weights folder, `out/weights`.
@@ -36,6 +36,7 @@ def pretrain(
         TrainingInterrupted: a signal stopped it; a checkpoint was left.
     """
     out, data, seed = Path(out), config.data, config.train.seed
+    accelerator = make_accelerator(config.train, out)
     annotations = data.root / data.annotations
     images = read_coco(annotations, data.root / data.images)
     dataset = PseudoClipDataset(images, build.image_clips(config.clip), seed)
@@ -49,4 +50,4 @@ def pretrain(
         images.classes,
         Provenance.of("pretrain", config, {"data.annotations": annotations}, parent=None),
     )
-    return train(task, config.train, out, resume=resume, profile=profile)
+    return train(accelerator, task, config.train, out, resume=resume, profile=profile)

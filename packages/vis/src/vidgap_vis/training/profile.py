@@ -1,101 +1,110 @@
-"""Where a step's time goes: wall-clock shares of its parts, by hooks on the model's own parts."""
+"""Where a step's time goes: shares of its parts, as torch's profiler saw them."""
 
 from __future__ import annotations
 
-import time
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
+from tabulate import tabulate
 from torch import nn
+from torch.profiler import ProfilerActivity, profile, record_function, schedule
 
 BEFORE, AFTER = ("data",), ("backward", "optimiser")
 """Parts of a step before and after what the unit computes."""
 
 
 class StepProfile:
-    """Seconds spent in each part of a training step.
+    """The time of each part of a training step, over some steps near the beginning of a run.
 
-    Switched off it measures nothing. On a GPU, switched on, it waits for the device at the end of
-    each part, which makes the shares true and the steps slower.
+    Parts are ranges of `torch.profiler.record_function`, which other profilers show, too. On a
+    GPU, switched on, it waits for the device at the end of each part, which makes the shares true
+    and the steps slower.
 
     Args:
         enabled: whether to measure.
         device: where the model runs.
         warmup: first steps that do not count.
+        steps: how many count after them.
     """
 
-    def __init__(self, enabled: bool, device: torch.device, warmup: int = 2) -> None:
+    def __init__(
+        self, enabled: bool, device: torch.device, warmup: int = 2, steps: int = 20
+    ) -> None:
         self.enabled = enabled
         self.device = device
-        self.warmup = warmup
+        self.warmup, self.steps = warmup, steps
         self.num_steps = 0
-        self.seconds: dict[str, list[float]] = defaultdict(list)
-        self._current: dict[str, float] = defaultdict(float)
         self._watched: list[str] = []
+        if enabled:
+            os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it would report on stderr
+            self._profiler = profile(
+                activities=[ProfilerActivity.CPU],
+                schedule=schedule(wait=0, warmup=warmup, active=steps, repeat=1),
+            )
+            self._profiler.start()
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Count the block's time under `name`; `forward/backbone` is a share of `forward`."""
-        if not self.enabled:
+        with record_function(name):
             yield
-            return
-        start = self._now()
-        yield
-        self._current[name] += self._now() - start
+            self._wait()
 
     def watch(self, parts: Mapping[str, nn.Module]) -> None:
         """Count the time of each call of a module under its name."""
         for name, module in parts.items() if self.enabled else ():
             self._watched.append(name)
-            starts: list[float] = []
-            module.register_forward_pre_hook(
-                lambda _module, _inputs, starts=starts: starts.append(self._now())
-            )
-            module.register_forward_hook(
-                lambda _module, _inputs, _output, name=name, starts=starts: self._add(
-                    name, self._now() - starts.pop()
-                )
-            )
+            open_ranges: list[record_function] = []
+
+            def enter(*_: object, name: str = name, ranges: list = open_ranges) -> None:
+                ranges.append(record_function(name).__enter__())
+
+            def leave(*_: object, ranges: list = open_ranges) -> None:
+                self._wait()
+                ranges.pop().__exit__(None, None, None)
+
+            module.register_forward_pre_hook(enter)
+            module.register_forward_hook(leave)
 
     def end_step(self) -> None:
         """Close a step."""
-        if self.enabled and self.num_steps >= self.warmup:
-            for name, seconds in self._current.items():
-                self.seconds[name].append(seconds)
         self.num_steps += 1
-        self._current.clear()
+        if self.enabled:
+            self._profiler.step()
 
     def table(self) -> str:
-        """Return median milliseconds and the share of the step of each part, one a line."""
-        if not self.seconds:
+        """Return the mean milliseconds and the share of the step of each part, one a line."""
+        self._profiler.stop()
+        counted = min(self.num_steps - self.warmup, self.steps)
+        if counted < 1:
             return f"no profile: the first {self.warmup} steps do not count, and no more were run"
-        medians = {name: _median(values) for name, values in self.seconds.items()}
+        seen = self._profiler.key_averages()
+        times_ms = {event.key: event.cpu_time_total / counted / 1000 for event in seen}
         outer = [name for name in self._watched if "/" not in name]
-        parts = [part for part in (*BEFORE, *outer, *AFTER) if part in medians]
-        total = sum(medians[part] for part in parts)
-        lines = [f"{'part of a step':<28}{'ms':>9}{'share':>8}"]
+        parts = [part for part in (*BEFORE, *outer, *AFTER) if part in times_ms]
+        total = sum(times_ms[part] for part in parts)
+        rows: list[tuple[str, float]] = []
         for part in parts:
-            lines.append(_row(part, medians[part], total))
-            inner = {n: v for n, v in medians.items() if n.startswith(f"{part}/")}
+            rows.append((part, times_ms[part]))
+            inner = [name for name in self._watched if name.startswith(f"{part}/")]
+            rows += [(f"  {name.split('/')[1]}", times_ms[name]) for name in inner]
             if inner:
-                inner[f"{part}/everything else"] = max(0.0, medians[part] - sum(inner.values()))
-            lines += [_row(f"  {n.split('/')[1]}", v, total) for n, v in inner.items()]
-        return "\n".join([*lines, _row("whole step", total, total)])
+                rest = times_ms[part] - sum(times_ms[name] for name in inner)
+                rows.append(("  everything else", max(0.0, rest)))
+        lines = [
+            (name, f"{time:.1f}", f"{time / total:.1%}")
+            for name, time in [*rows, ("whole step", total)]
+        ]
+        return tabulate(
+            lines,
+            ("part of a step", "ms", "share"),
+            disable_numparse=True,
+            colalign=("left", "right", "right"),
+            preserve_whitespace=True,
+        )
 
-    def _now(self) -> float:
-        if self.device.type == "cuda":
+    def _wait(self) -> None:
+        if self.enabled and self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        return time.perf_counter()
-
-    def _add(self, name: str, seconds: float) -> None:
-        self._current[name] += seconds
-
-
-def _median(values: Sequence[float]) -> float:
-    return sorted(values)[len(values) // 2]
-
-
-def _row(name: str, seconds: float, total: float) -> str:
-    return f"{name:<28}{1e3 * seconds:>9.1f}{seconds / total:>8.1%}"

@@ -32,6 +32,7 @@ MAY_CHANGE = {
     "train.device",
     "train.checkpoint_every",
     "train.log_every",
+    "train.log_with",
 }
 """Keys that a resumed run may set anew: they do not change what is computed."""
 

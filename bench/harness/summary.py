@@ -12,33 +12,32 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from tabulate import tabulate
+
 OURS = ("native", "triton")
 HEADINGS = ("work", "ours", "ms", "graph ms", "x reference", "x official", "% of floor")
-LAYOUT = "{:<64}{:<28}{:>10}{:>10}{:>13}{:>12}{:>12}"
 
 
 def main(argv: Sequence[str]) -> int:
     """Print the table; return the exit status: 1 where something disagreed."""
-    print(LAYOUT.format(*HEADINGS))
-    good = True
+    rows: list[list[str]] = []
+    faults: list[str] = []
     for path in argv:
         report = json.loads(Path(path).read_text(encoding="utf-8"))
         if "rows" not in report:
             print(f"{path}: has a table of its own, which its run prints")
             continue
-        for line in lines(report["rows"]):
-            print(line)
-        for verdict in report["agreement"]:
-            if not verdict["agrees"]:
-                good = False
-                print(f"DISAGREES: {verdict}")
-        for failure in report["failed"]:
-            print(f"FAILED: {failure}")
-    return 0 if good else 1
+        rows += cells(report["rows"])
+        faults += [f"DISAGREES: {one}" for one in report["agreement"] if not one["agrees"]]
+        faults += [f"FAILED: {one}" for one in report["failed"]]
+    aligned = ["left", "left", *["right"] * 5]
+    print(tabulate(rows, HEADINGS, disable_numparse=True, colalign=aligned))
+    print("\n".join(faults))
+    return 1 if any(fault.startswith("DISAGREES") for fault in faults) else 0
 
 
-def lines(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Return a line for each work on which something of ours was timed."""
+def cells(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Return a row of the table for each work on which something of ours was timed."""
     found = []
     for work, group in groupby(rows, key=title):
         ours = [row for row in group if row["implementation"].startswith(OURS)]
@@ -46,15 +45,15 @@ def lines(rows: Sequence[dict[str, Any]]) -> list[str]:
             best = min(ours, key=milliseconds)
             graph = best.get("graph_ms")
             found.append(
-                LAYOUT.format(
+                [
                     work,
                     best["implementation"],
                     f"{milliseconds(best):.3f}",
                     f"{graph['median']:.3f}" if isinstance(graph, dict) else "-",
-                    best["times_reference"] or "-",
-                    best["times_official"] or "-",
-                    best["percent_of_floor"],
-                )
+                    str(best["times_reference"] or "-"),
+                    str(best["times_official"] or "-"),
+                    str(best["percent_of_floor"]),
+                ]
             )
     return found
 

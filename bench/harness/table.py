@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from tabulate import tabulate
+
 from bench.harness.contender import Op, Work
 from bench.harness.cpu import CpuTiming
 from bench.harness.cuda import CudaTiming
 from bench.harness.timing import Durations
 
-HEADINGS = ("ms", "quartiles", "peak MiB", "x reference", "x official", "% of floor")
-LAYOUT = "   {:<26}{:>9} {:>20} {:>10} {:>12} {:>12} {:>11}"
-
+HEADINGS = ("", "ms", "quartiles", "peak MiB", "x reference", "x official", "% of floor")
 
 Timings: TypeAlias = "dict[str, CpuTiming | CudaTiming]"
 """By contender."""
@@ -95,14 +95,16 @@ def lines(group: Iterable[Row]) -> list[str]:
     """Return the table of one group."""
     group = list(group)
     extra = ("graph", "host") if group[0].work.device == "cuda" else ("wall",)
-    text = ["", title(group[0])]
-    text.append(LAYOUT.format("", *HEADINGS) + "".join(f"{name + ' ms':>11}" for name in extra))
-    for row in group:
-        text.append(line(row))
-    return text
+    table = tabulate(
+        [cells(row) for row in group],
+        [*HEADINGS, *(f"{name} ms" for name in extra)],
+        disable_numparse=True,
+        colalign=["left", *["right"] * (len(HEADINGS) - 1 + len(extra))],
+    )
+    return ["", title(group[0]), *table.splitlines()]
 
 
-def line(row: Row) -> str:
+def cells(row: Row) -> list[str]:
     """Return one row of the table."""
     timing = row.timing
     others: list[Durations | None]
@@ -111,14 +113,16 @@ def line(row: Row) -> str:
     else:
         kept, others = timing.process if row.threads == 1 else timing.wall, [timing.wall]
     numbers = kept.as_json()
-    spread = f"[{numbers['q1']:.3f}, {numbers['q3']:.3f}]"
-    peak = "-" if timing.peak_mib is None else f"{timing.peak_mib:.0f}"
-    ratios = [row.times_reference, row.times_official]
-    columns = [f"{numbers['median']:.3f}", spread, peak, *map(ratio, ratios)]
-    text = LAYOUT.format(row.name, *columns, f"{100 * row.floor:.1f}")
-    return text + "".join(
-        f"{'-' if other is None else format(1000 * other.median, '.3f'):>11}" for other in others
-    )
+    return [
+        row.name,
+        f"{numbers['median']:.3f}",
+        f"[{numbers['q1']:.3f}, {numbers['q3']:.3f}]",
+        "-" if timing.peak_mib is None else f"{timing.peak_mib:.0f}",
+        ratio(row.times_reference),
+        ratio(row.times_official),
+        f"{100 * row.floor:.1f}",
+        *("-" if other is None else f"{1000 * other.median:.3f}" for other in others),
+    ]
 
 
 def ratio(number: float | None) -> str:

@@ -13,10 +13,10 @@ def test_a_table_reads_in_percent_with_names_left_and_numbers_right():
         "no temporal module": {"AP": 0.0, "AP50": 0.0496, "APl": None},
     }
     assert format_table(rows, title="run").splitlines() == [
-        "run                   AP   AP50  APl",
-        "------------------------------------",
-        "ours                45.3  100.0  n/a",
-        "no temporal module   0.0    5.0  n/a",
+        "run                   AP    AP50    APl",
+        "------------------  ----  ------  -----",
+        "ours                45.3   100.0    n/a",
+        "no temporal module   0.0     5.0    n/a",
     ]
 
 
@@ -27,7 +27,7 @@ def test_columns_can_be_chosen_and_ordered():
 
 
 def test_a_table_without_rows_is_its_head():
-    assert format_table({}, ["AP"], title="run").splitlines() == ["run  AP", "-------"]
+    assert format_table({}, ["AP"], title="run").splitlines() == ["run    AP", "-----  ----"]
 
 
 def test_a_row_that_lacks_a_column_is_an_error():

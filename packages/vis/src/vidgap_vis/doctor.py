@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import av
 import torch
+from tabulate import tabulate
 from torch import Tensor
 
 import vidgap_segmenter
@@ -119,11 +120,8 @@ def run() -> int:
 
 def table(findings: Sequence[Finding]) -> str:
     """Lay out findings, one a line."""
-    width = max((len(finding.name) for finding in findings), default=0)
-    return "\n".join(
-        f"  {finding.name:<{width}}  {'BROKEN: ' if finding.broken else ''}{finding.text}"
-        for finding in findings
-    )
+    rows = [("", one.name, f"{'BROKEN: ' if one.broken else ''}{one.text}") for one in findings]
+    return tabulate(rows, tablefmt="plain", disable_numparse=True)
 
 
 def versions() -> list[Finding]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tabulate import tabulate
+
 NOT_AVAILABLE = "n/a"
 
 
@@ -26,7 +28,7 @@ def format_table(
         title: head of the column of names.
 
     Returns:
-        Lines of equal length joined by line breaks; names to the left, numbers to the right.
+        Lines joined by line breaks; names to the left, numbers to the right.
 
     Raises:
         ValueError: a row lacks a column.
@@ -37,12 +39,10 @@ def format_table(
         missing = [column for column in columns if column not in row]
         if missing:
             raise ValueError(f"row {name!r} lacks {', '.join(missing)}; it has {', '.join(row)}")
-    cells = [[title, *columns]]
-    for name, row in rows.items():
-        cells.append([name, *(format_percent(row[column]) for column in columns)])
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    head, *lines = [
-        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
-        for line in cells
-    ]
-    return "\n".join([head, "-" * len(head), *lines])
+    cells = [[name, *(format_percent(row[key]) for key in columns)] for name, row in rows.items()]
+    return tabulate(
+        cells,
+        [title, *columns],
+        disable_numparse=True,
+        colalign=["left", *["right"] * len(columns)],
+    )

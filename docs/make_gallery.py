@@ -1,6 +1,6 @@
 """Make the pictures of docs/gallery.md: `python docs/make_gallery.py`, in half a minute.
 
-Everything shown is generated (`vidgap data sample` makes more of it); seeds are fixed, so the
+Everything shown is generated (`vidgap data synthetic` makes more of it); seeds are fixed, so the
 pictures change only when the transforms do.
 """
 
@@ -25,11 +25,11 @@ from vidgap_augment import (
 )
 from vidgap_augment.auto_augment import Augmentation, Op
 from vidgap_vis.formats.images import Frame
-from vidgap_vis.synthetic import SampleOptions, clip_scene, image_scene, render
+from vidgap_vis.synthetic import SyntheticOptions, clip_scene, image_scene, render
 from vidgap_vis.video.overlay import draw_tracks
 
 IMAGES = Path(__file__).parent / "images"
-OPTIONS = SampleOptions(seed=3, size=(120, 160), num_frames=10, num_instances=(3, 3))
+OPTIONS = SyntheticOptions(seed=3, size=(120, 160), num_frames=10, num_instances=(3, 3))
 GAP = 4
 CAPTION = 18
 

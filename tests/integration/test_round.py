@@ -59,7 +59,7 @@ def test_from_generated_data_to_numbers(tmp_path: Path, capsys: pytest.CaptureFi
     counts = [
         f"--num_{split}_{kind}=2" for split in ("train", "valid") for kind in ("images", "clips")
     ]
-    run("data", "sample", "--out", data, "--size", "[32, 48]", "--num_frames", 4, *counts)
+    run("data", "synthetic", "--out", data, "--size", "[32, 48]", "--num_frames", 4, *counts)
     for name, stage in (("pretrain", PRETRAIN), ("finetune", FINETUNE)):
         text = CONFIG.format(stage=stage.replace("ROOT", str(data)))
         (tmp_path / f"{name}.yaml").write_text(text)

@@ -32,7 +32,7 @@ from vidgap_vis.cli.commands import COMMANDS
 from vidgap_vis.cli.main import main
 from vidgap_vis.config import FinetuneConfig, PretrainConfig, PseudoExportConfig
 from vidgap_vis.config.reading import to_mapping, write_yaml
-from vidgap_vis.synthetic import SampleOptions
+from vidgap_vis.synthetic import SyntheticOptions
 from vidgap_vis.weights import save
 
 Fails = Callable[..., str]
@@ -94,7 +94,7 @@ SECTIONS = {
     "pretrain": PretrainConfig,
     "finetune": FinetuneConfig,
     "data pseudo": PseudoExportConfig,
-    "data sample": SampleOptions,
+    "data synthetic": SyntheticOptions,
 }
 
 
@@ -134,7 +134,8 @@ def test_no_command_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_unknown_commands_are_named(fails: Fails) -> None:
     assert fails(2, "pretrian") == "pretrian: unknown command (did you mean pretrain?)"
-    assert fails(2, "data") == "data: wanted one of: data sample, data pseudo"
+    assert fails(2, "data") == "data: wanted one of: data synthetic, data pseudo"
+    assert fails(2, "data", "sample", "--out", "x") == "data sample: is now called data synthetic"
 
 
 FLAGS = {
@@ -351,8 +352,8 @@ def test_an_unknown_backend_is_named(fails: Fails, monkeypatch: pytest.MonkeyPat
     assert fails(2, "doctor") == "VIDGAP_BACKEND: wanted reference, or unset, got 'cuda'"
 
 
-def test_sample_options_are_checked(tmp_path: Path, fails: Fails) -> None:
-    out = ["data", "sample", "--out", tmp_path / "s"]
+def test_synthetic_options_are_checked(tmp_path: Path, fails: Fails) -> None:
+    out = ["data", "synthetic", "--out", tmp_path / "s"]
     assert fails(2, *out, "--sed", 3) == "--sed: unknown option (did you mean --seed?)"
     assert fails(2, *out, "--seed", "x") == "--seed: wanted a whole number, got 'x'"
     assert "seed must be 0 or more, got -1" in fails(2, *out, "--seed", -1)

@@ -16,9 +16,9 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 from vidgap_vis.demo.plan import make_plan
-from vidgap_vis.synthetic import Render, SampleOptions, Scene, clip_scene, find_crossings, render
+from vidgap_vis.synthetic import Render, Scene, SyntheticOptions, clip_scene, find_crossings, render
 
-OPTIONS = SampleOptions(lookalike_share=1.0)
+OPTIONS = SyntheticOptions(lookalike_share=1.0)
 NUM_CLIPS = 80
 LEAST_SWITCHED = 0.3
 """Share of the crossings in which one of the two no longer has the number it had before."""
@@ -79,7 +79,7 @@ def test_association_by_overlap_switches_identity_in_the_crossings() -> None:
 
 
 def test_the_clips_that_the_demo_tracks_confuse_as_well() -> None:
-    options = make_plan(quick=False, seed=1).sample
+    options = make_plan(quick=False, seed=1).synthetic
     outcomes = []
     for index in range(options.num_valid_clips):
         scene = clip_scene(options, "valid", index)

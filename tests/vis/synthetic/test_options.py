@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vidgap_vis.synthetic import SampleOptions
+from vidgap_vis.synthetic import SyntheticOptions
 
 
 @pytest.mark.parametrize(
@@ -31,4 +31,4 @@ from vidgap_vis.synthetic import SampleOptions
 )
 def test_a_wrong_option_is_named_with_what_is_wanted(name: str, value: Any, wanted: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be .*{wanted}"):
-        SampleOptions(**{name: value})
+        SyntheticOptions(**{name: value})

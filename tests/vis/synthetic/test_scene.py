@@ -11,8 +11,8 @@ import pytest
 
 from vidgap_vis.synthetic import (
     CLASS_NAMES,
-    SampleOptions,
     Scene,
+    SyntheticOptions,
     clip_scene,
     find_crossings,
     image_scene,
@@ -22,7 +22,7 @@ from vidgap_vis.synthetic.crossings import runs_between
 from vidgap_vis.synthetic.motion import draw_pairs
 from vidgap_vis.synthetic.render import visible
 
-OPTIONS = SampleOptions(num_frames=12)
+OPTIONS = SyntheticOptions(num_frames=12)
 
 
 def paths_of(scene: Scene) -> np.ndarray:
@@ -97,7 +97,7 @@ def test_look_alikes_share_everything_but_direction_spots_and_a_little_size() ->
 
 
 def test_instances_hide_part_of_themselves_and_leave_the_frame_and_come_back() -> None:
-    renders = [render(clip_scene(SampleOptions(), "train", index)) for index in range(30)]
+    renders = [render(clip_scene(SyntheticOptions(), "train", index)) for index in range(30)]
     hidden, absent, returned = 0, 0, 0
     for rendered in renders:
         area, whole = rendered.masks.sum((2, 3)), rendered.footprints.sum((2, 3))
@@ -185,7 +185,7 @@ def test_pairs_are_disjoint_and_join_look_alikes_first() -> None:
 def test_a_crossing_has_a_frame_before_and_a_frame_after_and_overlap_between() -> None:
     assert runs_between(np.array([1, 1, 0, 1, 1, 0, 1], bool)) == [(2, 5)]
     assert runs_between(np.array([0, 0], bool)) == []
-    scene = clip_scene(SampleOptions(), "valid", 2)
+    scene = clip_scene(SyntheticOptions(), "valid", 2)
     rendered = render(scene)
     crossings = find_crossings(scene, rendered)
     assert crossings

@@ -16,11 +16,11 @@ from pycocotools.coco import COCO
 from vidgap_vis.errors import InputError
 from vidgap_vis.synthetic import (
     CLASS_NAMES,
-    SampleOptions,
+    SyntheticOptions,
     clip_scene,
     image_scene,
     render,
-    write_sample,
+    write_synthetic,
 )
 from vidgap_vis.synthetic.annotate import occlusion
 
@@ -28,14 +28,14 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
 )  # pycocotools' own decode, under NumPy 2
 
-OPTIONS = SampleOptions(
+OPTIONS = SyntheticOptions(
     num_train_images=7, num_valid_images=2, num_train_clips=3, num_valid_clips=2, num_frames=12
 )
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_sample(tmp_path_factory.mktemp("sample") / "data", OPTIONS, progress=False)
+    return write_synthetic(tmp_path_factory.mktemp("synthetic") / "data", OPTIONS, progress=False)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def test_occlusion_in_ovis_words(fraction: float, word: str) -> None:
 
 
 def test_a_sliver_below_min_area_is_absent_everywhere(folder: Path, tmp_path: Path) -> None:
-    strict = write_sample(tmp_path / "strict", replace(OPTIONS, min_area=400), progress=False)
+    strict = write_synthetic(tmp_path / "strict", replace(OPTIONS, min_area=400), progress=False)
     loose, kept = read(folder / "clips_train.json"), read(strict / "clips_train.json")
     areas = [area for one in kept["annotations"] for area in one["areas"] if area is not None]
     assert min(areas) >= 400
@@ -158,20 +158,20 @@ def test_a_sliver_below_min_area_is_absent_everywhere(folder: Path, tmp_path: Pa
 def test_the_same_options_give_the_same_bytes_whatever_the_workers(
     folder: Path, tmp_path: Path
 ) -> None:
-    again = write_sample(tmp_path / "again", OPTIONS, progress=False)
-    pooled = write_sample(tmp_path / "pooled", OPTIONS, progress=False, workers=2)
+    again = write_synthetic(tmp_path / "again", OPTIONS, progress=False)
+    pooled = write_synthetic(tmp_path / "pooled", OPTIONS, progress=False, workers=2)
     assert all_bytes(folder) == all_bytes(again) == all_bytes(pooled)
 
 
 def test_another_seed_gives_another_data_set(folder: Path, tmp_path: Path) -> None:
-    other = write_sample(tmp_path / "other", replace(OPTIONS, seed=1), progress=False)
+    other = write_synthetic(tmp_path / "other", replace(OPTIONS, seed=1), progress=False)
     ours, theirs = all_bytes(folder), all_bytes(other)
     assert set(ours) == set(theirs)
     assert not any(ours[name] == theirs[name] for name in ours)
 
 
 def test_a_larger_data_set_begins_with_the_smaller_one(folder: Path, tmp_path: Path) -> None:
-    larger = write_sample(
+    larger = write_synthetic(
         tmp_path / "larger", replace(OPTIONS, num_train_images=9, num_valid_clips=3), progress=False
     )
     ours, theirs = all_bytes(folder), all_bytes(larger)
@@ -182,7 +182,7 @@ def test_nothing_asked_for_gives_empty_lists(tmp_path: Path) -> None:
     options = replace(
         OPTIONS, num_train_images=0, num_valid_images=0, num_train_clips=0, num_valid_clips=0
     )
-    content = read(write_sample(tmp_path / "none", options, progress=False) / "clips_valid.json")
+    content = read(write_synthetic(tmp_path / "none", options, progress=False) / "clips_valid.json")
     assert content["videos"] == content["annotations"] == []
     assert len(content["categories"]) == 4
 
@@ -191,9 +191,9 @@ def test_a_folder_that_holds_something_is_left_alone_unless_told(tmp_path: Path)
     (tmp_path / "mine.txt").write_text("mine")
     options = replace(OPTIONS, num_train_images=1, num_train_clips=0)
     with pytest.raises(InputError, match="not empty"):
-        write_sample(tmp_path, options, progress=False)
+        write_synthetic(tmp_path, options, progress=False)
     assert all_bytes(tmp_path) == {"mine.txt": b"mine"}
-    write_sample(tmp_path, options, progress=False, overwrite=True)
+    write_synthetic(tmp_path, options, progress=False, overwrite=True)
     assert "mine.txt" not in all_bytes(tmp_path)
 
 
@@ -203,15 +203,15 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr("vidgap_vis.synthetic.write.write_picture", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        write_sample(tmp_path / "data", OPTIONS, progress=False)
+        write_synthetic(tmp_path / "data", OPTIONS, progress=False)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_workers_must_be_one_or_more(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="workers must be 1 or more, got 0"):
-        write_sample(tmp_path / "data", OPTIONS, progress=False, workers=0)
+        write_synthetic(tmp_path / "data", OPTIONS, progress=False, workers=0)
 
 
 def test_progress_counts_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_sample(tmp_path / "data", replace(OPTIONS, num_train_clips=0, num_valid_clips=1))
+    write_synthetic(tmp_path / "data", replace(OPTIONS, num_train_clips=0, num_valid_clips=1))
     assert "21/21" in capsys.readouterr().err  # 7 + 2 stills, 12 frames

@@ -6,7 +6,7 @@ What is heavy is imported when a command runs, so that `vidgap --help` answers a
 from __future__ import annotations
 
 from vidgap_vis.cli.command import Command
-from vidgap_vis.cli.data import DataPseudo, DataSample
+from vidgap_vis.cli.data import DataPseudo, DataSynthetic
 from vidgap_vis.cli.demo import Demo
 from vidgap_vis.cli.doctor import Doctor
 from vidgap_vis.cli.evaluate import Evaluate, EvaluateImages
@@ -23,7 +23,7 @@ COMMANDS: dict[str, type[Command]] = {
     "predict": Predict,
     "evaluate": Evaluate,
     "evaluate images": EvaluateImages,
-    "data sample": DataSample,
+    "data synthetic": DataSynthetic,
     "data pseudo": DataPseudo,
     "weights convert": WeightsConvert,
     "weights export": WeightsExport,

@@ -1,4 +1,4 @@
-"""`vidgap data sample` and `vidgap data pseudo`."""
+"""`vidgap data synthetic` and `vidgap data pseudo`."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from vidgap_vis.cli.parser import Parser
 from vidgap_vis.files import check_folder_is_free
 
 
-class DataSample(Command):
-    """`vidgap data sample`."""
+class DataSynthetic(Command):
+    """`vidgap data synthetic`."""
 
     summary = "generate a data set with truth: images, and clips of look-alikes that cross"
 
     def add_arguments(self, parser: Parser) -> None:
         """Take a folder and what it shall hold."""
-        from vidgap_vis.synthetic import SampleOptions
+        from vidgap_vis.synthetic import SyntheticOptions
 
-        parser.add_section(SampleOptions, file=False)
+        parser.add_section(SyntheticOptions, file=False)
         parser.add_argument("--out", type=Path, required=True, help="folder to make")
 
     def run(self, options: Namespace) -> int:
         """Write the data set."""
-        from vidgap_vis.synthetic import SampleOptions, write_sample
+        from vidgap_vis.synthetic import SyntheticOptions, write_synthetic
 
-        print(write_sample(options.out, self.parser.configuration(SampleOptions)))
+        print(write_synthetic(options.out, self.parser.configuration(SyntheticOptions)))
         return 0
 
 

@@ -17,6 +17,9 @@ from vidgap_vis.errors import ConfigError, InputError, TrainingError, WeightsErr
 
 MAX_TABLE_LINES = 24
 
+RENAMED = {"data sample": "data synthetic"}
+"""Old names of commands."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line, by default the process's own; return the exit code."""
@@ -79,6 +82,8 @@ def find_command(words: Sequence[str]) -> tuple[str, Sequence[str]]:
         name = " ".join(words[:length])
         if name in COMMANDS:
             return name, words[length:]
+        if name in RENAMED:
+            raise ConfigError("", name, f"is now called {RENAMED[name]}")
     group = [name for name in COMMANDS if name.startswith(f"{words[0]} ")]
     if group:
         raise ConfigError("", words[0], f"wanted one of: {', '.join(group)}")

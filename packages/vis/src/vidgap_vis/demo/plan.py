@@ -17,7 +17,7 @@ from vidgap_vis.config import (
     VideoClipConfig,
     VideoDataConfig,
 )
-from vidgap_vis.synthetic import SampleOptions
+from vidgap_vis.synthetic import SyntheticOptions
 
 MODEL = ModelConfig(
     backbone="tf_efficientnet_lite0",
@@ -38,21 +38,21 @@ class Plan:
     """Sizes of a demo.
 
     Attributes:
-        sample: the generated data.
+        synthetic: the generated data.
         pretrain_steps: optimiser steps of 4 pseudo-clips of 3 frames.
         finetune_steps: optimiser steps of 3 clips of 4 frames.
         seed: of data and training.
     """
 
-    sample: SampleOptions
+    synthetic: SyntheticOptions
     pretrain_steps: int
     finetune_steps: int
     seed: int
 
-    def pretrain(self, sample: Path, temporal: TemporalConfig | None) -> PretrainConfig:
+    def pretrain(self, root: Path, temporal: TemporalConfig | None) -> PretrainConfig:
         """Return the configuration of the first stage; `temporal=None` is the baseline."""
         return PretrainConfig(
-            data=ImageDataConfig(sample, Path("images_train.json"), Path("images")),
+            data=ImageDataConfig(root, Path("images_train.json"), Path("images")),
             clip=PseudoClipConfig(num_frames=3, size=None, auto_augment=None, copy_paste="video"),
             model=MODEL,
             temporal=temporal,
@@ -60,10 +60,10 @@ class Plan:
             train=self._train(self.pretrain_steps, batch_size=4, lr=1e-3),
         )
 
-    def finetune(self, sample: Path, temporal: TemporalConfig | None) -> FinetuneConfig:
+    def finetune(self, root: Path, temporal: TemporalConfig | None) -> FinetuneConfig:
         """Return the configuration of the second stage."""
         return FinetuneConfig(
-            data=VideoDataConfig(sample, Path("clips_train.json"), Path("frames")),
+            data=VideoDataConfig(root, Path("clips_train.json"), Path("frames")),
             clip=VideoClipConfig(num_frames=4, frame_range=3, crop_probability=0.0, short_edges=()),
             model=MODEL,
             temporal=temporal,
@@ -89,7 +89,7 @@ class Plan:
 
 def make_plan(*, quick: bool, seed: int) -> Plan:
     """Return the demo's plan; `quick` is the same in seconds, with numbers that mean nothing."""
-    sample = SampleOptions(
+    options = SyntheticOptions(
         seed=seed,
         num_train_images=2500,
         num_valid_images=0,
@@ -97,8 +97,8 @@ def make_plan(*, quick: bool, seed: int) -> Plan:
         num_valid_clips=60,
         num_frames=12,
     )
-    plan = Plan(sample, pretrain_steps=1100, finetune_steps=700, seed=seed)
+    plan = Plan(options, pretrain_steps=1100, finetune_steps=700, seed=seed)
     if not quick:
         return plan
-    small = replace(sample, num_train_images=8, num_train_clips=2, num_valid_clips=3, num_frames=4)
-    return replace(plan, sample=small, pretrain_steps=4, finetune_steps=4)
+    small = replace(options, num_train_images=8, num_train_clips=2, num_valid_clips=3, num_frames=4)
+    return replace(plan, synthetic=small, pretrain_steps=4, finetune_steps=4)

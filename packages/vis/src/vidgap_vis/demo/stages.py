@@ -26,7 +26,7 @@ from vidgap_vis.formats import VideoSet, read_youtube_vis
 from vidgap_vis.formats.results import read_results
 from vidgap_vis.inference.predict import PredictOptions, predict
 from vidgap_vis.inference.segmenter import VideoSegmenter, query_tracker
-from vidgap_vis.synthetic import write_sample
+from vidgap_vis.synthetic import write_synthetic
 from vidgap_vis.trackers import IndexAssociator, OnlineTracker, Tracker
 from vidgap_vis.training.finetune import finetune
 from vidgap_vis.training.pretrain import pretrain
@@ -74,12 +74,12 @@ def run(out: Path, *, quick: bool = False, seed: int = 1, profile: bool = False)
     plan = make_plan(quick=quick, seed=seed)
     seconds: dict[str, float] = {}
     with stage("1/5 generate stills and clips", seconds):
-        sample = write_sample(out / "sample", plan.sample)
-        videos = read_youtube_vis(sample / "clips_valid.json", sample / "frames")
+        root = write_synthetic(out / "sample", plan.synthetic)
+        videos = read_youtube_vis(root / "clips_valid.json", root / "frames")
     with stage("2/5 train with the temporal module", seconds):
-        ours = train(plan, sample, out / "temporal", with_temporal=True, profile=profile)
+        ours = train(plan, root, out / "temporal", with_temporal=True, profile=profile)
     with stage("3/5 train the baseline without it", seconds):
-        baseline = train(plan, sample, out / "baseline", with_temporal=False, profile=profile)
+        baseline = train(plan, root, out / "baseline", with_temporal=False, profile=profile)
     untrained = save_untrained(plan, videos, out / "untrained")
     rows = [
         Row("video pre-training", ours, query_tracker),
@@ -88,24 +88,24 @@ def run(out: Path, *, quick: bool = False, seed: int = 1, profile: bool = False)
         Row("untrained", untrained, query_tracker),
     ]
     with stage(f"4/5 track {len(videos)} held-out clips, {len(rows)} ways", seconds):
-        outcomes = {row.name: evaluate(row, videos, sample, out) for row in rows}
+        outcomes = {row.name: evaluate(row, videos, root, out) for row in rows}
     with stage("5/5 draw", seconds):
         segmenter = VideoSegmenter.from_pretrained(ours, device="cpu")
         write_contact_sheet(out / "contact_sheet.png", videos, segmenter, LATENCY)
-        sources = [sample / "clips_valid.json"]
+        sources = [root / "clips_valid.json"]
         drawing = PredictOptions(latency=LATENCY)
         predict(
-            sources, segmenter, out=out / "overlays", images_root=sample / "frames", options=drawing
+            sources, segmenter, out=out / "overlays", images_root=root / "frames", options=drawing
         )
     report(out, outcomes, seconds)
     return 0
 
 
-def train(plan: Plan, sample: Path, out: Path, *, with_temporal: bool, profile: bool) -> Path:
+def train(plan: Plan, root: Path, out: Path, *, with_temporal: bool, profile: bool) -> Path:
     """Pre-train and fine-tune one model; return its weights folder."""
     temporal = TEMPORAL if with_temporal else None
-    weights = pretrain(plan.pretrain(sample, temporal), out / "pretrain", profile=profile)
-    return finetune(plan.finetune(sample, temporal), weights, out / "finetune", profile=profile)
+    weights = pretrain(plan.pretrain(root, temporal), out / "pretrain", profile=profile)
+    return finetune(plan.finetune(root, temporal), weights, out / "finetune", profile=profile)
 
 
 def save_untrained(plan: Plan, videos: VideoSet, out: Path) -> Path:
@@ -122,15 +122,15 @@ def index_tracker() -> Tracker:
     return OnlineTracker(IndexAssociator())
 
 
-def evaluate(row: Row, videos: VideoSet, sample: Path, out: Path) -> Outcome:
+def evaluate(row: Row, videos: VideoSet, root: Path, out: Path) -> Outcome:
     """Track the held-out clips and compare with the truth; the results file stays in `out`."""
     segmenter = VideoSegmenter.from_pretrained(row.weights, device="cpu", tracker=row.tracker)
     results = out / f"results_{row.name.replace(' ', '_').replace('-', '_')}.json"
     predict(
-        [sample / "clips_valid.json"],
+        [root / "clips_valid.json"],
         segmenter,
         json=results,
-        images_root=sample / "frames",
+        images_root=root / "frames",
         options=PredictOptions(latency=LATENCY),
     )
     table = match_results(videos, read_results(results, videos))

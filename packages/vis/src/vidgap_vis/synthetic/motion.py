@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from vidgap_vis.synthetic.options import SampleOptions
+from vidgap_vis.synthetic.options import SyntheticOptions
 
 Points = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ class Cast:
 
 
 def draw_paths(
-    cast: Cast, options: SampleOptions, num_frames: int, rng: np.random.Generator
+    cast: Cast, options: SyntheticOptions, num_frames: int, rng: np.random.Generator
 ) -> Points:
     """Draw the centres of all instances in every frame, (N, T, 2) in pixels.
 
@@ -53,7 +53,7 @@ def draw_paths(
     return paths.transpose(1, 0, 2)  # (T, N, 2) -> (N, T, 2)
 
 
-def draw_approach(cast: Cast, options: SampleOptions, rng: np.random.Generator) -> Points:
+def draw_approach(cast: Cast, options: SyntheticOptions, rng: np.random.Generator) -> Points:
     """Draw places (N, 2) in the frame, some way from well apart towards meeting in pairs."""
     start = scatter(len(cast.radii), options.size, rng)
     met, _ = draw_meeting(start, cast, options, rng)
@@ -61,7 +61,7 @@ def draw_approach(cast: Cast, options: SampleOptions, rng: np.random.Generator) 
 
 
 def draw_dance(
-    cast: Cast, options: SampleOptions, length: float, rng: np.random.Generator
+    cast: Cast, options: SyntheticOptions, length: float, rng: np.random.Generator
 ) -> Points:
     """Draw a dance (M, N, 2), at M fine moments, in which somebody travels `length` pixels or more.
 
@@ -90,7 +90,7 @@ def scatter(num: int, size: tuple[int, int], rng: np.random.Generator) -> Points
 
 
 def draw_meeting(
-    start: Points, cast: Cast, options: SampleOptions, rng: np.random.Generator
+    start: Points, cast: Cast, options: SyntheticOptions, rng: np.random.Generator
 ) -> tuple[Points, Points]:
     """Draw the next two knots, (N, 2) each: pairs meet, then all are apart again."""
     frame = np.array([options.size[1], options.size[0]], np.float64)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class SampleOptions:
+class SyntheticOptions:
     """Counts, sizes and difficulty of a generated data set; the same options give the same bytes.
 
     Attributes:

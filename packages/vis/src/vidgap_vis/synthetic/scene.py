@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vidgap_vis.synthetic import motion, shapes, texture
 from vidgap_vis.synthetic.backdrop import Backdrop, draw_backdrop
 from vidgap_vis.synthetic.colour import FloatArray
-from vidgap_vis.synthetic.options import SampleOptions
+from vidgap_vis.synthetic.options import SyntheticOptions
 
 CLASS_NAMES = tuple(shapes.OUTLINES)
 """The name of each class, in the order of the labels."""
@@ -81,12 +81,12 @@ class Scene:
         return len(self.instances[0].poses)
 
 
-def image_scene(options: SampleOptions, split: str, index: int) -> Scene:
+def image_scene(options: SyntheticOptions, split: str, index: int) -> Scene:
     """Draw the scene of one still of a split, "train" or "valid"."""
     return draw_scene(options, 1, stream(options.seed, "image", split, index))
 
 
-def clip_scene(options: SampleOptions, split: str, index: int) -> Scene:
+def clip_scene(options: SyntheticOptions, split: str, index: int) -> Scene:
     """Draw the scene of one clip of a split, "train" or "valid"."""
     return draw_scene(options, options.num_frames, stream(options.seed, "clip", split, index))
 
@@ -96,7 +96,7 @@ def stream(seed: int, kind: str, split: str, index: int) -> np.random.Generator:
     return np.random.default_rng([seed, KINDS.index((kind, split)), index])
 
 
-def draw_scene(options: SampleOptions, num_frames: int, rng: np.random.Generator) -> Scene:
+def draw_scene(options: SyntheticOptions, num_frames: int, rng: np.random.Generator) -> Scene:
     """Draw a scene of `num_frames` frames."""
     roles = draw_roles(options, rng)
     cast = motion.Cast(
@@ -117,7 +117,7 @@ def draw_scene(options: SampleOptions, num_frames: int, rng: np.random.Generator
     )
 
 
-def draw_roles(options: SampleOptions, rng: np.random.Generator) -> list[Role]:
+def draw_roles(options: SyntheticOptions, rng: np.random.Generator) -> list[Role]:
     """Draw who is in a scene, in random depth order: a group of look-alikes, and others."""
     fewest, most = options.num_instances
     num = int(rng.integers(fewest, most + 1))
@@ -129,7 +129,7 @@ def draw_roles(options: SampleOptions, rng: np.random.Generator) -> list[Role]:
     return [roles[index] for index in rng.permutation(num)]
 
 
-def draw_role(group: int, num: int, options: SampleOptions, rng: np.random.Generator) -> Role:
+def draw_role(group: int, num: int, options: SyntheticOptions, rng: np.random.Generator) -> Role:
     """Draw one instance of any class, small enough that `num` of its size have room."""
     height, width = options.size
     least, largest = (share * height for share in options.radius_range)

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from vidgap_vis.files import replacing_folder
 from vidgap_vis.formats.images import write_picture
 from vidgap_vis.synthetic.annotate import Json, clip_annotations, image_annotations, number
-from vidgap_vis.synthetic.options import SampleOptions
+from vidgap_vis.synthetic.options import SyntheticOptions
 from vidgap_vis.synthetic.render import render
 from vidgap_vis.synthetic.scene import clip_scene, image_scene
 
@@ -39,12 +39,12 @@ class Part:
     split: str
     num: int
     pictures_each: int
-    write: Callable[[Path, SampleOptions, str, int], Item]
+    write: Callable[[Path, SyntheticOptions, str, int], Item]
 
 
-def write_sample(
+def write_synthetic(
     folder: str | os.PathLike[str],
-    options: SampleOptions,
+    options: SyntheticOptions,
     *,
     progress: bool = True,
     workers: int = 1,
@@ -86,7 +86,7 @@ def write_sample(
     with (
         replacing_folder(folder, overwrite=overwrite) as root,
         item_map(workers) as run,
-        tqdm(total=total, desc="sample", unit="image", disable=not progress) as bar,
+        tqdm(total=total, desc="synthetic", unit="image", disable=not progress) as bar,
     ):
         (root / "images").mkdir()
         (root / "frames").mkdir()
@@ -101,7 +101,7 @@ def write_sample(
     return Path(folder)
 
 
-def write_image(root: Path, options: SampleOptions, split: str, index: int) -> Item:
+def write_image(root: Path, options: SyntheticOptions, split: str, index: int) -> Item:
     """Write one still; return its entry and its annotations, without ids."""
     scene = image_scene(options, split, index)
     rendered = render(scene)
@@ -112,7 +112,7 @@ def write_image(root: Path, options: SampleOptions, split: str, index: int) -> I
     return entry, image_annotations(scene, rendered, options.min_area)
 
 
-def write_clip(root: Path, options: SampleOptions, split: str, index: int) -> Item:
+def write_clip(root: Path, options: SyntheticOptions, split: str, index: int) -> Item:
     """Write the frames of one clip; return its entry and its annotations, without ids."""
     scene = clip_scene(options, split, index)
     rendered = render(scene)

@@ -24,7 +24,7 @@ from vidgap_augment import (
     pretrain_clips,
 )
 from vidgap_augment.auto_augment import Augmentation, Op
-from vidgap_vis.formats.images import Frame
+from vidgap_vis.formats.images import Picture
 from vidgap_vis.synthetic import SyntheticOptions, clip_scene, image_scene, render
 from vidgap_vis.video.overlay import draw_tracks
 
@@ -63,7 +63,7 @@ def video(index: int) -> dict[str, Any]:
     }
 
 
-def frames_of(clip: dict[str, Any], overlay: bool) -> list[Frame]:
+def frames_of(clip: dict[str, Any], overlay: bool) -> list[Picture]:
     """Return the frames (H, W, 3), with a colour and the id of each instance if asked for."""
     frames = [np.ascontiguousarray(frame.permute(1, 2, 0).numpy()) for frame in clip["video"]]
     if not overlay:
@@ -75,7 +75,7 @@ def frames_of(clip: dict[str, Any], overlay: bool) -> list[Frame]:
     ]
 
 
-def strip(caption: str, frames: Sequence[Frame]) -> Frame:
+def strip(caption: str, frames: Sequence[Picture]) -> Picture:
     """Set frames side by side under a caption, on white."""
     row = np.concatenate(
         [np.pad(f, ((0, GAP), (0, GAP), (0, 0)), constant_values=255) for f in frames], axis=1
@@ -85,7 +85,7 @@ def strip(caption: str, frames: Sequence[Frame]) -> Frame:
     return np.concatenate([head, row])
 
 
-def write(name: str, strips: Sequence[Frame], columns: int = 1) -> None:
+def write(name: str, strips: Sequence[Picture], columns: int = 1) -> None:
     """Write strips below one another, `columns` of equal size beside one another, as a JPEG."""
     width = max(one.shape[1] for one in strips)
     cells = [

@@ -20,7 +20,7 @@ from vidgap_vis.evaluation import (
     track_metrics,
 )
 from vidgap_vis.formats.coco import read_coco
-from vidgap_vis.formats.results import ResultTrack, read_results
+from vidgap_vis.formats.results import read_results
 from vidgap_vis.formats.rle import Rle
 from vidgap_vis.formats.youtube_vis import read_youtube_vis
 
@@ -182,13 +182,7 @@ def test_a_broken_mask_of_an_image_is_an_error_that_names_the_annotation(tmp_pat
 def test_real_truth_as_result_is_perfect(name):
     truth = read_youtube_vis(Path(REAL_DATA or "") / "vis_mini" / name)
     results = [
-        ResultTrack(
-            video.id,
-            truth.classes[instance.label].category_id,
-            instance.label,
-            1.0,
-            instance.segmentations,
-        )
+        Track(video.id, instance.label, instance.segmentations)
         for video in truth.videos
         for instance in video.instances
     ]

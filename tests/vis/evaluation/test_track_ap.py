@@ -12,7 +12,8 @@ from vis.support.dense import DenseTrack, dense_metrics, iou
 from vis.support.scenes import HEIGHT, WIDTH, Scene, random_scene, track
 
 from vidgap_vis.evaluation.average_precision import METRICS, metric_named
-from vidgap_vis.evaluation.youtube_vis import Track, match_tracks, track_ious, track_metrics
+from vidgap_vis.evaluation.youtube_vis import match_tracks, track_ious, track_metrics
+from vidgap_vis.formats.results import Track
 from vidgap_vis.formats.rle import Rle
 
 SQUARE = (10, 10, 40, 40)

@@ -16,7 +16,7 @@ import pytest
 from vidgap_vis.classes import from_categories
 from vidgap_vis.errors import InputError
 from vidgap_vis.formats import Rle, VideoInfo, VideoSet
-from vidgap_vis.formats.results import ResultWriter, TrackScore, read_results
+from vidgap_vis.formats.results import ResultEntry, ResultWriter, read_results
 
 SIZE = (12, 16)
 
@@ -47,24 +47,24 @@ def write(path: Path) -> None:
         writer.add(21, 0, 2, rle(8))
         writer.add(21, 0, 99, rle(1))
         scores = [
-            TrackScore(7, 8, 0.75),
-            TrackScore(2, 3, 0.5),
-            TrackScore(7, 3, 0.25),
-            TrackScore(4, 3, 0.125),
+            ResultEntry(7, 8, 0.75),
+            ResultEntry(2, 3, 0.5),
+            ResultEntry(7, 3, 0.25),
+            ResultEntry(4, 3, 0.125),
         ]
         writer.finish_video(21, 5, scores)
-        writer.finish_video(22, 2, [TrackScore(7, 3, 1)])
+        writer.finish_video(22, 2, [ResultEntry(7, 3, 1)])
 
 
 def test_what_was_written_is_read(tmp_path: Path, video_set: VideoSet) -> None:
     write(tmp_path / "results.json")
     tracks = read_results(tmp_path / "results.json", video_set)
     seven = (None, rle(1), None, rle(3), rle(4))
-    assert [(t.video_id, t.category_id, t.label, t.score, t.masks) for t in tracks] == [
-        (21, 8, 1, 0.75, seven),
-        (21, 3, 0, 0.5, (rle(8), None, None, None, None)),
-        (21, 3, 0, 0.25, seven),
-        (22, 3, 0, 1.0, (rle(9), None)),
+    assert [(t.video_id, t.label, t.score, t.masks) for t in tracks] == [
+        (21, 1, 0.75, seven),
+        (21, 0, 0.5, (rle(8), None, None, None, None)),
+        (21, 0, 0.25, seven),
+        (22, 0, 1.0, (rle(9), None)),
     ]
     assert os.listdir(tmp_path) == ["results.json"]
 
@@ -76,7 +76,7 @@ def test_what_is_taken_back_is_left_out(tmp_path: Path, video_set: VideoSet) -> 
             writer.add(21, frame, 8, rle(9))
         writer.retract(21, 7, 1, 3)
         writer.retract(21, 8, 0, 4)
-        writer.finish_video(21, 5, [TrackScore(7, 8, 0.5), TrackScore(8, 3, 0.25)])
+        writer.finish_video(21, 5, [ResultEntry(7, 8, 0.5), ResultEntry(8, 3, 0.25)])
         with pytest.raises(ValueError, match="video 21 is finished already"):
             writer.retract(21, 7, 0, 0)
     (track,) = read_results(tmp_path / "results.json", video_set)
@@ -160,7 +160,7 @@ MISUSES: dict[str, tuple[Callable[[ResultWriter], None], str]] = {
     "not finished": (lambda w: w.add(4, 0, 5, rle(0)), "video 4 has masks but was not finished"),
     "negative frame": (lambda w: w.add(4, -1, 5, rle(0)), "frame_index must be at least 0, got -1"),
     "score": (
-        lambda w: w.finish_video(1, 3, [TrackScore(5, 1, float("nan"))]),
+        lambda w: w.finish_video(1, 3, [ResultEntry(5, 1, float("nan"))]),
         r"score must be in \[0, 1\], got nan of track 5",
     ),
 }
@@ -260,7 +260,7 @@ MEMORY_CODE = """
 import sys
 import numpy as np
 from vidgap_vis.formats import Rle
-from vidgap_vis.formats.results import ResultWriter, TrackScore
+from vidgap_vis.formats.results import ResultWriter, ResultEntry
 
 def memory_mib(field):
     status = open("/proc/self/status").read()
@@ -273,7 +273,7 @@ with ResultWriter(sys.argv[1]) as writer:
             writer.add(1, frame, track, mask)
         if frame == 100:
             before = memory_mib("VmRSS")
-    writer.finish_video(1, 3000, [TrackScore(track, 1, 0.5) for track in range(5)])
+    writer.finish_video(1, 3000, [ResultEntry(track, 1, 0.5) for track in range(5)])
 print(memory_mib("VmHWM") - before)
 """
 

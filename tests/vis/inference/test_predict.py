@@ -13,7 +13,7 @@ import pytest
 from vis.support.stream_model import CLASSES, ColourModel, draw_frame, moving_squares
 
 from vidgap_vis.errors import ConfigError, InputError
-from vidgap_vis.formats.results import ResultWriter, TrackScore, read_results
+from vidgap_vis.formats.results import ResultEntry, ResultWriter, read_results
 from vidgap_vis.formats.rle import Rle
 from vidgap_vis.formats.youtube_vis import read_youtube_vis
 from vidgap_vis.inference.jobs import overlay_paths, plan
@@ -179,7 +179,7 @@ def test_an_empty_mask_is_null_in_the_file(tmp_path: Path, segmenter: VideoSegme
             mask_scores=np.float32([0, 1, 1]),
         )
         record(writer, 1, later)
-        writer.finish_video(1, 2, [TrackScore(1, 7, 0.5)])
+        writer.finish_video(1, 2, [ResultEntry(1, 7, 0.5)])
     (entry,) = json.loads((tmp_path / "results.json").read_text())
     assert [mask is None for mask in entry["segmentations"]] == [False, True]
 

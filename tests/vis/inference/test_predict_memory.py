@@ -43,8 +43,8 @@ folder = Path(sys.argv[2])
 with OverlayWriter(folder / "in.mp4", 25, SIZE) as writer:
     for t in range(NUM_FRAMES):
         # Squares that come and go: new tracks all the time, hidden ones too.
-        places = [(t % 96, (14 * i + 3 * t) % 160) for i in range(4)]
-        corners = [place if (t // 40 + i) % 3 else None for i, place in enumerate(places)]
+        corners = [(t % 96, (14 * i + 3 * t) % 160) for i in range(4)]
+        corners = [at if (t // 40 + i) % 3 else None for i, at in enumerate(corners)]
         writer.write(draw_frame(SIZE, corners, side=32))
 model = Watched()
 model.resident = []

@@ -40,8 +40,8 @@ def test_the_clips_on_disk_are_those_of_the_data_set(images: Path, tmp_path: Pat
     written = read_youtube_vis(folder / "annotations.json", folder / "frames")
     dataset = PseudoClipDataset(source, transform, 5)
     assert len(written.videos) == 2 * len(dataset)
-    for place, video in enumerate(written.videos):
-        clip = dataset[(place % 2, place // 2)]
+    for index, video in enumerate(written.videos):
+        clip = dataset[(index % 2, index // 2)]
         masks = written.read_masks(video, video.instances, range(3))
         assert np.array_equal(masks, clip["masks"].numpy())
         labels = [instance.label for instance in video.instances]

@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from vidgap_vis.evaluation.youtube_vis import Track
+from vidgap_vis.formats.results import Track
 
 RANGES = {
     "all": (0, 1e5**2),

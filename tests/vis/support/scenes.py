@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vidgap_vis.evaluation.youtube_vis import Track
+from vidgap_vis.formats.results import Track
 from vidgap_vis.formats.rle import Rle
 
 HEIGHT, WIDTH = 300, 340
@@ -36,12 +36,12 @@ def track(video_id: int, label: int, boxes: list, score: float = 1.0, crowd: boo
 def random_boxes(rng: np.random.Generator, num_frames: int) -> list:
     """A drifting rectangle of 10 to 300 pixels a side, absent in some frames."""
     size = np.exp(rng.uniform(np.log(10), np.log(300), size=2)).astype(int)
-    place = rng.integers(0, [HEIGHT - 5, WIDTH - 5])
+    corner = rng.integers(0, [HEIGHT - 5, WIDTH - 5])
     boxes = []
     for _ in range(num_frames):
-        place = place + rng.integers(-9, 10, size=2)
+        corner = corner + rng.integers(-9, 10, size=2)
         absent = rng.random() < 0.2
-        boxes.append(None if absent else (int(place[0]), int(place[1]), int(size[0]), int(size[1])))
+        boxes.append(None if absent else (*corner.tolist(), *size.tolist()))
     return boxes
 
 

@@ -106,20 +106,20 @@ def write_videos(root: Path, count: int = 2, length: int = 4) -> Path:
             7: [(16, 30 - t) for t in range(length)],
         }
         for frame, name in enumerate(names):
-            squares = [(category, *places[frame]) for category, places in paths.items()]
+            squares = [(category, *corners[frame]) for category, corners in paths.items()]
             write_picture(root / "frames" / name, squares)
         videos.append(
             {"id": video, "file_names": names, "length": length, "height": HEIGHT, "width": WIDTH}
         )
-        for category, places in paths.items():
+        for category, corners in paths.items():
             annotations.append(
                 {
                     "id": len(annotations) + 1,
                     "video_id": video,
                     "category_id": category,
                     "iscrowd": 0,
-                    "segmentations": [[polygon(*place)] for place in places],
-                    "bboxes": [[left, top, SIDE, SIDE] for top, left in places],
+                    "segmentations": [[polygon(*corner)] for corner in corners],
+                    "bboxes": [[left, top, SIDE, SIDE] for top, left in corners],
                     "areas": [SIDE * SIDE] * length,
                 }
             )

@@ -50,8 +50,8 @@ MAPS = ((5, 7), (3, 4))
 OPS = (
     OpCheck(
         "ms_deform_attn",
-        lambda value, places, weights, backend: ms_deform_attn(
-            value, MAPS, places.sigmoid(), weights, backend=backend
+        lambda value, locations, weights, backend: ms_deform_attn(
+            value, MAPS, locations.sigmoid(), weights, backend=backend
         ),
         ((2, 47, 2, 8), (2, 9, 2, 2, 3, 2), (2, 9, 2, 2, 3)),
     ),

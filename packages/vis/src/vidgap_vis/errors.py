@@ -18,7 +18,7 @@ class InputError(ValueError):
 
     Args:
         file: the file or folder at fault.
-        item: the place inside it ("annotations[3] (id 7)"); "" where the whole file is meant.
+        item: what in it is at fault, as in "annotations[3] (id 7)"; "": the whole file.
         message: what is wrong, what is wanted, what came.
     """
 

@@ -96,15 +96,15 @@ def with_config_of_resumed(words: Sequence[str], stage: str) -> list[str]:
     names = [flag for flag, _, _ in flags]
     if "--resume" not in names or "-c" in names or "--config" in names:
         return list(words)
-    from vidgap_vis.training.run_folder import CONFIG_FILE, read_provenance
+    from vidgap_vis.training.run_folder import RUN_CONFIG_FILE, read_provenance
 
-    place = names.index("--resume")
-    _, equals, value = flags[place]
-    if not equals and place + 1 == len(words):
+    index = names.index("--resume")
+    _, equals, value = flags[index]
+    if not equals and index + 1 == len(words):
         return list(words)  # the parser says what is missing
-    folder = Path(value if equals else words[place + 1])
+    folder = Path(value if equals else words[index + 1])
     read_provenance(folder, stage)
-    return ["-c", str(folder / CONFIG_FILE), *words]
+    return ["-c", str(folder / RUN_CONFIG_FILE), *words]
 
 
 def overview() -> str:

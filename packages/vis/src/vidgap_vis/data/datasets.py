@@ -20,7 +20,7 @@ from vidgap_augment import Sample, drop_empty
 from vidgap_vis.classes import ClassList
 from vidgap_vis.errors import InputError
 from vidgap_vis.formats.coco import ImageInfo, ImageSet
-from vidgap_vis.formats.images import Frame
+from vidgap_vis.formats.images import Picture
 from vidgap_vis.formats.youtube_vis import VideoSet
 
 ClipKey = tuple[int, int]
@@ -231,7 +231,7 @@ class MixedDataset(ClipDataset):
         return source[(epoch * len(self) + index, member)]
 
 
-def channels_first(frame: Frame) -> Tensor:
+def channels_first(frame: Picture) -> Tensor:
     """Turn (H, W, 3) into (3, H, W), as transforms and models take it; the memory is shared."""
     return torch.from_numpy(frame).permute(2, 0, 1)
 
@@ -267,7 +267,7 @@ def choose_frames(
     first, last = max(reference - frame_range, 0), min(reference + frame_range, length - 1)
     others = [frame for frame in range(first, last + 1) if frame != reference]
     order = torch.randperm(len(others), generator=generator)[: num_frames - 1]
-    chosen = [reference, *(others[place] for place in order.tolist())]
+    chosen = [reference, *(others[index] for index in order.tolist())]
     missing = num_frames - len(chosen)
     extra = torch.randint(first, last + 1, (missing,), generator=generator)
     return sorted(chosen + extra.tolist())

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vidgap_vis.formats import VideoInfo, VideoSet
-from vidgap_vis.formats.images import Frame
+from vidgap_vis.formats.images import Picture
 from vidgap_vis.inference.segmenter import VideoSegmenter
 from vidgap_vis.video.overlay import draw_tracks
 from vidgap_vis.video.read import DatasetVideo
@@ -50,7 +50,9 @@ def write_contact_sheet(
     write_sheet(path, rows)
 
 
-def draw_truth(videos: VideoSet, video: VideoInfo, shown: Sequence[int], scale: int) -> list[Frame]:
+def draw_truth(
+    videos: VideoSet, video: VideoInfo, shown: Sequence[int], scale: int
+) -> list[Picture]:
     """Draw the true instances on some frames."""
     masks = videos.read_masks(video, video.instances, shown)
     numbers = list(range(1, len(masks) + 1))
@@ -73,7 +75,7 @@ def draw_prediction(
     segmenter: VideoSegmenter,
     latency: int,
     scale: int,
-) -> list[Frame]:
+) -> list[Picture]:
     """Track a video; draw its tracks on some frames."""
     tracked = segmenter.track(DatasetVideo(videos, video), latency, score_threshold=MIN_SCORE)
     return [

@@ -47,7 +47,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RowMetrics:
     """How well a row did on the held-out clips."""
 
     metrics: dict[str, float | None]
@@ -122,7 +122,7 @@ def index_tracker() -> Tracker:
     return OnlineTracker(IndexAssociator())
 
 
-def evaluate(row: Row, videos: VideoSet, root: Path, out: Path) -> Outcome:
+def evaluate(row: Row, videos: VideoSet, root: Path, out: Path) -> RowMetrics:
     """Track the held-out clips and compare with the truth; the results file stays in `out`."""
     segmenter = VideoSegmenter.from_pretrained(row.weights, device="cpu", tracker=row.tracker)
     results = out / f"results_{row.name.replace(' ', '_').replace('-', '_')}.json"
@@ -134,10 +134,10 @@ def evaluate(row: Row, videos: VideoSet, root: Path, out: Path) -> Outcome:
         options=PredictOptions(latency=LATENCY),
     )
     table = match_results(videos, read_results(results, videos))
-    return Outcome(track_metrics(table).overall, bootstrap_interval(table, "AP50"))
+    return RowMetrics(track_metrics(table).overall, bootstrap_interval(table, "AP50"))
 
 
-def report(out: Path, outcomes: dict[str, Outcome], seconds: dict[str, float]) -> None:
+def report(out: Path, outcomes: dict[str, RowMetrics], seconds: dict[str, float]) -> None:
     """Print the table; write it, the intervals and the times to `metrics.json`."""
     metrics = {name: outcome.metrics for name, outcome in outcomes.items()}
     print(format_table(metrics, COLUMNS, title="Track AP on the held-out clips (percent)"))

@@ -14,16 +14,17 @@ In steps, to get at classes, videos and intervals::
 
 from vidgap_vis.evaluation.average_precision import AREA_RANGES, METRICS, MatchTable
 from vidgap_vis.evaluation.bootstrap import Interval, bootstrap_interval
-from vidgap_vis.evaluation.coco import IMAGE_METRICS, ImageMask, evaluate_images
+from vidgap_vis.evaluation.coco import IMAGE_METRICS, evaluate_images
 from vidgap_vis.evaluation.table import format_percent, format_table
 from vidgap_vis.evaluation.youtube_vis import (
-    Track,
-    TrackMetrics,
+    MetricBreakdown,
     evaluate_files,
     match_results,
     match_tracks,
     track_metrics,
 )
+from vidgap_vis.formats.coco import ImageMask
+from vidgap_vis.formats.results import Track
 
 __all__ = [
     "AREA_RANGES",
@@ -32,8 +33,8 @@ __all__ = [
     "ImageMask",
     "Interval",
     "MatchTable",
+    "MetricBreakdown",
     "Track",
-    "TrackMetrics",
     "bootstrap_interval",
     "evaluate_files",
     "evaluate_images",

@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
+Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 # linspace, not arange: arange gives 0.9000000000000004, above an IoU of 9/10.
-IOU_THRESHOLDS: Floats = np.linspace(0.5, 0.95, 10)
-RECALL_POINTS: Floats = np.linspace(0.0, 1.0, 101)
+IOU_THRESHOLDS: Doubles = np.linspace(0.5, 0.95, 10)
+RECALL_POINTS: Doubles = np.linspace(0.0, 1.0, 101)
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class AreaRange:
     low: float
     high: float
 
-    def outside(self, areas: Floats) -> Bools:
+    def outside(self, areas: Doubles) -> Bools:
         """Tell which of `areas` (any shape) lie outside the range."""
         return (areas < self.low) | (areas > self.high)
 
@@ -91,14 +91,14 @@ class Outcome:
         num_truths: (A,), the truths that count.
     """
 
-    scores: Floats
+    scores: Doubles
     matched: Bools
     ignored: Bools
     num_truths: Ints
 
 
 def match(
-    ious: Floats, scores: Floats, prediction_areas: Floats, truth_areas: Floats, is_crowd: Bools
+    ious: Doubles, scores: Doubles, prediction_areas: Doubles, truth_areas: Doubles, is_crowd: Bools
 ) -> Outcome:
     """Match predictions to truths greedily, in every area range and at every threshold.
 
@@ -182,7 +182,7 @@ class LabelTable:
             self.num_truths[:, [group]],
         )
 
-    def values(self, metric: Metric, weights: Floats) -> Floats:
+    def values(self, metric: Metric, weights: Doubles) -> Doubles:
         """Compute a metric for several multisets of groups.
 
         Args:
@@ -208,7 +208,7 @@ class LabelTable:
         return np.where(num_truths > 0, values.mean(axis=-1), np.nan)
 
 
-def average_precision(right: Floats, counted: Floats, num_truths: Floats) -> Floats:
+def average_precision(right: Doubles, counted: Doubles, num_truths: Doubles) -> Doubles:
     """Average the precision at 101 points of recall.
 
     The precision at a recall is the best one at that recall or a higher one; 0 beyond the recall
@@ -247,7 +247,7 @@ class MatchTable:
     group_ids: tuple[int, ...]
     labels: Mapping[int, LabelTable]
 
-    def values(self, metric: Metric, weights: Floats) -> Floats:
+    def values(self, metric: Metric, weights: Doubles) -> Doubles:
         """Average a metric over the labels that have truths: (R, G) -> (R,), NaN where none has."""
         values = np.array([table.values(metric, weights) for table in self.labels.values()])
         values = values.reshape(-1, len(weights))  # (labels, R), also where there is no label

@@ -12,7 +12,7 @@ import numpy as np
 
 from vidgap_vis.evaluation.average_precision import (
     IOU_THRESHOLDS,
-    Floats,
+    Doubles,
     MatchTable,
     Metric,
     metric_named,
@@ -74,7 +74,7 @@ def bootstrap_interval(
     return Interval(metric, value, low, high, confidence, len(values) - len(defined))
 
 
-def draw_weights(num_videos: int, num_resamples: int, seed: int) -> Floats:
+def draw_weights(num_videos: int, num_resamples: int, seed: int) -> Doubles:
     """Draw how often each video occurs in each resample: (R, G), every row sums to `num_videos`.
 
     Two tables over the same videos compared under the same weights give a paired bootstrap.
@@ -91,7 +91,7 @@ def draw_weights(num_videos: int, num_resamples: int, seed: int) -> Floats:
     return draws.astype(np.float64)
 
 
-def resampled_values(table: MatchTable, metric: Metric, weights: Floats) -> Floats:
+def resampled_values(table: MatchTable, metric: Metric, weights: Doubles) -> Doubles:
     """Compute a metric for each resample: (R, G) -> (R,) in 0..1, NaN where no truth is left."""
     largest = max((len(label.groups) for label in table.labels.values()), default=0)
     thresholds = len(IOU_THRESHOLDS) if metric.threshold is None else 1

@@ -5,47 +5,20 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from vidgap_vis.errors import InputError
-from vidgap_vis.formats.coco import ImageInstance, ImageResult, ImageSet
-from vidgap_vis.formats.rle import Polygons, Rle
+from vidgap_vis.formats.coco import ImageInstance, ImageMask, ImageSet
+from vidgap_vis.formats.rle import Polygons
 
 IMAGE_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100")
 """The first nine of COCOeval; small, medium and large are split at 32² and 96² pixels."""
 
 
-@dataclass(frozen=True)
-class ImageMask:
-    """One instance of an image, true or predicted.
-
-    Attributes:
-        image_id: the image it is in.
-        label: its class.
-        mask: its pixels.
-        score: how sure a prediction is; any finite number, more is surer.
-        is_crowd: a truth that stands for many instances; a prediction inside it is ignored.
-        area: in pixels, to tell small from large; None means the pixels of the mask.
-    """
-
-    image_id: int
-    label: int
-    mask: Rle
-    score: float = 1.0
-    is_crowd: bool = False
-    area: float | None = None
-
-    def __post_init__(self) -> None:
-        if not np.isfinite(self.score):
-            raise ValueError(f"score must be finite, got {self.score} in image {self.image_id}")
-
-
-def evaluate_images(truth: ImageSet, predictions: Iterable[ImageResult]) -> dict[str, float | None]:
+def evaluate_images(truth: ImageSet, predictions: Iterable[ImageMask]) -> dict[str, float | None]:
     """Compute COCO AP of predictions for the images of a data set, crowds forgiven.
 
     Returns:
@@ -61,8 +34,7 @@ def evaluate_images(truth: ImageSet, predictions: Iterable[ImageResult]) -> dict
         for instances, is_crowd in ((image.instances, False), (image.crowds, True))
         for instance in instances
     ]
-    found = (ImageMask(one.image_id, one.label, one.mask, one.score) for one in predictions)
-    return image_metrics(truths, found, {image.id: image.size for image in truth.images})
+    return image_metrics(truths, predictions, {image.id: image.size for image in truth.images})
 
 
 def image_metrics(

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from os import PathLike
 
 import numpy as np
@@ -19,58 +18,19 @@ from pycocotools import mask as coco_mask
 from vidgap_vis.errors import InputError
 from vidgap_vis.evaluation.average_precision import (
     MAX_PREDICTIONS,
-    Floats,
+    Doubles,
     LabelTable,
     MatchTable,
     Outcome,
     match,
 )
-from vidgap_vis.formats.results import ResultTrack, read_results
+from vidgap_vis.formats.results import Track, read_results
 from vidgap_vis.formats.rle import Polygons, Rle, RleDict, Segmentation
 from vidgap_vis.formats.youtube_vis import VideoInstance, VideoSet, read_youtube_vis
 
 
 @dataclass(frozen=True)
-class Track:
-    """One instance of a video, true or predicted.
-
-    Attributes:
-        video_id: the video it is in.
-        label: its class.
-        masks: one for each frame of the video, None where it is absent.
-        score: how sure a prediction is; any finite number, more is surer.
-        is_crowd: a truth that stands for many instances; neither finding nor missing it counts.
-    """
-
-    video_id: int
-    label: int
-    masks: tuple[Rle | None, ...]
-    score: float = 1.0
-    is_crowd: bool = False
-
-    def __post_init__(self) -> None:
-        if not np.isfinite(self.score):
-            raise ValueError(f"score must be finite, got {self.score} in video {self.video_id}")
-
-    @cached_property
-    def areas(self) -> Floats:
-        """Pixels in each frame, (T,) float64; ValueError where an RLE's counts are broken."""
-        areas = np.zeros(len(self.masks))
-        for frame, mask in enumerate(self.masks):
-            try:
-                areas[frame] = 0 if mask is None else mask.area()
-            except ValueError as error:
-                raise ValueError(f"video {self.video_id} frame {frame}: {error}") from None
-        return areas
-
-    @property
-    def area(self) -> float:
-        """Its size in pixels: the mean over the frames that show it."""
-        return float(self.areas.sum() / max(np.count_nonzero(self.areas), 1))
-
-
-@dataclass(frozen=True)
-class TrackMetrics:
+class MetricBreakdown:
     """Metrics by name ("AP", "AP50", ... "AR100"), 0..1, None where there is no truth.
 
     Attributes:
@@ -84,9 +44,9 @@ class TrackMetrics:
     per_video: dict[int, dict[str, float | None]]
 
 
-def track_metrics(table: MatchTable) -> TrackMetrics:
+def track_metrics(table: MatchTable) -> MetricBreakdown:
     """Sum a table of matches up to numbers, overall, by class and by video."""
-    return TrackMetrics(
+    return MetricBreakdown(
         overall=table.summary(),
         per_class={label: table.only_label(label).summary() for label in sorted(table.labels)},
         per_video={
@@ -116,7 +76,7 @@ def evaluate_files(
     return match_results(truth, read_results(results_path, truth)).summary()
 
 
-def match_results(truth: VideoSet, results: Iterable[ResultTrack]) -> MatchTable:
+def match_results(truth: VideoSet, results: Iterable[Track]) -> MatchTable:
     """Match what `read_results` gave to the truth; videos are ranked by their ids on ties.
 
     Raises:
@@ -132,8 +92,7 @@ def match_results(truth: VideoSet, results: Iterable[ResultTrack]) -> MatchTable
         for instances, is_crowd in ((video.instances, False), (video.crowds, True))
         for instance in instances
     ]
-    found = (Track(track.video_id, track.label, track.masks, track.score) for track in results)
-    return match_tracks(truths, found, sorted(video.id for video in truth.videos))
+    return match_tracks(truths, results, sorted(video.id for video in truth.videos))
 
 
 def match_tracks(
@@ -166,7 +125,7 @@ def match_tracks(
     return MatchTable(tuple(video_ids), tables)
 
 
-def track_ious(predictions: Sequence[Track], truths: Sequence[Track]) -> Floats:
+def track_ious(predictions: Sequence[Track], truths: Sequence[Track]) -> Doubles:
     """Compute the IoU of each prediction with each truth of the same video.
 
     The intersections summed over the frames, over the unions summed likewise; 0 where both tracks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from math import isfinite
 from os import PathLike
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from vidgap_vis.classes import ClassList
 from vidgap_vis.errors import InputError
-from vidgap_vis.formats.images import Frame, read_image
+from vidgap_vis.formats.images import Picture, read_image
 from vidgap_vis.formats.records import (
     Record,
     check_file_name,
@@ -65,20 +66,28 @@ class ImageInfo:
 
 
 @dataclass(frozen=True)
-class ImageResult:
-    """One predicted instance of an image, as a results file lists it.
+class ImageMask:
+    """One instance of an image, true or predicted.
 
     Attributes:
-        image_id: the image's id.
-        label: class index.
-        mask: its pixels, at the image's size.
-        score: in [0, 1].
+        image_id: the image it is in.
+        label: its class.
+        mask: its pixels.
+        score: how sure a prediction is; any finite number, more is surer.
+        is_crowd: a truth that stands for many instances; a prediction inside it is ignored.
+        area: in pixels, to tell small from large; None means the pixels of the mask.
     """
 
     image_id: int
     label: int
     mask: Rle
-    score: float
+    score: float = 1.0
+    is_crowd: bool = False
+    area: float | None = None
+
+    def __post_init__(self) -> None:
+        if not isfinite(self.score):
+            raise ValueError(f"score must be finite, got {self.score} in image {self.image_id}")
 
 
 @dataclass(frozen=True)
@@ -105,7 +114,7 @@ class ImageSet:
         """The number of crowds, which `read_masks` leaves out."""
         return sum(len(image.crowds) for image in self.images)
 
-    def read_image(self, index: int) -> Frame:
+    def read_image(self, index: int) -> Picture:
         """Return image `index`, RGB (H, W, 3) uint8; InputError where the file is at fault."""
         image = self.images[index]
         return read_image(self.root, image.file_name, image.size)

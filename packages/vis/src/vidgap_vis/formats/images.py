@@ -14,8 +14,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from vidgap_vis.errors import InputError
 from vidgap_vis.formats.rle import Size
 
-Frame = NDArray[np.uint8]
-"""A picture, (H, W, 3), RGB."""
+Picture = NDArray[np.uint8]
+"""An image, a frame or what is drawn from them, (H, W, 3), RGB."""
 
 _JPEG = [
     *(cv2.IMWRITE_JPEG_QUALITY, 95),
@@ -36,7 +36,7 @@ _DECODER_ERRORS = (
 )
 
 
-def read_image(root: Path | None, file_name: str, size: Size) -> Frame:
+def read_image(root: Path | None, file_name: str, size: Size) -> Picture:
     """Read `file_name` under `root` as RGB, (H, W, 3) uint8, turned as its EXIF says.
 
     Args:
@@ -73,7 +73,7 @@ def resolve_inside(root: Path, file_name: str) -> Path:
     return path
 
 
-def decode_file(path: Path) -> Frame:
+def decode_file(path: Path) -> Picture:
     """Decode a picture in any format of Pillow to RGB, (H, W, 3) uint8, turned as EXIF says.
 
     16-bit grey is scaled to 8 bits; alpha is dropped; of an animation the first picture is taken.
@@ -97,7 +97,7 @@ def decode_file(path: Path) -> Frame:
         raise InputError(path, "", f"the image does not decode ({error})") from None
 
 
-def _decode(data: bytes) -> Frame:
+def _decode(data: bytes) -> Picture:
     with Image.open(BytesIO(data)) as image:
         image.load()
         upright = ImageOps.exif_transpose(image)
@@ -107,7 +107,7 @@ def _decode(data: bytes) -> Frame:
     return np.array(upright.convert("RGB"))
 
 
-def write_picture(path: Path, picture: Frame) -> None:
+def write_picture(path: Path, picture: Picture) -> None:
     """Write an RGB picture (H, W, 3) as JPEG."""
     _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), _JPEG)
     path.write_bytes(data.tobytes())

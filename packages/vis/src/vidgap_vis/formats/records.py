@@ -20,28 +20,23 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A JSON object and its place in its file; every getter raises InputError on a fault.
+    """A JSON object of a file; every getter raises InputError on a fault.
 
     Attributes:
         file: the file it came from.
-        place: where it stands there, as in `annotations[3]`; "" for the whole file.
+        item: what it is there, as in `annotations[3]`; "" for the whole file.
         fields: its keys and values.
     """
 
     file: Path
-    place: str
+    item: str
     fields: Mapping[str, object]
 
-    @property
-    def item(self) -> str:
-        """The place, with the object's own id where it has one."""
-        if not self.place or "id" not in self.fields:
-            return self.place
-        return f"{self.place} (id {self.fields['id']!r})"
-
     def error(self, message: str) -> InputError:
-        """Return the error that `message` is about this object."""
-        return InputError(self.file, self.item, message)
+        """Return an error about this object, which it names with its id where it has one."""
+        has_id = self.item and "id" in self.fields
+        item = f"{self.item} (id {self.fields['id']!r})" if has_id else self.item
+        return InputError(self.file, item, message)
 
     def value(self, key: str) -> object:
         """Return the value of `key`, which must be there."""
@@ -83,10 +78,10 @@ class Record:
         """Return a list of objects."""
         found = []
         for index, value in enumerate(self.items(key)):
-            place = f"{key}[{index}]"
+            item = f"{key}[{index}]"
             if not isinstance(value, dict):
-                raise InputError(self.file, place, f"must be an object, got {brief(value)}")
-            found.append(Record(self.file, place, value))
+                raise InputError(self.file, item, f"must be an object, got {brief(value)}")
+            found.append(Record(self.file, item, value))
         return found
 
     def reference(self, key: str, known: Container[int], where: str) -> int:
@@ -164,7 +159,7 @@ def index_by_id(records: Iterable[Record]) -> dict[int, Record]:
     for record in records:
         number = record.integer("id")
         if number in found:
-            raise record.error(f"id {number} stands twice, first at {found[number].place}")
+            raise record.error(f"id {number} stands twice, first at {found[number].item}")
         found[number] = record
     return found
 

@@ -8,9 +8,14 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
+from math import isfinite
 from pathlib import Path
 from types import TracebackType
 from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vidgap_vis.errors import InputError
 from vidgap_vis.files import replacing, temporary_sibling
@@ -29,8 +34,8 @@ _SCHEMA = """
 
 
 @dataclass(frozen=True)
-class TrackScore:
-    """A track taken for one category.
+class ResultEntry:
+    """An entry to write: a track, listed under one category.
 
     Attributes:
         track_id: as in `ResultWriter.add`.
@@ -44,21 +49,42 @@ class TrackScore:
 
 
 @dataclass(frozen=True)
-class ResultTrack:
-    """One entry of a results file.
+class Track:
+    """One instance of a video, true or predicted.
 
     Attributes:
-        video_id, category_id: the data set's own ids.
-        label: class index.
-        score: in [0, 1].
-        masks: one a frame, checked; None where the track is absent.
+        video_id: the video it is in.
+        label: its class.
+        masks: one for each frame of the video, None where it is absent.
+        score: how sure a prediction is; any finite number, more is surer.
+        is_crowd: a truth that stands for many instances; neither finding nor missing it counts.
     """
 
     video_id: int
-    category_id: int
     label: int
-    score: float
     masks: tuple[Rle | None, ...]
+    score: float = 1.0
+    is_crowd: bool = False
+
+    def __post_init__(self) -> None:
+        if not isfinite(self.score):
+            raise ValueError(f"score must be finite, got {self.score} in video {self.video_id}")
+
+    @cached_property
+    def areas(self) -> NDArray[np.float64]:
+        """Pixels in each frame, (T,) float64; ValueError where an RLE's counts are broken."""
+        areas = np.zeros(len(self.masks))
+        for frame, mask in enumerate(self.masks):
+            try:
+                areas[frame] = 0 if mask is None else mask.area()
+            except ValueError as error:
+                raise ValueError(f"video {self.video_id} frame {frame}: {error}") from None
+        return areas
+
+    @property
+    def area(self) -> float:
+        """Its size in pixels: the mean over the frames that show it."""
+        return float(self.areas.sum() / max(np.count_nonzero(self.areas), 1))
 
 
 class ResultWriter:
@@ -140,7 +166,7 @@ class ResultWriter:
         where = "WHERE video = ? AND track = ? AND frame BETWEEN ? AND ?"
         self._spool.execute(f"DELETE FROM masks {where}", (video_id, track_id, first, last))
 
-    def finish_video(self, video_id: int, num_frames: int, tracks: Sequence[TrackScore]) -> None:
+    def finish_video(self, video_id: int, num_frames: int, tracks: Sequence[ResultEntry]) -> None:
         """Write a video's entries, in the order of `tracks`.
 
         Args:
@@ -181,7 +207,7 @@ class ResultWriter:
         if len(found) > 1:
             raise ValueError(f"the masks of video {video_id} must be of one size, got {found}")
 
-    def _write_entry(self, video_id: int, num_frames: int, track: TrackScore) -> None:
+    def _write_entry(self, video_id: int, num_frames: int, track: ResultEntry) -> None:
         frames = self._entry_frames(video_id, track.track_id, num_frames)
         first = next(frames, None)
         if first is None:
@@ -219,8 +245,8 @@ class ResultWriter:
 
 
 @collection_paused()
-def read_results(path: str | os.PathLike[str], video_set: VideoSet) -> list[ResultTrack]:
-    """Read a results file and check it against the videos that it is about.
+def read_results(path: str | os.PathLike[str], video_set: VideoSet) -> list[Track]:
+    """Read a results file and check it against the videos that it is about, masks and all.
 
     Raises:
         InputError: broken JSON, an unknown video or category, a list of another length than the
@@ -239,15 +265,8 @@ def read_results(path: str | os.PathLike[str], video_set: VideoSet) -> list[Resu
         record = Record(file, f"[{index}]", entry)
         video = videos[record.reference("video_id", videos, f"videos in {video_set.path}")]
         category_id = record.reference("category_id", labels, f"categories in {video_set.path}")
-        tracks.append(
-            ResultTrack(
-                video.id,
-                category_id,
-                labels[category_id],
-                _read_score(record),
-                _read_masks(record, video),
-            )
-        )
+        score, masks = _read_score(record), _read_masks(record, video)
+        tracks.append(Track(video.id, labels[category_id], masks, score))
     return tracks
 
 

@@ -180,8 +180,8 @@ def _parse_numbers(text: str) -> NDArray[np.int64]:
     lengths = ends - starts + 1
     if lengths.max() > _MAX_CHARACTERS:
         raise ValueError("RLE counts hold a number that is too large")
-    place = np.arange(len(digits)) - np.repeat(starts, lengths)
-    numbers = np.add.reduceat((digits & 31) << (5 * place), starts)
+    digit = np.arange(len(digits)) - np.repeat(starts, lengths)
+    numbers = np.add.reduceat((digits & 31) << (5 * digit), starts)
     negative = (digits[ends] & 16) != 0
     return numbers - (negative.astype(np.int64) << (5 * lengths))
 

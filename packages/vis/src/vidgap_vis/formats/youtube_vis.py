@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vidgap_vis.classes import ClassList
 from vidgap_vis.errors import InputError
-from vidgap_vis.formats.images import Frame, read_image
+from vidgap_vis.formats.images import Picture, read_image
 from vidgap_vis.formats.records import (
     Record,
     brief,
@@ -88,7 +88,7 @@ class VideoSet:
     def __len__(self) -> int:
         return len(self.videos)
 
-    def read_frame(self, video: VideoInfo, frame: int) -> Frame:
+    def read_frame(self, video: VideoInfo, frame: int) -> Picture:
         """Return a frame, RGB (H, W, 3) uint8; InputError where the file is at fault."""
         return read_image(self.root, video.file_names[frame], video.size)
 

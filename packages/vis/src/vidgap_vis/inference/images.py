@@ -12,7 +12,7 @@ from vidgap_vis.classes import ClassList
 from vidgap_vis.data.datasets import channels_first
 from vidgap_vis.errors import InputError
 from vidgap_vis.formats import ImageSet, Rle
-from vidgap_vis.formats.coco import ImageInfo, ImageResult
+from vidgap_vis.formats.coco import ImageInfo, ImageMask
 
 
 @torch.inference_mode()
@@ -24,7 +24,7 @@ def segment_images(
     short_edge: int | None = None,
     top_k: int = 100,
     progress: Callable[[Iterable[ImageInfo]], Iterable[ImageInfo]] = iter,
-) -> Iterator[ImageResult]:
+) -> Iterator[ImageMask]:
     """Yield predicted instances, image by image.
 
     Args:
@@ -52,7 +52,7 @@ def segment_images(
             found.labels.tolist(), found.scores.tolist(), found.masks.cpu().numpy(), strict=True
         ):
             if mask.any():
-                yield ImageResult(image.id, label, Rle.encode(mask), score)
+                yield ImageMask(image.id, label, Rle.encode(mask), score)
 
 
 def check_same_classes(images: ImageSet, classes: ClassList) -> None:

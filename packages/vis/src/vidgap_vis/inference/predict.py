@@ -13,8 +13,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from vidgap_vis.classes import ClassList
-from vidgap_vis.formats.images import Frame
-from vidgap_vis.formats.results import ResultWriter, TrackScore
+from vidgap_vis.formats.images import Picture
+from vidgap_vis.formats.results import ResultEntry, ResultWriter
 from vidgap_vis.inference.frame_result import FrameResult
 from vidgap_vis.inference.jobs import Job, plan
 from vidgap_vis.inference.segmenter import VideoSegmenter
@@ -156,12 +156,12 @@ def record(writer: ResultWriter, video_id: int, result: FrameResult) -> None:
         writer.retract(video_id, *span)
 
 
-def listed(tracks: VideoTracks, classes: ClassList) -> list[TrackScore]:
+def listed(tracks: VideoTracks, classes: ClassList) -> list[ResultEntry]:
     """Return the tracks of a video as results files list them."""
-    return [TrackScore(id_, classes[label].category_id, score) for id_, label, score in tracks]
+    return [ResultEntry(id_, classes[label].category_id, score) for id_, label, score in tracks]
 
 
-def draw_result(frame: Frame, result: FrameResult, scale: int = 1) -> Frame:
+def draw_result(frame: Picture, result: FrameResult, scale: int = 1) -> Picture:
     """Draw the tracks of a frame, each with its class, id and score."""
     captions = [
         f"{name} {track_id} {score:.2f}"

@@ -17,7 +17,7 @@ from vidgap_vis.classes import ClassList
 from vidgap_vis.data.datasets import PseudoClipDataset, Transform, clip_generator
 from vidgap_vis.files import replacing_folder
 from vidgap_vis.formats.coco import ImageSet
-from vidgap_vis.formats.images import Frame, write_picture
+from vidgap_vis.formats.images import Picture, write_picture
 from vidgap_vis.formats.rle import Rle
 from vidgap_vis.video.overlay import draw_tracks
 from vidgap_vis.video.sheet import captioned, fitted, strip, write_sheet
@@ -66,7 +66,7 @@ def write_pseudo_clips(
     count = len(dataset) if max_images is None else min(max_images, len(dataset))
     videos: list[Json] = []
     annotations: list[Json] = []
-    sheet: list[list[Frame]] = []
+    sheet: list[list[Picture]] = []
     with (
         replacing_folder(folder) as root,
         tqdm(total=count * clips_per_image, unit="clip", disable=not progress) as bar,
@@ -142,7 +142,7 @@ def describe_instances(clip: Sample, num_sources: int, classes: ClassList) -> li
     return found
 
 
-def preview(clip: Sample, num_sources: int, file_name: str, classes: ClassList) -> list[Frame]:
+def preview(clip: Sample, num_sources: int, file_name: str, classes: ClassList) -> list[Picture]:
     """Return a caption and two strips of a clip: its frames, and its instances with their ids."""
     frames = frames_of(clip)
     shown = np.linspace(0, len(frames) - 1, min(MAX_SHEET_FRAMES, len(frames))).round().astype(int)
@@ -165,12 +165,12 @@ def preview(clip: Sample, num_sources: int, file_name: str, classes: ClassList) 
     return [captioned(text, rows[0].shape[1]), *rows]
 
 
-def shrunk(mask: Any, frame: Frame) -> Any:
+def shrunk(mask: Any, frame: Picture) -> Any:
     """Bring a mask (H, W) to the size of a frame."""
     size = (frame.shape[1], frame.shape[0])
     return cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
 
 
-def frames_of(clip: Sample) -> Sequence[Frame]:
+def frames_of(clip: Sample) -> Sequence[Picture]:
     """Return the frames as pictures (H, W, 3)."""
     return [np.ascontiguousarray(frame.permute(1, 2, 0).numpy()) for frame in clip["video"]]

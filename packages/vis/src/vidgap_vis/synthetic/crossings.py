@@ -17,7 +17,7 @@ class Crossing:
     """Two look-alikes come together and part again.
 
     Attributes:
-        first, second: their places in the scene.
+        first, second: their indices in the scene.
         before, after: the last frame before and the first one after, in which both are seen and
             their footprints share no pixel; in every frame between these they share some.
     """

@@ -54,7 +54,7 @@ def draw_paths(
 
 
 def draw_approach(cast: Cast, options: SyntheticOptions, rng: np.random.Generator) -> Points:
-    """Draw places (N, 2) in the frame, some way from well apart towards meeting in pairs."""
+    """Draw points (N, 2) in the frame, some way from well apart towards meeting in pairs."""
     start = scatter(len(cast.radii), options.size, rng)
     met, _ = draw_meeting(start, cast, options, rng)
     return start + rng.uniform(0, 0.8) * (met - start)
@@ -80,13 +80,13 @@ def draw_dance(
 
 
 def scatter(num: int, size: tuple[int, int], rng: np.random.Generator) -> Points:
-    """Draw places (num, 2) within the frame that lie well apart: each the best of some tries."""
+    """Draw points (num, 2) within the frame that lie well apart: each the best of some tries."""
     tries = rng.uniform(0.1, 0.9, (num, 12, 2)) * (size[1], size[0])
-    places = tries[:1, 0]
+    points = tries[:1, 0]
     for candidates in tries[1:]:
-        gaps = np.linalg.norm(candidates[:, None] - places, axis=2).min(axis=1)
-        places = np.concatenate([places, candidates[gaps.argmax()][None]])
-    return places
+        gaps = np.linalg.norm(candidates[:, None] - points, axis=2).min(axis=1)
+        points = np.concatenate([points, candidates[gaps.argmax()][None]])
+    return points
 
 
 def draw_meeting(
@@ -98,8 +98,8 @@ def draw_meeting(
     met = 0.5 * (start + parted) + rng.normal(0, 0.05, start.shape) * frame[1]
     pairs = draw_pairs(cast.groups, rng)
     for pair, spot in zip(pairs, scatter(len(pairs), options.size, rng), strict=True):
-        middle = start[pair].mean(axis=0)
-        place = np.clip(middle + 0.3 * (spot - middle), 0.25 * frame, 0.75 * frame)
+        between = start[pair].mean(axis=0)
+        middle = np.clip(between + 0.3 * (spot - between), 0.25 * frame, 0.75 * frame)
         heading = unit(start[pair[1]] - start[pair[0]])  # of the first, towards the second
         radius = cast.radii[pair].mean()
         onward = turned(heading, rng.uniform(-0.7, 0.7)) * radius * rng.uniform(1.8, 2.8)
@@ -107,8 +107,8 @@ def draw_meeting(
             gap = turned(heading, np.pi / 2) * radius * rng.uniform(-0.15, 0.15)
         else:
             gap, onward = -heading * radius * rng.uniform(0.3, 0.6), -onward
-        met[pair] = place + gap, place - gap
-        parted[pair] = place + onward, place - onward
+        met[pair] = middle + gap, middle - gap
+        parted[pair] = middle + onward, middle - onward
     rim = 0.8 * cast.radii[:, None]
     parted = np.clip(parted, rim, frame - rim)
     return met, with_some_outside(parted, cast.radii, options.size, rng)
@@ -127,13 +127,13 @@ def draw_pairs(groups: NDArray[np.int64], rng: np.random.Generator) -> list[list
 
 
 def with_some_outside(
-    places: Points, radii: NDArray[np.float64], size: tuple[int, int], rng: np.random.Generator
+    points: Points, radii: NDArray[np.float64], size: tuple[int, int], rng: np.random.Generator
 ) -> Points:
-    """Return places (N, 2), some of them moved beyond the edge of the frame that is nearest."""
+    """Return points (N, 2), some of them moved beyond the edge of the frame that is nearest."""
     frame = np.array([size[1], size[0]], np.float64)
-    moved = places.copy()
-    for index in np.flatnonzero(rng.random(len(places)) < LEAVE_SHARE):
-        edge = int(np.concatenate([places[index], frame - places[index]]).argmin())
+    moved = points.copy()
+    for index in np.flatnonzero(rng.random(len(points)) < LEAVE_SHARE):
+        edge = int(np.concatenate([points[index], frame - points[index]]).argmin())
         beyond = 1.5 * radii[index]
         moved[index, edge % 2] = -beyond if edge < 2 else frame[edge % 2] + beyond
     return moved

@@ -27,7 +27,7 @@ class Role:
     """Who an instance is, without where.
 
     Attributes:
-        label: its place in CLASS_NAMES.
+        label: its index in CLASS_NAMES.
         group: equal for the look-alikes of a scene.
         look: its appearance.
         radius: in pixels, of the disc of equal area.

@@ -1,7 +1,7 @@
 """How instances look: a pattern in two colours, and small spots that tell one from another.
 
 The kind of pattern goes with the class. Look-alikes share the colours, the pattern and its scale;
-only the pattern's direction and the places of three spots, of one size and one colour for all,
+only the pattern's direction and the positions of three spots, of one size and one colour for all,
 are an individual's own. So they have nearly the same colours in nearly the same amounts, and yet
 each can be known.
 """

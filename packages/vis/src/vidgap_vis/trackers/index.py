@@ -6,7 +6,7 @@ import numpy as np
 
 from vidgap_vis.trackers.base import Assignment, Need, StateDict
 from vidgap_vis.trackers.detections import Detections, normalised
-from vidgap_vis.trackers.memory import MemoryOptions, TrackMemory, visible_queries
+from vidgap_vis.trackers.memory import Memory, MemoryOptions, visible_queries
 
 
 class IndexAssociator:
@@ -16,7 +16,7 @@ class IndexAssociator:
 
     def __init__(self, options: MemoryOptions | None = None) -> None:
         self.options = options or MemoryOptions()
-        self._memory = TrackMemory(self.options)
+        self._memory = Memory(self.options)
         self._of_query: dict[int, int] = {}  # query -> id of its last track
 
     def update(self, frame: Detections) -> Assignment:

@@ -70,7 +70,7 @@ class LivingTrack:
 
 
 @dataclass
-class TrackMemory:
+class Memory:
     """The living tracks of a video, oldest first, and how many have begun so far."""
 
     options: MemoryOptions

@@ -30,7 +30,7 @@ dozen."""
 
 
 @dataclass
-class TrackSums:
+class ScoreSums:
     """What a track's score is made of.
 
     Attributes:
@@ -73,8 +73,8 @@ class OnlineTracker:
         self._shape: tuple[int, int, int] | None = None
         self._num_frames = 0
         self._has_mask_scores = False
-        self._living: dict[int, TrackSums] = {}
-        self._ended: dict[int, TrackSums] = {}
+        self._living: dict[int, ScoreSums] = {}
+        self._ended: dict[int, ScoreSums] = {}
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -132,7 +132,7 @@ class OnlineTracker:
                 sums.classes += probabilities
                 sums.num_visible += 1
             else:
-                sums = self._living[id_] = TrackSums(probabilities.astype(np.float64))
+                sums = self._living[id_] = ScoreSums(probabilities.astype(np.float64))
             visible[id_] = (query, sums.class_scores)
         return visible
 
@@ -200,7 +200,7 @@ class OnlineTracker:
         return size_of(self.state_dict())
 
 
-def _as_arrays(tracks: Mapping[int, TrackSums]) -> StateDict:
+def _as_arrays(tracks: Mapping[int, ScoreSums]) -> StateDict:
     return {
         "ids": np.array(list(tracks), np.int64),
         "num_visible": np.array([sums.num_visible for sums in tracks.values()], np.int64),
@@ -209,7 +209,7 @@ def _as_arrays(tracks: Mapping[int, TrackSums]) -> StateDict:
     }
 
 
-def _from_arrays(state: StateDict) -> dict[int, TrackSums]:
+def _from_arrays(state: StateDict) -> dict[int, ScoreSums]:
     columns = (state["ids"].tolist(), state["classes"], state["num_visible"].tolist())
     rows = zip(*columns, state["masks"].tolist(), strict=True)
-    return {id_: TrackSums(classes.copy(), num, masks) for id_, classes, num, masks in rows}
+    return {id_: ScoreSums(classes.copy(), num, masks) for id_, classes, num, masks in rows}

@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 
 from vidgap_vis.trackers.base import Assignment, Need, StateDict
 from vidgap_vis.trackers.detections import Bools, Detections, Floats, mask_iou, normalised
-from vidgap_vis.trackers.memory import LivingTrack, MemoryOptions, TrackMemory, visible_queries
+from vidgap_vis.trackers.memory import LivingTrack, Memory, MemoryOptions, visible_queries
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class QueryAssociator:
 
     def __init__(self, options: QueryOptions | None = None) -> None:
         self.options = options or QueryOptions()
-        self._memory = TrackMemory(self.options)
+        self._memory = Memory(self.options)
 
     def update(self, frame: Detections) -> Assignment:
         """Take the next frame."""

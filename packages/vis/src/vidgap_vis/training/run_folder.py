@@ -21,7 +21,7 @@ from vidgap_vis.errors import InputError
 from vidgap_vis.files import check_folder_is_free, replacing
 from vidgap_vis.weights.provenance import PROVENANCE_FILE, sha256, versions
 
-CONFIG_FILE = "config.yaml"
+RUN_CONFIG_FILE = "config.yaml"
 WEIGHTS_FOLDER = "weights"
 
 MAY_CHANGE = {
@@ -87,7 +87,7 @@ def open_run(folder: Path, provenance: Provenance, *, resume: bool) -> None:
         )
     check_folder_is_free(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_yaml(folder / CONFIG_FILE, provenance.config)
+    write_yaml(folder / RUN_CONFIG_FILE, provenance.config)
     with replacing(folder / PROVENANCE_FILE) as temporary:
         temporary.write_text(json.dumps(asdict(provenance), indent=2) + "\n", encoding="utf-8")
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vidgap_vis.formats.images import Frame
+from vidgap_vis.formats.images import Picture
 
 Colour = tuple[int, int, int]
 Box = tuple[int, int, int, int]  # left, top, right, bottom
@@ -32,14 +32,14 @@ def display_scale(size: tuple[int, int], min_short_edge: int) -> int:
 
 
 def draw_tracks(
-    frame: Frame,
+    frame: Picture,
     masks: npt.NDArray[np.bool_],
     track_ids: Sequence[int],
     captions: Sequence[str],
     *,
     scale: int = 1,
     opacity: float = 0.45,
-) -> Frame:
+) -> Picture:
     """Return a copy of the frame with masks, contours and labels.
 
     Args:
@@ -75,7 +75,7 @@ def draw_tracks(
     return canvas
 
 
-def _paint(canvas: Frame, mask: npt.NDArray[np.bool_], colour: Colour, opacity: float) -> Box:
+def _paint(canvas: Picture, mask: npt.NDArray[np.bool_], colour: Colour, opacity: float) -> Box:
     """Blend a mask into the canvas and outline it; return its bounding box."""
     left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
     box = (slice(top, top + height), slice(left, left + width))
@@ -87,7 +87,7 @@ def _paint(canvas: Frame, mask: npt.NDArray[np.bool_], colour: Colour, opacity: 
     return left, top, left + width, top + height
 
 
-def _label(canvas: Frame, text: str, box: Box, colour: Colour, taken: Sequence[Box]) -> Box:
+def _label(canvas: Picture, text: str, box: Box, colour: Colour, taken: Sequence[Box]) -> Box:
     """Write text on a patch of the track's colour, clear of labels already there if it can be."""
     rows, columns = canvas.shape[:2]
     size = max(0.4, min(rows, columns) / 1500)
@@ -96,15 +96,15 @@ def _label(canvas: Frame, text: str, box: Box, colour: Colour, taken: Sequence[B
     width, height = width + 4, height + baseline + 2
     left = int(np.clip(box[0], 0, max(0, columns - width)))
     tops = [box[1] - height, box[3], box[1], *range(0, rows - height, height)]
-    places = [(left, t, left + width, t + height) for t in tops if 0 <= t <= rows - height]
-    free = (place for place in places if not any(_overlap(place, other) for other in taken))
-    place = next(free, (left, 0, left + width, height))
-    cv2.rectangle(canvas, place[:2], (place[2] - 1, place[3] - 1), colour, cv2.FILLED)
+    patches = [(left, t, left + width, t + height) for t in tops if 0 <= t <= rows - height]
+    free = (patch for patch in patches if not any(_overlap(patch, other) for other in taken))
+    patch = next(free, (left, 0, left + width, height))
+    cv2.rectangle(canvas, patch[:2], (patch[2] - 1, patch[3] - 1), colour, cv2.FILLED)
     bright = np.dot(colour, (0.299, 0.587, 0.114)) > 140
     ink = (0, 0, 0) if bright else (255, 255, 255)
-    origin = (place[0] + 2, place[3] - baseline - 1)
+    origin = (patch[0] + 2, patch[3] - baseline - 1)
     cv2.putText(canvas, text, origin, _FONT, size, ink, thickness, cv2.LINE_AA)
-    return place
+    return patch
 
 
 def _overlap(one: Box, other: Box) -> bool:

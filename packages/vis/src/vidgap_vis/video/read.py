@@ -16,7 +16,7 @@ import av
 import numpy as np
 
 from vidgap_vis.errors import InputError
-from vidgap_vis.formats.images import Frame, decode_file
+from vidgap_vis.formats.images import Picture, decode_file
 from vidgap_vis.formats.youtube_vis import VideoInfo, VideoSet
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -42,7 +42,7 @@ class FrameSource(Protocol):
         """How many frames there are; None where that is known only at the end."""
         ...
 
-    def __iter__(self) -> Iterator[Frame]: ...
+    def __iter__(self) -> Iterator[Picture]: ...
 
 
 def open_video(path: str | Path) -> FrameSource:
@@ -91,7 +91,7 @@ class ImageFolder:
         self.fps: Fraction | None = None
         self.num_frames: int | None = len(self.files)
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Iterator[Picture]:
         for file in self.files:
             frame = decode_file(file)
             check_size(frame, self.size, file, "")
@@ -112,7 +112,7 @@ class DatasetVideo:
         self.fps: Fraction | None = None
         self.num_frames: int | None = len(video)
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Iterator[Picture]:
         for index in range(len(self.video)):
             yield self.videos.read_frame(self.video, index)
 
@@ -145,12 +145,12 @@ class VideoFile:
             raise InputError(path, "", "holds no video frame")
         self.size: tuple[int, int] = first.shape[:2]
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Iterator[Picture]:
         for index, frame in enumerate(self._decode()):
             check_size(frame, self.size, self.path, f"frame {index}")
             yield frame
 
-    def _decode(self) -> Generator[Frame]:
+    def _decode(self) -> Generator[Picture]:
         index = 0
         try:
             with av.open(str(self.path)) as container:
@@ -165,7 +165,7 @@ class VideoFile:
             raise InputError(self.path, item, f"does not decode ({error.strerror})") from error
 
 
-def check_size(frame: Frame, size: tuple[int, int], path: Path, item: str) -> None:
+def check_size(frame: Picture, size: tuple[int, int], path: Path, item: str) -> None:
     """Raise InputError where a frame has another size, (H, W), than wanted."""
     if frame.shape[:2] != size:
         got = f"{frame.shape[1]}x{frame.shape[0]}"

@@ -9,20 +9,20 @@ import cv2
 import numpy as np
 
 from vidgap_vis.files import replacing
-from vidgap_vis.formats.images import Frame
+from vidgap_vis.formats.images import Picture
 
 MARGIN = 4
 CAPTION_HEIGHT = 18
 WHITE = 255
 
 
-def strip(frames: Sequence[Frame]) -> Frame:
+def strip(frames: Sequence[Picture]) -> Picture:
     """Set frames (H, W, 3) of one height side by side."""
     margins = ((0, 0), (0, MARGIN), (0, 0))
     return np.concatenate([np.pad(f, margins, constant_values=WHITE) for f in frames], axis=1)
 
 
-def captioned(text: str, width: int) -> Frame:
+def captioned(text: str, width: int) -> Picture:
     """Return a strip with a line of text, black on white."""
     line = np.full((CAPTION_HEIGHT, width, 3), WHITE, np.uint8)
     origin = (2, CAPTION_HEIGHT - 5)
@@ -30,7 +30,7 @@ def captioned(text: str, width: int) -> Frame:
     return line
 
 
-def write_sheet(path: Path, groups: Sequence[Sequence[Frame]]) -> None:
+def write_sheet(path: Path, groups: Sequence[Sequence[Picture]]) -> None:
     """Write strips below one another, with a gap after each group, as a PNG.
 
     Args:
@@ -50,7 +50,7 @@ def write_sheet(path: Path, groups: Sequence[Sequence[Frame]]) -> None:
         temporary.write_bytes(encoded.tobytes())
 
 
-def fitted(frame: Frame, height: int) -> Frame:
+def fitted(frame: Picture, height: int) -> Picture:
     """Shrink a frame to a height; smaller ones stay."""
     if frame.shape[0] <= height:
         return frame

@@ -14,7 +14,7 @@ from av.video.reformatter import Colorspace
 
 from vidgap_vis.errors import InputError
 from vidgap_vis.files import replacing
-from vidgap_vis.formats.images import Frame
+from vidgap_vis.formats.images import Picture
 
 OVERLAY_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 
@@ -64,7 +64,7 @@ class OverlayWriter:
     ) -> None:
         self._session.__exit__(kind, error, trace)
 
-    def write(self, frame: Frame) -> None:
+    def write(self, frame: Picture) -> None:
         """Append a frame, (H, W, 3) uint8 RGB."""
         if frame.shape != (*self.size, 3) or frame.dtype != np.uint8:
             raise ValueError(

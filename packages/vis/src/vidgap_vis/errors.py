@@ -1,4 +1,4 @@
-"""What users repair, and how work ends early: every error that crosses a room's border.
+"""Errors that cross rooms: what users can repair, and how work ends early.
 
 An `InputError` is one line that names the file, the item and the fault.
 """
@@ -12,7 +12,7 @@ from typing import ClassVar, Protocol
 
 
 class InputError(ValueError):
-    """Something given to us is wrong; reads `FILE: item: what, wanted, got` on one line.
+    """An input is wrong; reads `FILE: item: what, wanted, got` on one line.
 
     It survives pickling, so it keeps its type when it comes out of a worker process.
 
@@ -48,22 +48,19 @@ def reason_of(error: Exception) -> str:
 
 
 class FitReport(Protocol):
-    """How weights fit a model, as `vidgap_segmenter.LoadReport` says it; `str()` is a table."""
+    """How weights fit a model, as `vidgap_segmenter.LoadReport` does; `str()` is a table."""
 
     @property
     def missing(self) -> Sized:
         """Weights that the model has and the file does not."""
-        ...
 
     @property
     def unexpected(self) -> Sized:
         """Weights that the file has and the model does not."""
-        ...
 
     @property
     def mismatched(self) -> Sized:
         """Weights of another shape."""
-        ...
 
 
 class WeightsError(InputError):

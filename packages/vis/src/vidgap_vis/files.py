@@ -1,6 +1,6 @@
-"""Outputs: whole or absent, and never in place of an input.
+"""Outputs are written whole or not at all, and never over an input.
 
-They are written under a temporary name and renamed at the end.
+They get a temporary name first and are renamed at the end.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from vidgap_vis.errors import ConfigError, InputError
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary file name beside `path` that becomes `path` when the block succeeds.
+    """Yield a temporary file name beside `path` that becomes `path` when the block succeeds.
 
     An existing file is replaced in one step. When the block fails, on Ctrl-C too, the temporary
     file is removed and `path` is as it was. The name keeps the suffix, by which encoders choose
@@ -39,14 +39,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
-    """Give an empty temporary folder beside `path` that becomes `path` when the block succeeds.
+    """Yield an empty temporary folder beside `path` that becomes `path` when the block succeeds.
 
     When the block fails, on Ctrl-C too, the temporary folder is removed and `path` is as it was.
     Missing parent folders are made.
 
     Args:
-        path: the folder to be; an empty one may stand there.
-        overwrite: replace a folder that holds something. It is moved aside first, then removed.
+        path: the folder to write; it may exist if it is empty.
+        overwrite: replace a folder that is not empty. It is moved aside first, then removed.
 
     Raises:
         InputError: `path` is a file, or holds something and `overwrite` is off.
@@ -76,7 +76,7 @@ def check_output(flag: str, output: Path, inputs: Iterable[str | Path]) -> None:
     """Raise ConfigError where writing `output` would replace what a command reads.
 
     Args:
-        flag: that names the output.
+        flag: the option that names the output.
         output: a file, which may exist.
         inputs: files and folders; no file inside such a folder may be replaced.
     """
@@ -99,7 +99,7 @@ def temporary_sibling(target: Path) -> Path:
 
 
 def _rename_over(source: Path, target: Path) -> None:
-    """Rename a folder to `target`; what stood there comes back if the renaming fails."""
+    """Rename a folder to `target`; what was there comes back if renaming fails."""
     if not target.exists():
         source.rename(target)
         return

@@ -1,1 +1,1 @@
-"""The command `vidgap`: a file a group of commands, each reads its arguments and calls."""
+"""The command `vidgap`: one file per group of commands; each reads its arguments and calls."""

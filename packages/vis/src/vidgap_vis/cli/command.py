@@ -13,7 +13,7 @@ class Command(ABC):
     """One command of `vidgap`.
 
     Args:
-        name: as it is called, "data pseudo".
+        name: as users write it, "data pseudo".
 
     Attributes:
         summary: what it does, one line.
@@ -28,8 +28,8 @@ class Command(ABC):
 
     @abstractmethod
     def add_arguments(self, parser: Parser) -> None:
-        """Say what the command takes."""
+        """Add what the command takes to its parser."""
 
     @abstractmethod
     def run(self, options: Namespace) -> int:
-        """Do it; return the exit code."""
+        """Run the command; return the exit code."""

@@ -16,14 +16,12 @@ class DataSynthetic(Command):
     summary = "generate a data set with truth: images, and clips of look-alikes that cross"
 
     def add_arguments(self, parser: Parser) -> None:
-        """Take a folder and what it shall hold."""
         from vidgap_vis.synthetic import SyntheticOptions
 
         parser.add_section(SyntheticOptions, file=False)
         parser.add_argument("--out", type=Path, required=True, help="folder to make")
 
     def run(self, options: Namespace) -> int:
-        """Write the data set."""
         from vidgap_vis.synthetic import SyntheticOptions, write_synthetic
 
         print(write_synthetic(options.out, self.parser.configuration(SyntheticOptions)))
@@ -36,7 +34,6 @@ class DataPseudo(Command):
     summary = "write pseudo-clips of still images: YouTube-VIS JSON, frames and a preview"
 
     def add_arguments(self, parser: Parser) -> None:
-        """Take the images, a folder, and how clips are made."""
         from vidgap_vis.config import PseudoExportConfig
 
         parser.add_argument("annotations", metavar="ANNOTATIONS", type=Path, help="COCO JSON")
@@ -45,7 +42,6 @@ class DataPseudo(Command):
         parser.add_section(PseudoExportConfig)
 
     def run(self, options: Namespace) -> int:
-        """Write the clips."""
         from vidgap_vis import build
         from vidgap_vis.config import PseudoExportConfig
         from vidgap_vis.formats import read_coco

@@ -15,7 +15,6 @@ class Demo(Command):
     summary = "the whole job on generated data: pre-train, fine-tune, track, evaluate"
 
     def add_arguments(self, parser: Parser) -> None:
-        """Take a folder, how much, and a seed."""
         parser.add_argument("--out", type=Path, default=Path("demo"), help="folder to write")
         parser.add_argument("--quick", action="store_true", help="fewer steps, to see it run")
         parser.add_argument("--profile", action="store_true", help="print where a step's time goes")
@@ -27,7 +26,6 @@ class Demo(Command):
         )
 
     def run(self, options: Namespace) -> int:
-        """Run the demo."""
         from vidgap_vis import demo
 
         return demo.run(

@@ -14,7 +14,7 @@ class Doctor(Command):
     summary = "versions, devices, and which backend each op uses, why, and whether it is right"
 
     def add_arguments(self, parser: Parser) -> None:
-        """Take nothing."""
+        pass
 
     def run(self, options: Namespace) -> int:  # noqa: ARG002 (it has none)
         """Print the report; 1 where an op disagrees with its reference."""

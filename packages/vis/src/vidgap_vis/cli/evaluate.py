@@ -17,14 +17,12 @@ class Evaluate(Command):
     summary = "track AP of a results JSON against a YouTube-VIS JSON with truth"
 
     def add_arguments(self, parser: Parser) -> None:
-        """Take the results and the truth."""
         parser.add_argument("results", metavar="RESULTS", type=Path, help="results JSON")
         parser.add_argument("--gt", type=Path, required=True, help="annotations with truth")
         parser.add_argument("--json", type=Path, help="write the metrics here, 0..1")
         parser.add_argument("--by", choices=["class"], help="a row for each class, too")
 
     def run(self, options: Namespace) -> int:
-        """Print the table."""
         from vidgap_vis.evaluation import format_table, match_results, track_metrics
         from vidgap_vis.formats import read_youtube_vis
         from vidgap_vis.formats.results import read_results
@@ -49,7 +47,6 @@ class EvaluateImages(Command):
     summary = "COCO mask AP of a model on still images, as clips of copies (paper A.2)"
 
     def add_arguments(self, parser: Parser) -> None:
-        """Take the weights and the truth."""
         parser.add_argument("model", metavar="WEIGHTS", type=Path, help="weights folder")
         parser.add_argument("--gt", type=Path, required=True, help="COCO JSON with truth")
         parser.add_argument("--images", type=Path, required=True, help="folder of its images")
@@ -62,7 +59,6 @@ class EvaluateImages(Command):
         parser.add_argument("--json", type=Path, help="write the metrics here, 0..1")
 
     def run(self, options: Namespace) -> int:
-        """Print the table."""
         from tqdm import tqdm
 
         from vidgap_vis.evaluation import IMAGE_METRICS, evaluate_images, format_table

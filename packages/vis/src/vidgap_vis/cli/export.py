@@ -18,7 +18,6 @@ class Export(Command):
     summary = "one step of a stream as a file that torch runs without this project"
 
     def add_arguments(self, parser: Parser) -> None:
-        """Take weights, a file, and the sizes that are fixed in it."""
         parser.add_argument("model", metavar="WEIGHTS", type=Path, help="weights folder")
         parser.add_argument("--out", type=Path, required=True, help="file to write (.pt2)")
         parser.add_argument(
@@ -31,7 +30,6 @@ class Export(Command):
         )
 
     def run(self, options: Namespace) -> int:
-        """Export; print what was written."""
         found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", options.size)
         if found is None:
             message = f"wanted HEIGHTxWIDTH, as 360x640, got {options.size!r}"

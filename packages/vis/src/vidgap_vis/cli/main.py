@@ -70,14 +70,14 @@ def dispatch(words: Sequence[str]) -> int:
 
 
 def check_environment() -> None:
-    """Raise ConfigError where an environment variable of ours has no meaning to the ops."""
+    """Raise ConfigError where VIDGAP_BACKEND has a value that the ops do not know."""
     backend = os.environ.get("VIDGAP_BACKEND", "")
     if backend not in ("", "reference"):
         raise ConfigError("", "VIDGAP_BACKEND", f"wanted reference, or unset, got {backend!r}")
 
 
 def find_command(words: Sequence[str]) -> tuple[str, Sequence[str]]:
-    """Split a command line into the command's name and the rest; ConfigError where it is none."""
+    """Split a command line into a command's name and the rest; ConfigError where there is none."""
     for length in (2, 1):
         name = " ".join(words[:length])
         if name in COMMANDS:

@@ -33,7 +33,7 @@ class Parser(ArgumentParser):
         self._given: list[tuple[str, tuple[str, ...], Any]] = []  # (source, key, value)
 
     def add_section(self, section: Any, *, file: bool = True) -> None:
-        """Add a flag for each key of a configuration class (`--train.lr`); `file`: and `-c`."""
+        """Add a flag for each key of a configuration class (`--train.lr`), and `-c` if `file`."""
         self.usage = f"{self.prog} [options] [--KEY VALUE ...]"
         if file:
             text = "a YAML file; one that it names as `base: FILE` says what it does not"
@@ -103,7 +103,7 @@ class Parser(ArgumentParser):
 
 
 def whole(least: int) -> Callable[[str], int]:
-    """Return what reads an argument as a whole number from `least` on."""
+    """Return a function that reads an argument as a whole number, `least` or more."""
 
     def read(text: str) -> int:
         if not re.fullmatch(r"[-+]?\d+", text):
@@ -116,7 +116,7 @@ def whole(least: int) -> Callable[[str], int]:
 
 
 def flag_value(key: str, text: str, kind: Any) -> Any:
-    """Return what the text of a flag says: YAML, or the text itself where one is wanted."""
+    """Return the value of a flag: its text where the key takes a text, else what it is in YAML."""
     inner = not_none(kind)
     if (inner in (str, Path) or get_origin(inner) is Literal) and (inner is kind or text != "null"):
         return text
@@ -129,9 +129,9 @@ def flag_value(key: str, text: str, kind: Any) -> Any:
 def keys(
     section: Any, around: str = "", preset: Mapping[str, Any] | None = None
 ) -> Iterator[tuple[str, Any, str]]:
-    """Yield the keys of a configuration class, their types, and what help says of them.
+    """Yield the keys of a configuration class, their types and their help.
 
-    `preset` are defaults that the section around it, whose key is `around`, has in its place.
+    `preset` are the defaults that the enclosing section, whose key is `around`, gives it.
     """
     texts = attribute_texts(section)
     for field, kind in reading.typed_fields(section):
@@ -146,7 +146,7 @@ def keys(
 
 
 def attribute_texts(section: type) -> dict[str, str]:
-    """Return what docstrings say of each field, in the class that declares it."""
+    """Return the docstrings' text on each field, from the class that declares it."""
     from docstring_parser import parse
 
     return {

@@ -20,7 +20,6 @@ class Predict(Command):
     summary = "track instances in videos: an overlay to look at, results as JSON"
 
     def add_arguments(self, parser: Parser) -> None:
-        """Take inputs, weights and what to write."""
         parser.add_argument(
             "inputs", nargs="+", metavar="INPUT", help="videos, folders of frames, or one JSON"
         )
@@ -40,7 +39,6 @@ class Predict(Command):
         )
 
     def run(self, options: Namespace) -> int:
-        """Predict; print what was written and how fast."""
         from vidgap_vis.inference.predict import PredictOptions, predict
         from vidgap_vis.inference.segmenter import VideoSegmenter
 
@@ -75,7 +73,7 @@ class Predict(Command):
 
 
 def check_device(name: str) -> None:
-    """Raise ConfigError where there is no device of a name; "auto" is always there."""
+    """Raise ConfigError where no device has this name; "auto" always exists."""
     known = re.fullmatch(r"auto|cpu|cuda(?::(\d+))?", name)
     if known is None:
         raise ConfigError("", "--device", f"wanted auto, cpu, cuda or cuda:N, got {name!r}")

@@ -18,12 +18,10 @@ class Pretrain(Command):
     summary = "pre-train on pseudo-clips made from single images (COCO JSON)"
 
     def add_arguments(self, parser: Parser) -> None:
-        """Take a configuration and a folder."""
         parser.add_section(PretrainConfig)
         add_run_arguments(parser)
 
     def run(self, options: Namespace) -> int:
-        """Train; print where the weights are."""
         config = self.parser.configuration(PretrainConfig)
         from vidgap_vis.training.pretrain import pretrain
 
@@ -40,13 +38,11 @@ class Finetune(Command):
     summary = "fine-tune on videos (YouTube-VIS or OVIS JSON), and on images beside them"
 
     def add_arguments(self, parser: Parser) -> None:
-        """Take a configuration, the weights to start from and a folder."""
         parser.add_section(FinetuneConfig)
         parser.add_argument("--init", type=Path, metavar="WEIGHTS", help="weights to start from")
         add_run_arguments(parser)
 
     def run(self, options: Namespace) -> int:
-        """Train; print where the weights are."""
         config = self.parser.configuration(FinetuneConfig)
         if options.init is None and options.resume is None:
             raise ConfigError("", "--init", "missing, wanted the weights folder to start from")

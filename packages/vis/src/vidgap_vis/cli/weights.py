@@ -17,13 +17,13 @@ class WeightsConvert(Command):
     summary = "official Mask2Former, Mask DINO and CTVIS files, Hugging Face folders -> weights"
 
     def add_arguments(self, parser: Parser) -> None:
-        """Take a source, a folder, and what its classes are."""
         parser.add_argument(
             "source", metavar="SOURCE", type=Path, help=".pkl, .pth, .safetensors, or a folder"
         )
         parser.add_argument("--out", type=Path, required=True, help="weights folder to make")
         parser.add_argument(
-            "--classes", help="names as cat,dog, a file of a name a line, or a JSON with categories"
+            "--classes",
+            help="cat,dog; a file with a name per line; or a JSON with categories",
         )
         parser.add_argument(
             "--num_classes", type=whole(1), help="start the class head afresh for so many classes"
@@ -31,17 +31,17 @@ class WeightsConvert(Command):
         parser.add_argument(
             "--num_heads",
             type=whole(1),
-            help="attention heads (no file tells; 8 in all official ones)",
+            help="attention heads (in no file; 8 in all official networks)",
         )
         parser.add_argument(
             "--num_queries",
             type=whole(1),
-            help="of a Mask DINO (no file tells; 300 in official ones)",
+            help="of a Mask DINO (in no file; 300 in official networks)",
         )
         parser.add_argument(
             "--anchors",
             choices=get_args(Anchors),
-            help="of a Mask DINO (no file tells; taken from the official configuration of its "
+            help="of a Mask DINO (in no file; taken from the official configuration of its "
             "strides): bitmask for a ..._bitmask.yaml, selected without mask-enhanced boxes",
         )
         parser.add_argument(
@@ -55,7 +55,6 @@ class WeightsConvert(Command):
         parser.add_argument("--overwrite", action="store_true", help="replace what --out holds")
 
     def run(self, options: Namespace) -> int:
-        """Convert; print what became of the weights."""
         from vidgap_vis.weights.class_names import read_names
         from vidgap_vis.weights.convert import ConvertOptions, convert_weights
 
@@ -79,7 +78,6 @@ class WeightsExport(Command):
     summary = "weights -> a file that the official code loads, or a Hugging Face folder"
 
     def add_arguments(self, parser: Parser) -> None:
-        """Take weights, a format and where to write."""
         parser.add_argument("model", metavar="WEIGHTS", type=Path, help="weights folder")
         parser.add_argument(
             "--to", required=True, choices=["official", "hugging_face"], help="the format"
@@ -90,7 +88,6 @@ class WeightsExport(Command):
         parser.add_argument("--overwrite", action="store_true", help="replace what --out holds")
 
     def run(self, options: Namespace) -> int:
-        """Export; print what was written."""
         from vidgap_vis.weights.convert import export_weights
 
         print(export_weights(options.model, options.out, options.to, overwrite=options.overwrite))

@@ -1,6 +1,6 @@
 """YAML into the typed sections, and back; a mistake is named by its key.
 
-pydantic checks the types, as strictly as those of JSON; the words are ours.
+pydantic checks the types, as strictly as those of JSON; the messages are ours.
 """
 
 from __future__ import annotations
@@ -27,10 +27,9 @@ WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or
 
 
 class Loader(yaml.SafeLoader):
-    """YAML without objects and dates, in which a key that stands twice is an error."""
+    """YAML without objects and dates, in which a key that occurs twice is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Return the mapping of a node."""
         names = [self.construct_object(key) for key, _ in node.value]
         for index, name in enumerate(names):
             if name in names[:index]:
@@ -172,6 +171,6 @@ def describe(kind: Any) -> str:
 
 
 def not_none(kind: Any) -> Any:
-    """Return what a type is beside null."""
+    """Return a type without null."""
     parts = [part for part in get_args(kind) if part is not type(None)]
     return parts[0] if len(parts) < len(get_args(kind)) else kind

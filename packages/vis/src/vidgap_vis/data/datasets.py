@@ -85,15 +85,13 @@ class PseudoClipDataset(ClipDataset):
             raise InputError(image_set.path, "annotations", "no image has an instance to train on")
 
     def __len__(self) -> int:
-        """Return the number of images."""
         return len(self._chosen)
 
     def image(self, index: int) -> ImageInfo:
-        """Return what the clips of an index are made from."""
+        """Return the image that the clips of an index are made from."""
         return self.image_set.images[self._chosen[index]]
 
     def __getitem__(self, key: ClipKey) -> Sample:
-        """Return the pseudo-clip of (epoch, index)."""
         epoch, index = key
         return self.transform(self.sample(index), clip_generator(self.seed, epoch, index))
 
@@ -153,11 +151,9 @@ class VideoClipDataset(ClipDataset):
             raise InputError(video_set.path, "annotations", "no video has an instance to train on")
 
     def __len__(self) -> int:
-        """Return the number of videos."""
         return len(self._chosen)
 
     def __getitem__(self, key: ClipKey) -> Sample:
-        """Return the clip of (epoch, index)."""
         epoch, index = key
         generator = clip_generator(self.seed, epoch, index)
         video = self._chosen[index]
@@ -216,18 +212,16 @@ class MixedDataset(ClipDataset):
         self._length = len(pseudo) + len(video) if length is None else length
 
     def __len__(self) -> int:
-        """Return the number of clips of an epoch."""
         return self._length
 
     def __getitem__(self, key: ClipKey) -> Sample:
-        """Return the clip of (epoch, index)."""
         epoch, index = key
         generator = clip_generator(self.seed, epoch, index)
         is_pseudo = torch.rand((), dtype=torch.float64, generator=generator) < self.pseudo_share
         source = self.sources[0 if is_pseudo else 1]
         member = int(torch.randint(len(source), (), generator=generator))
-        # A member that is drawn twice in an epoch must not give the same clip twice: each draw
-        # counts as an epoch of its own.
+        # A member drawn twice in an epoch must not give the same clip twice: each draw counts as
+        # an epoch of its own.
         return source[(epoch * len(self) + index, member)]
 
 

@@ -21,7 +21,7 @@ from vidgap_vis.formats.rle import Size
 
 
 class EpochSampler(Sampler[ClipKey]):
-    """(epoch, index) pairs, epoch after epoch, from any position on.
+    """Yields (epoch, index) pairs, epoch after epoch, from any position on.
 
     Position p of the whole run is index `order[p % length]` of epoch p // length, where the order
     of an epoch depends on (seed, epoch) alone. Rank r of R processes takes the positions start + r,
@@ -191,7 +191,7 @@ def make_loader(
             do not depend on it.
         sampler: which clips, in which order.
         padding_colour: (3,) uint8, of the rest of a clip that is smaller than others of its batch.
-        pin_memory: put them where a GPU can fetch them from without waiting.
+        pin_memory: put batches in pinned memory, from which a GPU copies without waiting.
     """
     return ClipLoader(
         DataLoader(

@@ -27,11 +27,11 @@ def write_contact_sheet(
     num_frames: int = 6,
     scale: int = 2,
 ) -> None:
-    """Write a PNG: for each video a row of truth and a row of tracks, a colour an identity.
+    """Write a PNG: for each video a row of truth and a row of tracks, one colour per identity.
 
     Args:
         path: the file.
-        videos: with truth; the first ones are shown, whatever became of them.
+        videos: with truth; the first ones are shown, however well they were tracked.
         segmenter: what tracks them.
         latency: frames that the model sees at once.
         num_videos: how many videos are shown.

@@ -159,7 +159,7 @@ def report(out: Path, outcomes: dict[str, RowMetrics], seconds: dict[str, float]
 
 @contextmanager
 def stage(title: str, seconds: dict[str, float]) -> Iterator[None]:
-    """Announce a stage and take its time."""
+    """Announce a stage and time it."""
     print(f"[{title}]", flush=True)
     started = time.perf_counter()
     yield

@@ -34,7 +34,7 @@ class AreaRange:
     high: float
 
     def outside(self, areas: Doubles) -> Bools:
-        """Tell which of `areas` (any shape) lie outside the range."""
+        """Return which of `areas` (any shape) lie outside the range."""
         return (areas < self.low) | (areas > self.high)
 
 
@@ -141,7 +141,7 @@ class LabelTable:
 
     Attributes:
         groups: (P,), the index of the group of each prediction.
-        ranks: (P,), its place among the predictions of its group.
+        ranks: (P,), its index among the predictions of its group.
         matched: (A, I, P).
         ignored: (A, I, P).
         num_truths: (A, G).
@@ -237,7 +237,7 @@ def average_precision(right: Doubles, counted: Doubles, num_truths: Doubles) -> 
 
 @dataclass(frozen=True)
 class MatchTable:
-    """All that a metric needs of a data set and its predictions.
+    """All that a metric needs to know about a data set and its predictions.
 
     Attributes:
         group_ids: id of each group (a video's id), G of them.

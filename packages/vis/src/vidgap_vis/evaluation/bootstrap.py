@@ -1,7 +1,7 @@
 """How far a metric would move with other videos: a bootstrap over videos.
 
 Videos are the independent draws of a data set; the instances of one video share its difficulty.
-Matching inside a video does not change with the resample, so only the pooled curve is made anew.
+Matching inside a video does not change with the resample, so only the pooled curve is recomputed.
 """
 
 from __future__ import annotations

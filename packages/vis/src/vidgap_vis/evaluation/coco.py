@@ -1,4 +1,4 @@
-"""COCO average precision of instance masks on images, counted by pycocotools' COCOeval."""
+"""COCO average precision of instance masks on images, computed by pycocotools' COCOeval."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IMAGE_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR10
 
 
 def evaluate_images(truth: ImageSet, predictions: Iterable[ImageMask]) -> dict[str, float | None]:
-    """Compute COCO AP of predictions for the images of a data set, crowds forgiven.
+    """Compute COCO AP of predictions for the images of a data set; crowds are ignored.
 
     Returns:
         Each of `IMAGE_METRICS` in 0..1, None where there is no truth.

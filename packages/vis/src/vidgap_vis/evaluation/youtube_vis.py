@@ -2,7 +2,7 @@
 
 Numbers are those of `ytvoseval.py` (youtubevos/cocoapi). Like it, and unlike COCO for images, the
 IoU with a crowd track is the ordinary one; a crowd is ignored and may take any number of tracks.
-The area of a track is counted in its masks, where the original believes the file's `areas`.
+The area of a track is counted in its masks, where the original trusts the file's `areas`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class MetricBreakdown:
 
 
 def track_metrics(table: MatchTable) -> MetricBreakdown:
-    """Sum a table of matches up to numbers, overall, by class and by video."""
+    """Compute the metrics of a table of matches: overall, by class and by video."""
     return MetricBreakdown(
         overall=table.summary(),
         per_class={label: table.only_label(label).summary() for label in sorted(table.labels)},
@@ -77,7 +77,7 @@ def evaluate_files(
 
 
 def match_results(truth: VideoSet, results: Iterable[Track]) -> MatchTable:
-    """Match what `read_results` gave to the truth; videos are ranked by their ids on ties.
+    """Match what `read_results` returned to the truth; ties are ordered by video id.
 
     Raises:
         InputError: the truth has no annotations, or a mask of it is malformed.
@@ -212,6 +212,6 @@ def _check_same_size(tracks: Sequence[Track]) -> None:
 
 
 def _as_coco(mask: Rle | None) -> RleDict:
-    """Give a present mask, whose counts `Track.areas` has checked, to pycocotools."""
+    """Return a present mask, whose counts `Track.areas` has checked, as pycocotools takes it."""
     assert mask is not None
     return {"size": list(mask.size), "counts": mask.counts}

@@ -1,4 +1,4 @@
-"""Files of this field, one a format, read and written with every fault named; no torch here."""
+"""The file formats of the field, read and written with every fault named; no torch here."""
 
 from vidgap_vis.formats.coco import ImageInfo, ImageInstance, ImageSet, read_coco
 from vidgap_vis.formats.rle import Polygons, Rle, Segmentation, parse_rle, parse_segmentation

@@ -55,7 +55,7 @@ class ImageInfo:
         file_name: relative to the root of the images.
         size: (H, W).
         instances: its objects, in the file's order.
-        crowds: regions of many objects: nothing to train on, and forgiven in evaluation.
+        crowds: regions of many objects: not trained on, and ignored in evaluation.
     """
 
     id: int

@@ -37,7 +37,7 @@ _DECODER_ERRORS = (
 
 
 def read_image(root: Path | None, file_name: str, size: Size) -> Picture:
-    """Read `file_name` under `root` as RGB, (H, W, 3) uint8, turned as its EXIF says.
+    """Read `file_name` under `root` as RGB, (H, W, 3) uint8, rotated as its EXIF says.
 
     Args:
         root: the folder that no file may lie outside of, links followed.
@@ -74,9 +74,9 @@ def resolve_inside(root: Path, file_name: str) -> Path:
 
 
 def decode_file(path: Path) -> Picture:
-    """Decode a picture in any format of Pillow to RGB, (H, W, 3) uint8, turned as EXIF says.
+    """Decode a picture of any format that Pillow reads: RGB, (H, W, 3) uint8, rotated by its EXIF.
 
-    16-bit grey is scaled to 8 bits; alpha is dropped; of an animation the first picture is taken.
+    16-bit grey is scaled to 8 bits, alpha is dropped, an animation gives its first picture.
 
     Raises:
         InputError: the file is missing or unreadable, or what is in it does not decode as a whole.

@@ -1,4 +1,4 @@
-"""Annotation files as records that say where they stand when something in them is wrong."""
+"""Annotation files as records whose errors say where in the file they occurred."""
 
 from __future__ import annotations
 

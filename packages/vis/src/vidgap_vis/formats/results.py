@@ -95,8 +95,8 @@ class ResultWriter:
     puts the file in place; an error in the block, Ctrl-C too, leaves nothing behind.
 
     Args:
-        path: the results JSON to be.
-        masks_per_transaction: how many masks are handed to the disk at once.
+        path: the results JSON to write.
+        masks_per_transaction: how many masks go to disk at once.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, masks_per_transaction: int = 1024) -> None:
@@ -141,7 +141,7 @@ class ResultWriter:
         self._json.write("\n]\n")
 
     def add(self, video_id: int, frame_index: int, track_id: int, mask: Rle) -> None:
-        """Take a track's mask in one frame; any order of frames and videos will do.
+        """Take a track's mask in one frame; frames and videos may come in any order.
 
         Raises:
             ValueError: the video is finished, the frame is negative, or the track has a mask there.

@@ -51,10 +51,10 @@ class VideoInfo:
 
     Attributes:
         id: the video's id.
-        file_names: one a frame, relative to the root of the images.
+        file_names: one per frame, relative to the root of the images.
         size: (H, W).
         instances: its objects, in the file's order.
-        crowds: regions of many objects: nothing to train on, and forgiven in evaluation.
+        crowds: regions of many objects: not trained on, and ignored in evaluation.
     """
 
     id: int

@@ -31,13 +31,13 @@ from vidgap_vis.weights import load
 DESCRIPTION = "vidgap.json"
 OUTPUTS = ("class_logits", "mask_logits", "embeddings", "boxes")
 PLAIN = ("aten.", "wrap_with_", "<built-in function ")
-"""How names of what torch itself can run begin."""
+"""Prefixes of the names of what torch itself can run."""
 
 BACKEND = "VIDGAP_BACKEND"
 
 
 class FrameStep(nn.Module):
-    """A model's `step` with tensors alone, as `torch.export` wants it.
+    """A model's `step` on tensors only, as `torch.export` wants it.
 
     `forward` takes frames (1, T, 3, H, W), uint8, and the state before them, zeros at first; it
     returns class logits (1, Q, T, K+1), mask logits (1, Q, T, h, w), embeddings (1, Q, T, C), boxes
@@ -49,7 +49,6 @@ class FrameStep(nn.Module):
         self.model = model
 
     def forward(self, frames: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        """Segment the next frames of a stream."""
         output, after = self.model.step(frames, list(state) or None)
         return *results(output).values(), *(after or ())
 
@@ -60,11 +59,11 @@ def export(weights: Path, out: Path, size: tuple[int, int], num_frames: int = 1)
     Args:
         weights: the model's folder.
         out: file to write, whole or not at all.
-        size: (H, W) of the frames; no others can be given to the program.
+        size: (H, W) of the frames; the program takes no other.
         num_frames: T, frames of a step.
 
     Returns:
-        What was written, a line.
+        One line on what was written.
 
     Raises:
         InputError: the folder holds no model.
@@ -91,7 +90,7 @@ def export(weights: Path, out: Path, size: tuple[int, int], num_frames: int = 1)
 
 
 def results(output: ClipOutput) -> dict[str, Tensor]:
-    """Return the tensors that a network answers with, by name."""
+    """Return the output tensors of a network by name."""
     every = {name: getattr(output, name) for name in OUTPUTS}
     return {name: tensor for name, tensor in every.items() if tensor is not None}
 
@@ -106,7 +105,7 @@ def table(first: Sequence[str], tensors: Sequence[Tensor]) -> list[dict[str, Any
 
 
 def check_plain(program: torch.export.ExportedProgram) -> None:
-    """Assert that a program calls nothing that torch alone does not have."""
+    """Assert that a program calls only what torch itself has."""
     for graph in program.graph_module.modules():
         assert isinstance(graph, torch.fx.GraphModule)
         for node in graph.graph.nodes:
@@ -115,7 +114,7 @@ def check_plain(program: torch.export.ExportedProgram) -> None:
 
 @contextmanager
 def reference_ops() -> Iterator[None]:
-    """Have every op run as its reference, in this block."""
+    """Run every op as its reference within the block."""
     before = os.environ.get(BACKEND)
     os.environ[BACKEND] = "reference"
     try:

@@ -1,4 +1,4 @@
-"""The tracks of one frame, as the stream hands them out."""
+"""The tracks of one frame, as a stream returns them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class FrameResult:
         class_scores: (N, K) float32, the averages themselves.
         mask_scores: (N,) float32, mean mask probability over each mask's pixels in this frame.
         classes: the model's classes.
-        retracted: (id, first frame, last frame) of what earlier results said and is taken back.
+        retracted: (id, first frame, last frame) of what earlier results had and is taken back.
     """
 
     frame_index: int
@@ -62,7 +62,7 @@ class FrameResult:
         masks: FrameMasks,
         classes: ClassList,
     ) -> FrameResult:
-        """Join what the tracker says of a frame with the masks.
+        """Combine the tracks of a frame with their masks.
 
         Args:
             tracks: of the step that the frame is in.

@@ -33,7 +33,7 @@ def segment_images(
         num_copies: copies of an image that make its clip, usually the T of training.
         short_edge: images are resized to it first, masks back to the image's size; None: as is.
         top_k: instances of an image.
-        progress: wraps what is walked through, as tqdm does.
+        progress: wraps the iteration, as tqdm does.
 
     Raises:
         InputError: an image is missing or does not decode.

@@ -31,7 +31,7 @@ class FrameMasks:
 
 
 def finish_masks(output: ClipOutput, logits: Tensor, size: tuple[int, int]) -> FrameMasks:
-    """Bring mask logits to the frame's own size and cut them at 0.
+    """Resize mask logits to the frame's own size and threshold them at 0.
 
     Args:
         output: where they come from.

@@ -146,7 +146,7 @@ def predict_video(
 
 
 def record(writer: ResultWriter, video_id: int, result: FrameResult) -> None:
-    """Hand the masks of a frame to the disk."""
+    """Write the masks of a frame to disk."""
     for track_id, rle, score in zip(
         result.track_ids.tolist(), result.rles, result.mask_scores, strict=True
     ):

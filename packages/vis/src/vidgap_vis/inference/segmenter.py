@@ -1,4 +1,4 @@
-"""A model with what it takes to track: `VideoSegmenter` opens a stream for each video."""
+"""A model with all that tracking needs: `VideoSegmenter` opens a stream for each video."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def query_tracker() -> Tracker:
 
 
 class VideoSegmenter:
-    """A model with what it takes to track: device, precision, frame size, thresholds, tracker.
+    """A model with all that tracking needs: device, precision, frame size, thresholds, tracker.
 
     Args:
         model: the segmenter; it is moved to the device and set to eval mode.

@@ -1,4 +1,4 @@
-"""One step of a model: frames as decoders give them in, the network's answer out."""
+"""One step of a model: frames as decoders give them in, the network's output out."""
 
 from __future__ import annotations
 
@@ -20,17 +20,14 @@ class StepModel(Protocol):
 
     def to(self, device: torch.device) -> StepModel:
         """Move to a device."""
-        ...
 
     def eval(self) -> StepModel:
         """Set the mode for inference."""
-        ...
 
     def step(
         self, frames: Tensor, state: TemporalState | None
     ) -> tuple[ClipOutput, TemporalState | None]:
         """Segment the next frames of a stream, (1, T, 3, H, W) RGB 0..255."""
-        ...
 
 
 class ModelStep:
@@ -39,7 +36,7 @@ class ModelStep:
     Args:
         model: it is moved to the device and set to eval mode.
         device: where it computes.
-        class_weights: (K,), 0 for the classes that nobody looks for, else 1.
+        class_weights: (K,), 0 for classes that are not looked for, else 1.
         dtype: "bf16" runs the model under autocast.
         short_edge: frames are resized to this short edge first; None: as they come.
     """
@@ -70,8 +67,8 @@ class ModelStep:
         """Segment the next frames of a stream.
 
         Args:
-            frames: T of them, (H, W, 3) uint8, of one device; they travel together, and become
-                channels first where the model computes.
+            frames: T of them, (H, W, 3) uint8, on one device; they are copied together, and become
+                channels first on the model's device.
             state: what the last step returned; None before the first frame.
 
         Returns:

@@ -25,7 +25,7 @@ AnyFrame = npt.NDArray[np.uint8] | Image.Image | Tensor
 AnyFrameT = TypeVar("AnyFrameT", npt.NDArray[np.uint8], Image.Image, Tensor)
 
 SERVED: frozenset[Need] = frozenset({"boxes", "class_logits"})
-"""What a stream can give a tracker beside class probabilities, embeddings and masks."""
+"""What a stream can give a tracker besides class probabilities, embeddings and masks."""
 
 
 class Stream:
@@ -35,7 +35,7 @@ class Stream:
 
     Calling it with a frame returns the result of the frame `latency - 1` calls ago: None during
     the first `latency - 1` calls, the frame's own result with a latency of 1. `flush` returns
-    the results that are still out, and `finish` ranks the tracks of the video.
+    the outstanding results, and `finish` ranks the tracks of the video.
 
     Args:
         step: the model.
@@ -78,7 +78,7 @@ class Stream:
         self.close()
 
     def close(self) -> None:
-        """Drop the state and whatever was not flushed."""
+        """Drop the state and all that was not flushed."""
         self._closed = True
         self._state = None
         self._waiting.clear()
@@ -107,7 +107,7 @@ class Stream:
         return self._ready.popleft() if self._ready else None
 
     def flush(self) -> list[FrameResult]:
-        """Give the model what is waiting; return every result still out, in order of frames."""
+        """Run the model on the waiting frames; return all outstanding results in order."""
         if self._waiting and self._size is not None:
             self._advance(self._size)
         results = list(self._ready)
@@ -128,7 +128,7 @@ class Stream:
     def finish(self) -> VideoTracks:
         """Rank the tracks of the frames that the model has seen; `flush` before.
 
-        Masks count where results have shown them, so it wants a score threshold of 0.
+        Only masks that were returned in results count, so the score threshold should be 0.
         """
         return self.tracker.finish()
 

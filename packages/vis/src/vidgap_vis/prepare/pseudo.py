@@ -46,12 +46,12 @@ def write_pseudo_clips(
     ```text
     annotations.json             YouTube-VIS JSON; a video names its `source_image_id`, and an
                                  annotation says whether its instance is `pasted`
-    frames/IMAGE_ID_0/00000.jpg  one folder a clip
+    frames/IMAGE_ID_0/00000.jpg  one folder per clip
     preview.png                  the first clips: frames above, ids below, those of pastes with "+"
     ```
 
     Args:
-        folder: to make; it is whole or not there at all.
+        folder: to make, whole or not at all.
         images: annotated stills; those without an instance are left out.
         transform: image sample in, clip sample out.
         clips_per_image: of each image.
@@ -60,7 +60,7 @@ def write_pseudo_clips(
         progress: show a bar with the time left.
 
     Raises:
-        InputError: the folder holds something, or an image cannot be read, or none has an instance.
+        InputError: the folder is not empty, or an image cannot be read, or none has an instance.
     """
     dataset = PseudoClipDataset(images, transform, seed)
     count = len(dataset) if max_images is None else min(max_images, len(dataset))
@@ -166,7 +166,7 @@ def preview(clip: Sample, num_sources: int, file_name: str, classes: ClassList) 
 
 
 def shrunk(mask: Any, frame: Picture) -> Any:
-    """Bring a mask (H, W) to the size of a frame."""
+    """Resize a mask (H, W) to the size of a frame."""
     size = (frame.shape[1], frame.shape[0])
     return cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
 

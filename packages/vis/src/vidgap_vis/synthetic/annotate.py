@@ -76,16 +76,16 @@ def clip_annotations(scene: Scene, render: Render, min_area: int) -> list[Json]:
 
 
 def describe_role(instance: Instance) -> Json:
-    """Return what is said of an instance once."""
+    """Return the keys of an annotation that hold for all frames."""
     return {"category_id": instance.role.label + 1, "iscrowd": 0, "group": instance.role.group}
 
 
 def describe(masks: BoolArray, footprints: BoolArray, min_area: int) -> list[Json | None]:
-    """Return what is said of an instance in each frame; None where it is absent.
+    """Return the keys of an annotation for each frame; None where the instance is absent.
 
     Args:
         masks: its visible pixels, (T, H, W).
-        footprints: its pixels, those that nearer instances hide too, (T, H, W).
+        footprints: its pixels, including those that nearer instances hide, (T, H, W).
         min_area: fewer visible pixels count as absent.
     """
     rles = coco_mask.encode(np.asfortranarray(masks.transpose(1, 2, 0).astype(np.uint8)))

@@ -47,7 +47,7 @@ def draw_backdrop(size: tuple[int, int], contrast: float, rng: np.random.Generat
 
 
 def draw_tones(rng: np.random.Generator) -> FloatArray:
-    """Draw three muted colours (3, 3) of near hue, from dark to light."""
+    """Draw three muted colours (3, 3) of similar hue, from dark to light."""
     hue, lightness = rng.random(), rng.uniform(0.35, 0.72)
     return np.stack(
         [

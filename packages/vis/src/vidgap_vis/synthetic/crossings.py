@@ -1,4 +1,4 @@
-"""Where look-alikes cross: the moments at which a tracker can lose who is who."""
+"""Where look-alikes cross: the moments at which a tracker can confuse identities."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ LEAVE_SHARE = 0.15
 
 @dataclass(frozen=True, eq=False)
 class Cast:
-    """Who dances: `groups` (N,) int64, equal for look-alikes, and `radii` (N,) in pixels."""
+    """The dancers: `groups` (N,) int64, equal for look-alikes, and `radii` (N,) in pixels."""
 
     groups: NDArray[np.int64]
     radii: NDArray[np.float64]
@@ -63,9 +63,8 @@ def draw_approach(cast: Cast, options: SyntheticOptions, rng: np.random.Generato
 def draw_dance(
     cast: Cast, options: SyntheticOptions, length: float, rng: np.random.Generator
 ) -> Points:
-    """Draw a dance (M, N, 2), at M fine moments, in which somebody travels `length` pixels or more.
-
-    It has two meetings at least.
+    """Draw a dance (M, N, 2), at M fine moments, in which some instance travels `length` pixels or
+    more. It has at least two meetings.
     """
     start = scatter(len(cast.radii), options.size, rng)
     knots = [with_some_outside(start, cast.radii, options.size, rng)]

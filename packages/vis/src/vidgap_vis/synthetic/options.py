@@ -1,4 +1,4 @@
-"""What a generated data set shall hold."""
+"""What a generated data set holds."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class SyntheticOptions:
         num_train_images, num_valid_images: stills.
         num_train_clips, num_valid_clips: clips.
         num_frames: frames of each clip.
-        num_instances: fewest and most instances of a scene.
-        radius_range: least and largest radius of an instance (that of the disc of equal area), as
-            a share of the height; crowded scenes keep to the lower part.
-        max_speed: the farthest that an instance's centre moves from frame to frame, as a share of
+        num_instances: smallest and largest number of instances in a scene.
+        radius_range: smallest and largest radius of an instance (that of the disc of equal area),
+            as a share of the height; crowded scenes use the lower part.
+        max_speed: the most that an instance's centre moves from frame to frame, as a share of
             the height; the speed of a clip is 0.8 to 1 times this. From about half a radius on, two
-            that pass each other can take each other's place from one frame to the next, which is
+            that pass each other can swap positions from one frame to the next, which is
             what misleads association by overlap.
         lookalike_share: share of the scenes of two or more instances that hold look-alikes.
         pass_share: share of meetings in which the two pass and change sides; in the others they

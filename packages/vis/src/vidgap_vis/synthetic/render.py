@@ -1,4 +1,4 @@
-"""From a scene to pictures and exact masks, painter's way: the farthest instance first."""
+"""From a scene to pictures and exact masks, by the painter's algorithm."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ BoolArray = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Render:
-    """A scene as it is seen.
+    """A rendered scene.
 
     Attributes:
         frames: (T, H, W, 3) uint8, RGB.
         footprints: (N, T, H, W) bool, the pixels of which an instance's whole outline covers half
-            or more, whatever stands before it.
+            or more, whatever is in front of it.
         masks: (N, T, H, W) bool, the part of the footprint that no nearer instance's footprint
             covers; no pixel belongs to two.
     """
@@ -49,7 +49,7 @@ def render(scene: Scene) -> Render:
 
 
 def visible(footprints: BoolArray) -> BoolArray:
-    """Return what is seen of footprints (N, ...), the farthest first; no two share a pixel."""
+    """Return the visible parts of footprints (N, ...), farthest first; no two share a pixel."""
     nearer = np.zeros_like(footprints)
     nearer[:-1] = np.logical_or.accumulate(footprints[:0:-1], axis=0)[::-1]
     return footprints & ~nearer

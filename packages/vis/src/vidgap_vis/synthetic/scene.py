@@ -24,7 +24,7 @@ MOST_COVERED = 0.45
 
 @dataclass(frozen=True)
 class Role:
-    """Who an instance is, without where.
+    """What an instance is, apart from where it is.
 
     Attributes:
         label: its index in CLASS_NAMES.
@@ -43,7 +43,7 @@ class Role:
 
 @dataclass(frozen=True)
 class Instance:
-    """One instance of a scene: who it is, and its pose in each frame."""
+    """One instance of a scene: what it is, and its pose in each frame."""
 
     role: Role
     poses: tuple[shapes.Pose, ...]
@@ -92,7 +92,7 @@ def clip_scene(options: SyntheticOptions, split: str, index: int) -> Scene:
 
 
 def stream(seed: int, kind: str, split: str, index: int) -> np.random.Generator:
-    """Return the random numbers of one item, whatever else is drawn."""
+    """Return the generator of one item, which depends on no other."""
     return np.random.default_rng([seed, KINDS.index((kind, split)), index])
 
 
@@ -118,7 +118,7 @@ def draw_scene(options: SyntheticOptions, num_frames: int, rng: np.random.Genera
 
 
 def draw_roles(options: SyntheticOptions, rng: np.random.Generator) -> list[Role]:
-    """Draw who is in a scene, in random depth order: a group of look-alikes, and others."""
+    """Draw the instances of a scene, in random depth order: a group of look-alikes, and others."""
     fewest, most = options.num_instances
     num = int(rng.integers(fewest, most + 1))
     num_alike = 1

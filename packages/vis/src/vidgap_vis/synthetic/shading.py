@@ -30,7 +30,7 @@ def light_surface(
 
 
 def cast_shadow(coverage: FloatArray, radius: float, light: FloatArray) -> FloatArray:
-    """Return by what an instance of this coverage dims what lies beneath, (H, W) in [0, 1]."""
+    """Return the factor by which an instance's shadow dims what lies beneath, (H, W) in [0, 1]."""
     away = -0.22 * radius * light[:2]
     moved = np.array([[1, 0, away[0]], [0, 1, away[1]]], np.float32)
     shadow = cv2.warpAffine(coverage, moved, coverage.shape[::-1])

@@ -1,4 +1,4 @@
-"""The outlines of the classes, where a point lies with respect to one, what a pixel sees of it.
+"""The outlines of the classes, where a point lies relative to one, how much of a pixel it covers.
 
 An outline is the radius of a closed curve as a function of the angle about its centre, so that
 one division tells how far out a point lies: 0 at the centre, 1 on the outline.

@@ -3,7 +3,7 @@
 The kind of pattern goes with the class. Look-alikes share the colours, the pattern and its scale;
 only the pattern's direction and the positions of three spots, of one size and one colour for all,
 are an individual's own. So they have nearly the same colours in nearly the same amounts, and yet
-each can be known.
+can be told apart.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ PATTERNS: dict[str, Callable[[FloatArray, FloatArray, float], FloatArray]] = {
 
 
 def draw_look(pattern: str, rng: np.random.Generator) -> Look:
-    """Draw a look with this pattern: two colours of near hue, and light or dark spots."""
+    """Draw a look with this pattern: two colours of similar hue, and light or dark spots."""
     hue, chroma = rng.random(), rng.uniform(0.09, 0.16, 2)
     base = oklch(rng.uniform(0.74, 0.86), chroma[0], hue)
     second = oklch(rng.uniform(0.42, 0.56), chroma[1], hue + rng.uniform(-0.14, 0.14))

@@ -27,7 +27,7 @@ Item = tuple[Json, list[Json]]
 """The entry of an image or a video, and the annotations of its instances; no ids yet."""
 
 ItemMap = Callable[[Callable[[int], Item], int], Iterator[Item]]
-"""Calls a function with 0, 1, ... up to a number, and gives the results in that order."""
+"""Calls a function with 0, 1, ... up to a number, and yields the results in that order."""
 
 
 @dataclass(frozen=True)
@@ -60,17 +60,17 @@ def write_synthetic(
     the standard keys is described in `vidgap_vis.synthetic.annotate`.
 
     Args:
-        folder: to make; it is whole or not there at all.
-        options: what the data set shall hold.
+        folder: to make, whole or not at all.
+        options: what the data set holds.
         progress: show a bar with the time left.
         workers: processes; 1 is this one. More need the usual `if __name__ == "__main__"` guard.
-        overwrite: replace a folder that holds something.
+        overwrite: replace a folder that is not empty.
 
     Returns:
         The folder.
 
     Raises:
-        InputError: `folder` is a file, or holds something and `overwrite` is off.
+        InputError: `folder` is a file, or is not empty and `overwrite` is off.
         ValueError: `workers` is less than 1.
     """
     if workers < 1:
@@ -127,7 +127,7 @@ def write_clip(root: Path, options: SyntheticOptions, split: str, index: int) ->
 
 @contextmanager
 def item_map(workers: int) -> Iterator[ItemMap]:
-    """Give a function that maps over items, in this process or in `workers` others."""
+    """Yield a function that maps over items, in this process or in `workers` others."""
     if workers == 1:
         yield lambda function, num: map(function, range(num))
         return

@@ -1,4 +1,4 @@
-"""From what a network says of each frame to identities over a video."""
+"""From the predictions for each frame to identities over a video."""
 
 from vidgap_vis.trackers.base import Assignment, Associator, ClipTracks, Tracker, VideoTracks
 from vidgap_vis.trackers.detections import Detections, detections_of

@@ -1,7 +1,7 @@
 """What a tracker is: the clips of a video in, identities out.
 
-An `Associator` gives the detections of successive frames their identities; `OnlineTracker` makes a
-`Tracker` of it. Methods that see several frames at once are `Tracker`s themselves.
+An `Associator` gives the detections of successive frames their identities; `OnlineTracker` turns it
+into a `Tracker`. Methods that see several frames at once are `Tracker`s themselves.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from vidgap_segmenter import ClipOutput
 from vidgap_vis.trackers.detections import Detections, Floats, Ints
 
 Need: TypeAlias = Literal["boxes", "class_logits", "queries", "mask_features", "before_projection"]
-"""What some trackers read beside class probabilities, embeddings and masks: more of the detections,
-or of `HeadInputs`."""
+"""What some trackers read besides class probabilities, embeddings and masks: of the detections, or
+of `HeadInputs`."""
 
 Span: TypeAlias = tuple[int, int, int]
 """A track's id, and the first and the last frame (included) of a part of it."""
 
 StateDict: TypeAlias = dict[str, Any]
-"""Arrays and numbers by name, nested: nothing that a file of arrays could not hold."""
+"""Arrays and numbers by name, nested; a file of arrays can hold them."""
 
 NO_TRACK = 0
-"""In place of an id; those of tracks are 1, 2, ..."""
+"""The id of what is no track; those of tracks are 1, 2, ..."""
 
 ABSENT = -1
-"""In place of a query."""
+"""The query of a track that is absent."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Assignment:
     Attributes:
         ids: (Q,) int64, the track of each detection, `NO_TRACK` where it is none.
         ended: tracks that will not be seen again.
-        retracted: what was said of earlier frames and is taken back; a track that is seen again
-            afterwards begins anew, under its id.
+        retracted: parts of tracks in earlier frames that are taken back; a track that is seen
+            again afterwards starts over under its id.
     """
 
     ids: Ints
@@ -51,24 +51,20 @@ class Assignment:
 
 
 class Associator(Protocol):
-    """Gives the detections of successive frames their identities; one object a video."""
+    """Gives the detections of successive frames their identities; one object per video."""
 
     @property
     def needs(self) -> frozenset[Need]:
-        """What it reads beside class probabilities, embeddings and masks."""
-        ...
+        """What it reads besides class probabilities, embeddings and masks."""
 
     def update(self, frame: Detections) -> Assignment:
         """Take the next frame. An id is never used again for another track."""
-        ...
 
     def state_dict(self) -> StateDict:
-        """Return what a resumed video needs."""
-        ...
+        """Return all that is needed to resume a video."""
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Go on from there."""
-        ...
+        """Resume from a state."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +76,9 @@ class ClipTracks:
         ids: (N,) int64, ascending, of the tracks visible in one of the frames.
         queries: (N, T) int64, the query that shows each track; -1 where it is absent.
         class_scores: (N, T, K) float32, as of each frame; 0 where absent.
-        mask_logits: (N, T, h, w), where the tracker makes masks of its own; None: they are those
-            of `queries`.
-        retracted: what earlier steps said and is taken back.
+        mask_logits: (N, T, h, w), where the tracker makes its own masks; None: they are those of
+            `queries`.
+        retracted: parts of tracks in earlier steps that are taken back.
     """
 
     first_frame: int
@@ -113,10 +109,10 @@ class ClipTracks:
 
 @dataclass(frozen=True)
 class VideoTracks:
-    """The results of a video, best first: R pairs of a track and a class.
+    """The results of a video: R pairs of a track and a class, best first.
 
     Attributes:
-        ids: (R,) int64; a track may stand there for several classes.
+        ids: (R,) int64; a track may occur with several classes.
         labels: (R,) int64.
         scores: (R,) float64.
     """
@@ -138,57 +134,49 @@ class VideoTracks:
 
 
 class Tracker(Protocol):
-    """Follows the instances of one video; one object a video."""
+    """Follows the instances of a video; one object per video."""
 
     @property
     def needs(self) -> frozenset[Need]:
-        """What it reads beside class probabilities, embeddings and masks."""
-        ...
+        """What it reads besides class probabilities, embeddings and masks."""
 
     @property
     def offline(self) -> bool:
         """Whether masks exist only after the last frame."""
-        ...
 
     def step(self, clip: ClipOutput | Sequence[Detections], repeated: int = 0) -> ClipTracks:
         """Take the next T frames, T >= 1.
 
         Args:
-            clip: what the network says of them: its whole answer (which `needs` may ask for), or
-                the T frames' detections.
-            repeated: how many of them, the first ones, the last step had already, for trackers that
-                link clips by the frames they share. What is returned is of the others alone.
+            clip: what the network predicts for them: its whole output (which `needs` may require),
+                or the detections of the T frames.
+            repeated: how many of them, from the first, the last step has seen already, for trackers
+                that link clips by the frames they share. Only the others are returned.
 
         Raises:
-            ValueError: the network's answer has another shape than that of the first frame, or
+            ValueError: the network's output has another shape than that of the first frame, or
                 frames are repeated for a tracker that takes each once.
         """
-        ...
 
     def score_masks(self, ids: Ints, scores: Floats) -> None:
-        """Take how good the masks of the next frame are, for methods to whose ranking it matters.
+        """Take the mask scores of the next frame, for methods that rank by them.
 
         Args:
             ids: (N,), of tracks that the frame shows.
             scores: (N,), the mean mask probability over each mask's pixels.
         """
-        ...
 
     def finish(self) -> VideoTracks:
         """Rank the tracks of the video."""
-        ...
 
     def state_dict(self) -> StateDict:
-        """Return what a resumed video needs."""
-        ...
+        """Return all that is needed to resume a video."""
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Go on from there."""
-        ...
+        """Resume from a state."""
 
     def state_size(self) -> int:
         """Return the bytes of arrays that it holds."""
-        ...
 
 
 def size_of(state: StateDict) -> int:

@@ -1,4 +1,4 @@
-"""What the network says of one frame, on the CPU, and what trackers ask of it."""
+"""What the network predicts for one frame, on the CPU, and what trackers compute from it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Detections:
-    """What the segmenter says of one frame.
+    """What the segmenter predicts for one frame.
 
     Attributes:
         class_probabilities: (Q, K) float32, as `ClipOutput.class_probabilities` gives them.
@@ -60,12 +60,12 @@ class Detections:
 def detections_of(
     output: ClipOutput, class_weights: Tensor | None = None, needs: Container[str] = ()
 ) -> list[Detections]:
-    """Bring a network's answer to the CPU, frame by frame, in one transfer.
+    """Bring a network's output to the CPU, frame by frame, in one transfer.
 
     Args:
         output: of one clip of T frames, on any device.
         class_weights: (K,), by which class probabilities are multiplied: 0 leaves a class out.
-        needs: "boxes" and "class_logits" where they are wanted, too.
+        needs: "boxes" and "class_logits" if they are wanted too.
 
     Returns:
         T of them, masks at stride 4 without the padding.
@@ -127,6 +127,6 @@ def mask_iou(first: Bools, second: Bools) -> Floats:
 
 
 def normalised(vectors: Floats) -> Floats:
-    """Return vectors (N, C) at length 1."""
+    """Return vectors (N, C) scaled to length 1."""
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return (vectors / np.maximum(norms, 1e-12)).astype(np.float32)

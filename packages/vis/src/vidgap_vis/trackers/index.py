@@ -1,4 +1,4 @@
-"""The floor under every association, "no matching": a query's index is its identity."""
+"""The baseline of all association, "no matching": a query's index is its identity."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vidgap_vis.trackers.memory import Memory, MemoryOptions, visible_queries
 
 
 class IndexAssociator:
-    """A query continues the last track that it showed, while that lives."""
+    """A query continues the last track that it showed, while that track lives."""
 
     needs: frozenset[Need] = frozenset()
 
@@ -20,7 +20,6 @@ class IndexAssociator:
         self._of_query: dict[int, int] = {}  # query -> id of its last track
 
     def update(self, frame: Detections) -> Assignment:
-        """Take the next frame."""
         queries = visible_queries(frame, self.options)
         living = {track.id: track for track in self._memory.living}
         matched = [living.get(self._of_query.get(query, 0)) for query in queries.tolist()]
@@ -30,11 +29,9 @@ class IndexAssociator:
         return assignment
 
     def state_dict(self) -> StateDict:
-        """Return the living tracks, and the last track of each query."""
         pairs = np.array(sorted(self._of_query.items()), np.int64).reshape(-1, 2)
         return {"memory": self._memory.state_dict(), "of_query": pairs}
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Take them back."""
         self._memory.load_state_dict(state["memory"])
         self._of_query = dict(state["of_query"].tolist())

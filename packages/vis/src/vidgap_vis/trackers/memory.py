@@ -1,4 +1,4 @@
-"""The living tracks of a video: what is remembered of them, and which detections are tracks."""
+"""The living tracks of a video: what is remembered about them, and which detections are tracks."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class MemoryOptions:
     docs/results/tracker.md says on what data the values were chosen.
 
     Attributes:
-        min_score: queries whose best class probability is less show nothing.
-        duplicate_iou: of two queries whose masks overlap more, the one with the lesser score shows
+        min_score: queries whose best class probability is lower show nothing.
+        duplicate_iou: of two queries whose masks overlap more, the one with the lower score shows
             nothing (0.6 in CTVIS).
-        max_gap: a track unseen for more frames than this has ended; what shows it later is a new
-            one.
+        max_gap: a track unseen for more frames than this has ended; if it is seen later, it is
+            a new one.
         momentum: how much of a track's embedding stays when it is seen. It is the mean over the
             first 1 / (1 - momentum) visible frames and exponential from there on; 0 keeps the last
             one alone, 1 is the mean of all.
@@ -44,7 +44,7 @@ class MemoryOptions:
 
 @dataclass
 class LivingTrack:
-    """What is remembered of a track.
+    """What is remembered about a track.
 
     Attributes:
         id: 1, 2, ...
@@ -84,11 +84,11 @@ class Memory:
         queries: Ints,
         tracks: Sequence[LivingTrack | None],
     ) -> Assignment:
-        """Take one frame: tracks go on, begin and end.
+        """Take one frame: tracks continue, begin and end.
 
         Args:
             frame: all detections.
-            units: (Q, C), their embeddings at length 1.
+            units: (Q, C), their embeddings scaled to length 1.
             queries: (D,), the visible ones, best score first.
             tracks: (D,), the living track of each; None: it begins one.
 
@@ -127,7 +127,7 @@ class Memory:
         }
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Take them back."""
+        """Resume from such arrays."""
         self.num_begun = state["num_begun"]
         columns = ("ids", "embeddings", "masks", "num_visible", "gaps")
         self.living = [

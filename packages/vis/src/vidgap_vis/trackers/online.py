@@ -1,4 +1,4 @@
-"""A tracker of any `Associator`: classes and mask scores averaged over a track, then ranked."""
+"""A tracker from any `Associator`: classes and mask scores averaged over a track, then ranked."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ from vidgap_vis.trackers.base import (
 from vidgap_vis.trackers.detections import Detections, Floats, Ints, detections_of
 
 MAX_ENDED = 1000
-"""How many tracks that have ended are kept for the ranking, the best ones: a video lists a few
-dozen."""
+"""How many ended tracks, the best ones, are kept for the ranking: results list a few dozen."""
 
 
 @dataclass
@@ -49,7 +48,7 @@ class ScoreSums:
         return (self.classes / self.num_visible).astype(np.float32)
 
     def best_score(self) -> float:
-        """Return its best score but for the length of the video, by which all are divided."""
+        """Return its best score before the division by the length of the video."""
         weight = self.masks or self.num_visible
         return float(self.class_scores.max()) * weight
 
@@ -59,7 +58,7 @@ class OnlineTracker:
 
     A track's class scores are the class probabilities averaged over the frames that show it. Its
     score in the ranking is that times its mask score over all frames of the video (0 where it is
-    absent), so that fragments rank below tracks that hold, as in MinVIS; where no mask scores are
+    absent), so that fragments rank below lasting tracks, as in MinVIS; where no mask scores are
     given, times the share of frames that show it.
 
     Args:
@@ -78,7 +77,6 @@ class OnlineTracker:
 
     @property
     def needs(self) -> frozenset[Need]:
-        """What the associator needs."""
         return self.associator.needs
 
     def step(self, clip: ClipOutput | Sequence[Detections], repeated: int = 0) -> ClipTracks:
@@ -104,7 +102,7 @@ class OnlineTracker:
             for id_, (query, scores) in visible.items():
                 queries[row[id_], time] = query
                 class_scores[row[id_], time] = scores
-        for id_, begin, end in retracted:  # of frames of this step: not even said
+        for id_, begin, end in retracted:  # frames of this step are not reported at all
             if id_ in row:
                 queries[row[id_], max(0, begin - first) : max(0, end + 1 - first)] = ABSENT
         return ClipTracks(
@@ -137,7 +135,7 @@ class OnlineTracker:
         return visible
 
     def _forget(self, assignment: Assignment) -> None:
-        """Drop what was retracted, and of what has ended all but the best."""
+        """Drop what was retracted, and all ended tracks but the best."""
         for id_, _, _ in assignment.retracted:
             self._living.pop(id_, None)
             self._ended.pop(id_, None)
@@ -159,7 +157,7 @@ class OnlineTracker:
                 sums.masks += score
 
     def finish(self) -> VideoTracks:
-        """Rank all pairs of a track and a class, best first; of equal ones the older track."""
+        """Rank all pairs of a track and a class, best first; ties go to the older track."""
         tracks = dict(sorted((self._ended | self._living).items()))
         ids = np.array(list(tracks), np.int64)
         if len(ids) == 0:
@@ -176,7 +174,6 @@ class OnlineTracker:
         return VideoTracks(ids[rows], labels.astype(np.int64), scores[rows, labels])
 
     def state_dict(self) -> StateDict:
-        """Return the associator's state and the sums of all tracks."""
         return {
             "associator": self.associator.state_dict(),
             "num_frames": self._num_frames,
@@ -187,7 +184,6 @@ class OnlineTracker:
         }
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Go on from there."""
         self.associator.load_state_dict(state["associator"])
         self._num_frames = int(state["num_frames"])
         self._has_mask_scores = bool(state["has_mask_scores"])
@@ -196,7 +192,6 @@ class OnlineTracker:
         self._living, self._ended = (_from_arrays(state[name]) for name in ("living", "ended"))
 
     def state_size(self) -> int:
-        """Return the bytes of arrays that it holds."""
         return size_of(self.state_dict())
 
 

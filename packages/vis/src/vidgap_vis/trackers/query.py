@@ -2,8 +2,8 @@
 
 Queries that show something are assigned to the tracks that live, by the cosine similarity of their
 embeddings, as published for MinVIS (Huang et al., NeurIPS 2022), and by the overlap of their masks
-where the track was seen in the last frame. Everything is numpy on the CPU; what is kept does not
-grow with the video.
+where the track was seen in the last frame. Everything is numpy on the CPU; the state does not grow
+with the video.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class QueryOptions(MemoryOptions):
         min_score, duplicate_iou, max_gap, momentum: as in `MemoryOptions`.
         iou_weight: what a mask IoU of 1 with the last frame's mask adds to the cosine similarity.
         min_affinity: a query continues a track that the last frame showed if similarity and
-            overlap come to this.
+            overlap reach this.
         reacquire_similarity: a query continues any living track if the cosine similarity alone
-            comes to this.
+            reaches this.
     """
 
     iou_weight: float = 3.0
@@ -45,9 +45,9 @@ class QueryOptions(MemoryOptions):
 class QueryAssociator:
     """Associate queries with tracks by embedding and overlap.
 
-    The assignment has the greatest sum of what each pair has above the least that it needs; a query
-    without a pair begins a track. A track out of sight keeps its memory, and may be found again by
-    embedding alone.
+    The assignment has the greatest sum of what each pair has above its threshold; a query without a
+    pair begins a track. A track out of sight is remembered, and may be found again by embedding
+    alone.
     """
 
     needs: frozenset[Need] = frozenset()
@@ -57,7 +57,6 @@ class QueryAssociator:
         self._memory = Memory(self.options)
 
     def update(self, frame: Detections) -> Assignment:
-        """Take the next frame."""
         units = normalised(frame.embeddings)
         queries = visible_queries(frame, self.options)
         matched: list[LivingTrack | None] = [None] * len(queries)
@@ -70,7 +69,7 @@ class QueryAssociator:
         return self._memory.advance(frame, units, queries, matched)
 
     def _gain(self, tracks: Sequence[LivingTrack], units: Floats, masks: Bools) -> Floats:
-        """Return what each pair has above the least it needs, 0 where it has less: (N, D)."""
+        """Return what each pair has above its threshold, 0 where it is below: (N, D)."""
         similarity = normalised(np.stack([track.embedding for track in tracks])) @ units.T
         gain = similarity - self.options.reacquire_similarity
         recent = [index for index, track in enumerate(tracks) if track.gap == 0]
@@ -81,9 +80,7 @@ class QueryAssociator:
         return np.maximum(gain, 0).astype(np.float32)
 
     def state_dict(self) -> StateDict:
-        """Return the living tracks."""
         return self._memory.state_dict()
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Take them back."""
         self._memory.load_state_dict(state)

@@ -3,8 +3,7 @@
 `OUT/checkpoint/step_000500` appears by one renaming, then its predecessor goes, so that at every
 moment a complete one is there. Accelerate writes weights (safetensors) and optimiser, and reads
 them back with `weights_only`; the scale of fp16's losses is JSON. Data order, augmentation and the
-points of the loss depend on seeds and the step alone, so the step is all else that there is to
-know.
+points of the loss depend on seeds and the step alone, so nothing else but the step is needed.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def finetune(
     """Fine-tune on clips of T frames.
 
     Args:
-        config: the run.
+        config: the run's configuration.
         init: the weights folder to start from; None: random weights, or those of the checkpoint
             where there is one.
         out: the run's folder: new or empty, or the run to resume.
@@ -76,12 +76,12 @@ def load_first_weights(
     init: str | Path | None,
     resumed: Path | None,
 ) -> str | None:
-    """Load the weights that a run begins with, unless a checkpoint is there to replace them.
+    """Load the weights that a run begins with, unless a checkpoint will replace them.
 
     Args:
         model: changed in place.
         classes: of the videos.
-        config: the run.
+        config: the run's configuration.
         init: the parent's weights folder, if any is given.
         resumed: the folder of the run to resume; None: a new run.
 

@@ -22,7 +22,7 @@ def pretrain(
     """Pre-train; every frame of a pseudo-clip is supervised like an image (paper §3.1).
 
     Args:
-        config: the run.
+        config: the run's configuration.
         out: its folder: new or empty, or the run to resume.
         resume: go on from the last checkpoint in `out`.
         profile: log where a step's time went.

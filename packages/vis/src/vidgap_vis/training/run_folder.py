@@ -1,4 +1,4 @@
-"""A run's folder: whose it is, what it was made from, and whether a resumed run is the same run.
+"""A run's folder: what it holds, what it was made from, and whether a resumed run is the same run.
 
 config.yaml       the configuration, as `-c` takes it
 provenance.json   stage, configuration, hashes of the data files and parent weights, versions
@@ -34,7 +34,7 @@ MAY_CHANGE = {
     "train.log_every",
     "train.log_with",
 }
-"""Keys that a resumed run may set anew: they do not change what is computed."""
+"""Keys that a resumed run may change: they do not change what is computed."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def open_run(folder: Path, provenance: Provenance, *, resume: bool) -> None:
     """Make a run's folder, or check that the run in it is this one.
 
     Raises:
-        InputError: the folder holds something and `resume` is off; or it holds no run, or another.
+        InputError: the folder is not empty and `resume` is off; or it holds no run, or another.
     """
     if resume:
         check_same_run(folder, provenance)
@@ -110,7 +110,7 @@ def check_same_run(folder: Path, provenance: Provenance) -> None:
 
 
 def read_provenance(folder: Path, stage: str) -> dict[str, Any]:
-    """Return what the run in a folder said of itself; InputError unless it is one of `stage`."""
+    """Return the provenance of the run in a folder; InputError unless it is one of `stage`."""
     try:
         said = json.loads((folder / PROVENANCE_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Draw tracks onto frames: a colour a track, a contour, a small label."""
+"""Draw tracks onto frames: each in its colour, with a contour and a small label."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _paint(canvas: Picture, mask: npt.NDArray[np.bool_], colour: Colour, opacity
 
 
 def _label(canvas: Picture, text: str, box: Box, colour: Colour, taken: Sequence[Box]) -> Box:
-    """Write text on a patch of the track's colour, clear of labels already there if it can be."""
+    """Write text on a patch of the track's colour, clear of earlier labels if possible."""
     rows, columns = canvas.shape[:2]
     size = max(0.4, min(rows, columns) / 1500)
     thickness = max(1, round(size))

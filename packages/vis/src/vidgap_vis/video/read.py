@@ -30,17 +30,14 @@ class FrameSource(Protocol):
     @property
     def size(self) -> tuple[int, int]:
         """(H, W) of every frame."""
-        ...
 
     @property
     def fps(self) -> Fraction | None:
         """Frames a second; None where the source does not say."""
-        ...
 
     @property
     def num_frames(self) -> int | None:
         """How many frames there are; None where that is known only at the end."""
-        ...
 
     def __iter__(self) -> Iterator[Picture]: ...
 

@@ -26,7 +26,7 @@ class OverlayWriter:
     """Write frames as H.264 that browsers play: yuv420p, BT.709, faststart.
 
     A context manager. The file appears under its name when the block succeeds; otherwise nothing is
-    left behind, and a file that stood there stays. Odd sides are padded by repeating the edge.
+    left behind, and an existing file stays. Odd sides are padded by repeating the edge.
 
     Args:
         path: the file to write; its suffix names the container.
@@ -78,7 +78,7 @@ class OverlayWriter:
 
     @contextmanager
     def _open(self) -> Iterator[None]:
-        """Hold the container open; what the encoder still keeps is written when the block ends."""
+        """Hold the container open; what the encoder still holds is written when the block ends."""
         with replacing(self.path) as temporary:
             try:
                 with av.open(str(temporary), "w", options={"movflags": "+faststart"}) as container:

@@ -1,4 +1,4 @@
-"""What classes of converted weights are called: as given, as in the source, COCO, or numbers."""
+"""The class names of converted weights: as given, the source's, COCO's, or numbers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class NamedClasses:
 
 
 def read_names(given: str) -> ClassList:
-    """Read `--classes`: a JSON with `categories`, a text file of a name a line, or a,b,c.
+    """Read `--classes`: a JSON with `categories`, a text file with a name per line, or a,b,c.
 
     Category ids are the JSON's, else 1, 2, 3 ...
 

@@ -1,4 +1,4 @@
-"""Weights of others into a folder of ours, checked before it is written, and back."""
+"""Convert others' weights into a weights folder, checked before it is written, and back."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class ConvertOptions:
         classes: what the network's classes mean; None: see `class_names.name_classes`.
         num_classes: the class head starts afresh where the source has another number.
         leave_out: prefixes of the source's names that may be unknown.
-        num_heads: attention heads, which no weight tells.
-        num_queries: of a Mask DINO, which no weight tells; None: the official configuration's.
+        num_heads: attention heads, which the weights do not determine.
+        num_queries: of a Mask DINO, likewise; None: the official configuration's.
         anchors: of a Mask DINO, likewise; official configurations of one shape have several.
         check: compare with Hugging Face's network where that is possible.
-        overwrite: replace what stands at the output.
+        overwrite: replace what is at the output.
     """
 
     classes: ClassList | None = None
@@ -59,7 +59,7 @@ def convert_weights(source: Path, out: Path, options: ConvertOptions) -> str:
     A class head that starts afresh is drawn from seed 0.
 
     Returns:
-        What became of the weights, in lines.
+        A report of several lines on what was done with each weight.
 
     Raises:
         InputError: the source is broken, does not fit (`WeightsError`), or differs from Hugging
@@ -70,7 +70,7 @@ def convert_weights(source: Path, out: Path, options: ConvertOptions) -> str:
         converted = convert.read(source, num_heads=options.num_heads)
     except ValueError as error:
         raise InputError("", "", str(error)) from error
-    _check_spares(out, [source, *convert.files(source)])
+    _check_keeps_source(out, [source, *convert.files(source)])
     model, fit = _build(converted, source, options)
     source_classes = converted.settings.get("num_classes")
     named = name_classes(model.num_classes, options.classes, converted.class_names, source_classes)
@@ -99,13 +99,13 @@ def export_weights(folder: Path, out: Path, to: Format, *, overwrite: bool = Fal
         folder: the weights.
         out: a `.pkl` file for "official", a folder for "hugging_face".
         to: the format.
-        overwrite: replace a file, or a folder that holds something.
+        overwrite: replace a file, or a folder that is not empty.
 
     Raises:
         InputError: the folder is at fault, the model has what the format cannot hold, or the output
             is not free.
     """
-    _check_spares(out, [folder, folder / CONFIG_FILE, folder / WEIGHTS_FILE])
+    _check_keeps_source(out, [folder, folder / CONFIG_FILE, folder / WEIGHTS_FILE])
     if to == "official" and out.is_file() and not overwrite:
         raise InputError(out, "", "the file exists; choose another, or --overwrite replaces it")
     model, classes = load(folder)
@@ -124,7 +124,7 @@ def export_weights(folder: Path, out: Path, to: Format, *, overwrite: bool = Fal
     return out
 
 
-def _check_spares(out: Path, read: Iterable[Path]) -> None:
+def _check_keeps_source(out: Path, read: Iterable[Path]) -> None:
     """Raise ConfigError where `out` is, or contains, something that is read."""
     for path in read:
         if path.resolve().is_relative_to(out.resolve()):
@@ -132,7 +132,7 @@ def _check_spares(out: Path, read: Iterable[Path]) -> None:
 
 
 def _chosen(converted: convert.Converted, options: ConvertOptions) -> dict[str, Any]:
-    """Return the settings that the options give; ConfigError where the weights tell them."""
+    """Return the settings that the options give; ConfigError where the weights determine them."""
     chosen = {
         name: value
         for name in ("num_queries", "anchors")
@@ -162,7 +162,7 @@ def _build(
 
 
 def _parity(model: ClipSegmenter, folder: Path | None, source: Path) -> str:
-    """Compare with Hugging Face's network; say how far apart they are, or why nothing is told."""
+    """Compare with Hugging Face's network; say how far apart they are, or why that is unknown."""
     obstacle = convert.obstacle(model)
     if obstacle is not None or not isinstance(model, Mask2Former):
         return f"no check against Hugging Face: {obstacle}"

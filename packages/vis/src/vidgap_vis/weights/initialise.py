@@ -1,4 +1,4 @@
-"""Begin a run with a parent's weights; nothing is taken over, or left out, without a word."""
+"""Start a run from a parent's weights, and report what was taken over and what was not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vidgap_vis.errors import InputError
 from vidgap_vis.weights.folder import fit, read_folder
 
 SETTINGS_OF_A_RUN = ("num_classes", "train_backbone", "init")
-"""Settings that a child may well have otherwise than its parent."""
+"""Settings in which a child may well differ from its parent."""
 
 
 def initialise(model: ClipSegmenter, classes: ClassList, folder: str | Path) -> str:
@@ -28,7 +28,7 @@ def initialise(model: ClipSegmenter, classes: ClassList, folder: str | Path) -> 
         folder: the parent's weights folder.
 
     Returns:
-        What was not taken over, one line a weight, under a headline.
+        What was not taken over, one line per weight, under a headline.
 
     Raises:
         InputError: as for `load`.
@@ -55,7 +55,7 @@ def initialise(model: ClipSegmenter, classes: ClassList, folder: str | Path) -> 
 
 
 def _changed_settings(parent: Mapping[str, Any], model: ClipSegmenter) -> list[str]:
-    """Say which settings differ from the parent's: not all of them change a weight's shape."""
+    """Return which settings differ from the parent's: not all of them change a weight's shape."""
     module = model.temporal if isinstance(model.temporal, SavableTemporalModule) else None
     now = {"model": model.config, "temporal": module and module.config}
     before = {"model": parent["segmenter"], "temporal": parent["temporal"]}

@@ -10,7 +10,7 @@ from pathlib import Path
 from vidgap_vis.errors import InputError
 
 PROVENANCE_FILE = "provenance.json"
-"""What a weights folder, and a run's folder, say of their making."""
+"""The file in which a weights folder, or a run's folder, says what it was made from."""
 
 
 def versions() -> dict[str, str]:

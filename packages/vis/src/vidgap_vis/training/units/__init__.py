@@ -1,4 +1,4 @@
-"""What a training step computes, a file a kind; the loop knows none of them."""
+"""What a training step computes, one file per kind; the loop knows none of them."""
 
 from vidgap_vis.training.units.base import TrainingUnit
 from vidgap_vis.training.units.segmentation import SegmentationUnit

@@ -139,13 +139,6 @@ def test_a_clip_is_fixed_by_seed_epoch_and_index(kind: str, request: pytest.Fixt
     assert len(changing) > 1
 
 
-def test_images_without_instances_can_be_kept(image_folder: Any) -> None:
-    image_set = read_coco(image_folder.save(), image_folder.root)
-    dataset = PseudoClipDataset(image_set, PseudoClip(num_frames=2), 0, keep_empty=True)
-    assert len(dataset) == 3
-    assert dataset[0, 2]["masks"].shape == (0, 2, 12, 16)
-
-
 def test_a_polygon_that_covers_no_pixel_gives_no_instance(image_folder: Any) -> None:
     image_folder.content["annotations"][0]["segmentation"] = [[3.0] * 6]
     assert pseudo(image_folder)[0, 0]["labels"].tolist() == [0]
@@ -195,10 +188,6 @@ def test_a_mixture_keeps_the_ratio_and_never_gives_a_clip_twice() -> None:
     assert len({(clip["name"], clip["key"]) for clip in drawn}) == len(drawn)
     assert [mixed[3, i] for i in range(12)] == [mixed[3, i] for i in range(12)]
     assert any(a["name"] != b["name"] for a, b in pairwise(drawn))
-
-
-def test_a_mixture_may_have_any_length() -> None:
-    assert len(MixedDataset(Named("a", 7), Named("b", 5), 1.0, 0, length=1000)) == 1000
 
 
 @pytest.mark.parametrize("ratio", [0.0, -1.0, float("nan"), float("inf")])

@@ -34,7 +34,6 @@ def test_every_epoch_holds_every_index_once_in_an_order_of_its_own() -> None:
     assert all(sorted(order) == list(range(10)) for order in orders)
     assert len({tuple(order) for order in orders}) == 3
     assert list(EpochSampler(10, seed=4, stop=30)) != pairs
-    assert [i for _, i in EpochSampler(4, shuffle=False, stop=8)] == [0, 1, 2, 3] * 2
 
 
 @pytest.mark.parametrize("start", [0, 1, 9, 10, 25])
@@ -189,7 +188,7 @@ class Faulty(ClipDataset):
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_an_error_about_a_file_comes_out_of_a_worker_as_it_was(num_workers: int) -> None:
-    sampler = EpochSampler(3, shuffle=False)
+    sampler = EpochSampler(3, seed=1)  # its first epoch is 0, 1, 2
     batches = iter(make_loader(Faulty(), 1, num_workers, sampler=sampler, padding_colour=PADDING))
     assert len(next(batches)) == 1
     assert len(next(batches)) == 1

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from vis.support.faults import assert_fault
 
 from vidgap_vis.errors import InputError
 from vidgap_vis.formats import read_coco
@@ -125,11 +126,9 @@ FAULTS: dict[str, tuple[Change, str]] = {
 def test_a_fault_names_the_file_and_the_item(
     image_folder: Any, change: Change, message: str
 ) -> None:
-    path = image_folder.save(change)
-    with pytest.raises(InputError, match=message) as caught:
-        read_coco(path, image_folder.root)
-    assert str(caught.value).startswith(f"{path}: ")
-    assert "\n" not in str(caught.value)
+    assert_fault(
+        lambda path: read_coco(path, image_folder.root), image_folder.save(change), message
+    )
 
 
 BROKEN_FILES = {
@@ -147,9 +146,7 @@ BROKEN_FILES = {
 def test_a_broken_file_says_where(tmp_path: Path, data: bytes, message: str) -> None:
     path = tmp_path / "annotations.json"
     path.write_bytes(data)
-    with pytest.raises(InputError, match=message) as caught:
-        read_coco(path)
-    assert str(caught.value).startswith(f"{path}: ")
+    assert_fault(read_coco, path, message)
 
 
 def test_missing_files_and_folders_are_named(image_folder: Any, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from vis.support.faults import assert_fault
 
 from vidgap_vis.errors import InputError
 from vidgap_vis.formats import read_youtube_vis
@@ -147,11 +148,9 @@ FAULTS: dict[str, tuple[Change, str]] = {
 def test_a_fault_names_the_file_and_the_item(
     video_folder: Any, change: Change, message: str
 ) -> None:
-    path = video_folder.save(change)
-    with pytest.raises(InputError, match=message) as caught:
-        read_youtube_vis(path, video_folder.root)
-    assert str(caught.value).startswith(f"{path}: ")
-    assert "\n" not in str(caught.value)
+    assert_fault(
+        lambda path: read_youtube_vis(path, video_folder.root), video_folder.save(change), message
+    )
 
 
 def test_a_broken_compressed_mask_is_named_when_it_is_used(video_folder: Any) -> None:

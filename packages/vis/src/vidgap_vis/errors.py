@@ -42,6 +42,12 @@ class ConfigError(InputError):
     exit_code: ClassVar[int] = 2
 
 
+def check(name: str, holds: bool, wanted: str, got: object) -> None:
+    """Raise ValueError about an argument unless `holds`; reads `NAME must be WANTED, got GOT`."""
+    if not holds:
+        raise ValueError(f"{name} must be {wanted}, got {got}")
+
+
 def reason_of(error: Exception) -> str:
     """Return an error's message, or its kind where it has none."""
     return str(error) or type(error).__name__

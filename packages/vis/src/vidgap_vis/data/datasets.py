@@ -59,28 +59,23 @@ class ClipDataset(Dataset[Sample], ABC):
 
 
 class PseudoClipDataset(ClipDataset):
-    """Clips made from single images; an epoch has one of each image.
+    """Clips made from single images; an epoch has one of each image with an instance.
 
     Args:
         image_set: where the images are.
         transform: turns an image sample into a clip sample (`PseudoClip` is in it).
         seed: 0 or more.
-        keep_empty: take images without an instance too, as pure background.
 
     Raises:
         InputError: no image is left.
     """
 
-    def __init__(
-        self, image_set: ImageSet, transform: Transform, seed: int, *, keep_empty: bool = False
-    ) -> None:
+    def __init__(self, image_set: ImageSet, transform: Transform, seed: int) -> None:
         self.image_set = image_set
         self.classes = image_set.classes
         self.transform = transform
         self.seed = seed
-        self._chosen = [
-            index for index, image in enumerate(image_set.images) if keep_empty or image.instances
-        ]
+        self._chosen = [i for i, image in enumerate(image_set.images) if image.instances]
         if not self._chosen:
             raise InputError(image_set.path, "annotations", "no image has an instance to train on")
 
@@ -109,7 +104,7 @@ class PseudoClipDataset(ClipDataset):
 
 
 class VideoClipDataset(ClipDataset):
-    """Clips of frames sampled from videos; an epoch has one of each video.
+    """Clips of frames sampled from videos; an epoch has one of each video with an instance.
 
     Instances absent from all chosen frames are dropped; `ids` count the instances of the video.
 
@@ -119,7 +114,6 @@ class VideoClipDataset(ClipDataset):
         frame_range: how far from the reference frame the others may lie; see `choose_frames`.
         transform: clip sample in, clip sample out.
         seed: 0 or more.
-        keep_empty: take videos without an instance too, as pure background.
 
     Raises:
         InputError: no video is left.
@@ -132,8 +126,6 @@ class VideoClipDataset(ClipDataset):
         frame_range: int,
         transform: Transform,
         seed: int,
-        *,
-        keep_empty: bool = False,
     ) -> None:
         if num_frames < 1 or frame_range < 0:
             raise ValueError(
@@ -146,7 +138,7 @@ class VideoClipDataset(ClipDataset):
         self.frame_range = frame_range
         self.transform = transform
         self.seed = seed
-        self._chosen = [video for video in video_set.videos if keep_empty or video.instances]
+        self._chosen = [video for video in video_set.videos if video.instances]
         if not self._chosen:
             raise InputError(video_set.path, "annotations", "no video has an instance to train on")
 
@@ -180,28 +172,19 @@ class MixedDataset(ClipDataset):
     """Pseudo-clips and clips of videos in a given ratio, for joint fine-tuning (CTVIS).
 
     Each clip draws which data set it is from and which member it is of (with replacement), by
-    (seed, epoch, index) alone.
+    (seed, epoch, index) alone. An epoch has as many clips as both data sets together.
 
     Args:
         pseudo: made from images.
         video: with the same class names in the same order.
         ratio: pseudo-clips for each clip of a video, on average (1 / 1.5 for YouTube-VIS 2019).
         seed: 0 or more.
-        length: clips of an epoch; by default those of both data sets together.
 
     Raises:
         ValueError: the ratio is not positive, or the classes differ.
     """
 
-    def __init__(
-        self,
-        pseudo: ClipDataset,
-        video: ClipDataset,
-        ratio: float,
-        seed: int,
-        *,
-        length: int | None = None,
-    ) -> None:
+    def __init__(self, pseudo: ClipDataset, video: ClipDataset, ratio: float, seed: int) -> None:
         if not 0 < ratio < float("inf"):
             raise ValueError(f"ratio must be positive and finite, got {ratio}")
         check_same_classes(pseudo.classes, video.classes)
@@ -209,10 +192,9 @@ class MixedDataset(ClipDataset):
         self.sources: Sequence[ClipDataset] = (pseudo, video)
         self.pseudo_share = ratio / (1 + ratio)
         self.seed = seed
-        self._length = len(pseudo) + len(video) if length is None else length
 
     def __len__(self) -> int:
-        return self._length
+        return sum(map(len, self.sources))
 
     def __getitem__(self, key: ClipKey) -> Sample:
         epoch, index = key

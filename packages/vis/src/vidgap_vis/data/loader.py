@@ -31,7 +31,6 @@ class EpochSampler(Sampler[ClipKey]):
     Args:
         length: clips of an epoch.
         seed: 0 or more.
-        shuffle: False: in the data set's order.
         start: position of the first pair, counted over all processes.
         stop: position to end at; None goes on for ever. Ranks may then differ by one pair.
         rank: of this process.
@@ -43,7 +42,6 @@ class EpochSampler(Sampler[ClipKey]):
         length: int,
         seed: int = 0,
         *,
-        shuffle: bool = True,
         start: int = 0,
         stop: int | None = None,
         rank: int = 0,
@@ -56,7 +54,6 @@ class EpochSampler(Sampler[ClipKey]):
             )
         self.length = length
         self.seed = seed
-        self.shuffle = shuffle
         self.start = start
         self.stop = stop
         self.rank = rank
@@ -69,14 +66,9 @@ class EpochSampler(Sampler[ClipKey]):
         while self.stop is None or position < self.stop:
             if position // self.length != epoch:
                 epoch = position // self.length
-                order = self._order(epoch)
+                order = np.random.default_rng((self.seed, epoch)).permutation(self.length)
             yield epoch, int(order[position % self.length])
             position += self.num_ranks
-
-    def _order(self, epoch: int) -> np.ndarray:
-        if not self.shuffle:
-            return np.arange(self.length)
-        return np.random.default_rng((self.seed, epoch)).permutation(self.length)
 
 
 @dataclass(frozen=True)

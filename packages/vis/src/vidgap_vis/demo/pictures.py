@@ -15,17 +15,13 @@ from vidgap_vis.video.read import DatasetVideo
 from vidgap_vis.video.sheet import strip, write_sheet
 
 MIN_SCORE = 0.3
+NUM_VIDEOS, NUM_FRAMES = 4, 6
+SCALE = 2
+"""By which frames are enlarged."""
 
 
 def write_contact_sheet(
-    path: Path,
-    videos: VideoSet,
-    segmenter: VideoSegmenter,
-    latency: int,
-    *,
-    num_videos: int = 4,
-    num_frames: int = 6,
-    scale: int = 2,
+    path: Path, videos: VideoSet, segmenter: VideoSegmenter, latency: int
 ) -> None:
     """Write a PNG: for each video a row of truth and a row of tracks, one colour per identity.
 
@@ -34,25 +30,20 @@ def write_contact_sheet(
         videos: with truth; the first ones are shown, however well they were tracked.
         segmenter: what tracks them.
         latency: frames that the model sees at once.
-        num_videos: how many videos are shown.
-        num_frames: frames of each, evenly spread.
-        scale: factor by which frames are enlarged.
     """
     rows = []
-    for video in videos.videos[:num_videos]:
-        shown = np.linspace(0, len(video) - 1, min(num_frames, len(video))).round().astype(int)
+    for video in videos.videos[:NUM_VIDEOS]:
+        shown = np.linspace(0, len(video) - 1, min(NUM_FRAMES, len(video))).round().astype(int)
         rows.append(
             [
-                strip(draw_truth(videos, video, shown.tolist(), scale)),
-                strip(draw_prediction(videos, video, shown.tolist(), segmenter, latency, scale)),
+                strip(draw_truth(videos, video, shown.tolist())),
+                strip(draw_prediction(videos, video, shown.tolist(), segmenter, latency)),
             ]
         )
     write_sheet(path, rows)
 
 
-def draw_truth(
-    videos: VideoSet, video: VideoInfo, shown: Sequence[int], scale: int
-) -> list[Picture]:
+def draw_truth(videos: VideoSet, video: VideoInfo, shown: Sequence[int]) -> list[Picture]:
     """Draw the true instances on some frames."""
     masks = videos.read_masks(video, video.instances, shown)
     numbers = list(range(1, len(masks) + 1))
@@ -62,7 +53,7 @@ def draw_truth(
             masks[:, column],
             numbers,
             [str(number) for number in numbers],
-            scale=scale,
+            scale=SCALE,
         )
         for column, frame in enumerate(shown)
     ]
@@ -74,7 +65,6 @@ def draw_prediction(
     shown: Sequence[int],
     segmenter: VideoSegmenter,
     latency: int,
-    scale: int,
 ) -> list[Picture]:
     """Track a video; draw its tracks on some frames."""
     tracked = segmenter.track(DatasetVideo(videos, video), latency, score_threshold=MIN_SCORE)
@@ -84,7 +74,7 @@ def draw_prediction(
             result.masks,
             result.track_ids.tolist(),
             [str(track_id) for track_id in result.track_ids],
-            scale=scale,
+            scale=SCALE,
         )
         for frame, result in tracked
         if result.frame_index in shown

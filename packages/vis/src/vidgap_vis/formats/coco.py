@@ -23,7 +23,7 @@ from vidgap_vis.formats.records import (
     read_classes,
     read_record,
 )
-from vidgap_vis.formats.rle import Rle, Segmentation, Size, parse_segmentation
+from vidgap_vis.formats.rle import Rle, Segmentation, Size, read_segmentation
 
 COCO_CATEGORIES = Path(__file__).with_name("coco_categories.json")
 """The 80 classes of COCO under `categories`."""
@@ -179,9 +179,5 @@ def read_coco(
 
 
 def _read_instance(record: Record, label: int, size: Size) -> ImageInstance:
-    value = record.value("segmentation")
-    try:
-        segmentation = parse_segmentation(value, size)
-    except ValueError as error:
-        raise record.error(f"segmentation: {error}") from None
+    segmentation = read_segmentation(record, "segmentation", record.value("segmentation"), size)
     return ImageInstance(record.integer("id"), label, segmentation, record.optional_number("area"))

@@ -21,7 +21,7 @@ from vidgap_vis.errors import InputError
 from vidgap_vis.files import replacing, temporary_sibling
 from vidgap_vis.formats.records import Record, brief, collection_paused, read_json
 from vidgap_vis.formats.rle import Rle, Size, parse_rle
-from vidgap_vis.formats.youtube_vis import VideoInfo, VideoSet
+from vidgap_vis.formats.youtube_vis import VideoInfo, VideoSet, one_per_frame
 
 _SCHEMA = """
     PRAGMA journal_mode = OFF;  -- the file is thrown away when anything fails
@@ -278,12 +278,7 @@ def _read_score(record: Record) -> float:
 
 
 def _read_masks(record: Record, video: VideoInfo) -> tuple[Rle | None, ...]:
-    values = record.items("segmentations")
-    if len(values) != len(video):
-        raise record.error(
-            f"segmentations must have {len(video)} entries, one a frame of video {video.id}, "
-            f"got {len(values)}"
-        )
+    values = one_per_frame(record, "segmentations", record.items("segmentations"), video)
     return tuple(
         None if value is None else _read_mask(record, frame, value, video.size)
         for frame, value in enumerate(values)

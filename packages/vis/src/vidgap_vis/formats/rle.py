@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from vidgap_vis.formats.records import brief
+from vidgap_vis.formats.records import Record, brief
 
 Size = tuple[int, int]
 """(height, width)."""
@@ -107,6 +107,14 @@ class Polygons:
 
 
 Segmentation = Rle | Polygons
+
+
+def read_segmentation(record: Record, key: str, value: object, size: Size) -> Segmentation:
+    """Read a mask as `parse_segmentation` does; InputError about `key` where it is malformed."""
+    try:
+        return parse_segmentation(value, size)
+    except ValueError as error:
+        raise record.error(f"{key}: {error}") from None
 
 
 def parse_segmentation(value: object, size: Size) -> Segmentation:

@@ -24,7 +24,7 @@ from vidgap_vis.formats.records import (
     read_classes,
     read_record,
 )
-from vidgap_vis.formats.rle import Segmentation, Size, parse_segmentation
+from vidgap_vis.formats.rle import Segmentation, Size, read_segmentation
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,27 +177,22 @@ def _read_video(record: Record) -> VideoInfo:
 
 
 def _read_instance(record: Record, video: VideoInfo, label: int) -> VideoInstance:
-    values = _one_a_frame(record, "segmentations", record.items("segmentations"), video)
-    for key in ("bboxes", "areas"):  # not read: the masks tell both
-        _optional_one_a_frame(record, key, video)
+    values = one_per_frame(record, "segmentations", record.items("segmentations"), video)
+    for key in ("bboxes", "areas"):  # not read: both follow from the masks
+        _optional_one_per_frame(record, key, video)
     segmentations = tuple(
-        None if value is None else _read_mask(record, frame, value, video.size)
+        None
+        if value is None
+        else read_segmentation(record, f"segmentations[{frame}]", value, video.size)
         for frame, value in enumerate(values)
     )
     occlusion = _read_occlusion(record, video)
     return VideoInstance(record.integer("id"), label, segmentations, occlusion)
 
 
-def _read_mask(record: Record, frame: int, value: object, size: Size) -> Segmentation:
-    try:
-        return parse_segmentation(value, size)
-    except ValueError as error:
-        raise record.error(f"segmentations[{frame}]: {error}") from None
-
-
 def _read_occlusion(record: Record, video: VideoInfo) -> tuple[str | None, ...] | None:
     levels: list[str | None] = []
-    values = _optional_one_a_frame(record, "occlusion", video)
+    values = _optional_one_per_frame(record, "occlusion", video)
     for frame, value in enumerate(values or []):
         if value is not None and not isinstance(value, str):
             raise record.error(f"occlusion[{frame}] must be a word or null, got {brief(value)}")
@@ -205,12 +200,13 @@ def _read_occlusion(record: Record, video: VideoInfo) -> tuple[str | None, ...] 
     return None if values is None else tuple(levels)
 
 
-def _optional_one_a_frame(record: Record, key: str, video: VideoInfo) -> list[object] | None:
+def _optional_one_per_frame(record: Record, key: str, video: VideoInfo) -> list[object] | None:
     values = record.optional_items(key)
-    return None if values is None else _one_a_frame(record, key, values, video)
+    return None if values is None else one_per_frame(record, key, values, video)
 
 
-def _one_a_frame(record: Record, key: str, values: list[object], video: VideoInfo) -> list[object]:
+def one_per_frame(record: Record, key: str, values: list[object], video: VideoInfo) -> list[object]:
+    """Return the values of a key; InputError unless there is one for each frame of a video."""
     if len(values) != len(video):
         raise record.error(
             f"{key} must have {len(video)} entries, one a frame of video {video.id}, "

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
-from torchvision.transforms.v2.functional import resize
 
 from vidgap_segmenter import ClipSegmenter, instance_inference
 from vidgap_vis.classes import ClassList
@@ -13,6 +12,7 @@ from vidgap_vis.data.datasets import channels_first
 from vidgap_vis.errors import InputError
 from vidgap_vis.formats import ImageSet, Rle
 from vidgap_vis.formats.coco import ImageInfo, ImageMask
+from vidgap_vis.inference.step import with_short_edge
 
 
 @torch.inference_mode()
@@ -40,12 +40,7 @@ def segment_images(
     """
     device = next(model.parameters()).device
     for index, image in enumerate(progress(images.images)):
-        picture = channels_first(images.read_image(index))
-        if short_edge is not None:
-            scale = short_edge / min(image.size)
-            picture = resize(
-                picture, [max(2, round(side * scale)) for side in image.size], antialias=True
-            )
+        picture = with_short_edge(channels_first(images.read_image(index)), short_edge)
         output = model.segment_image(picture[None].to(device), num_copies)
         found = instance_inference(output, image.size, top_k)[0][0]
         for label, score, mask in zip(

@@ -13,6 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from vidgap_vis.classes import ClassList
+from vidgap_vis.errors import check
 from vidgap_vis.formats.images import Picture
 from vidgap_vis.formats.results import ResultEntry, ResultWriter
 from vidgap_vis.inference.frame_result import FrameResult
@@ -47,16 +48,11 @@ class PredictOptions:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        _check("latency", self.latency >= 1, "1 frame or more", self.latency)
-        _check("score", 0 <= self.score <= 1, "in 0..1", self.score)
-        _check("top_k", self.top_k >= 1, "1 or more", self.top_k)
-        _check("fps", 0 < self.fps < inf, "above 0", self.fps)
-        _check("min_short_edge", self.min_short_edge >= 0, "0 or more", self.min_short_edge)
-
-
-def _check(name: str, holds: bool, wanted: str, got: float) -> None:
-    if not holds:
-        raise ValueError(f"{name} must be {wanted}, got {got}")
+        check("latency", self.latency >= 1, "1 frame or more", self.latency)
+        check("score", 0 <= self.score <= 1, "in 0..1", self.score)
+        check("top_k", self.top_k >= 1, "1 or more", self.top_k)
+        check("fps", 0 < self.fps < inf, "above 0", self.fps)
+        check("min_short_edge", self.min_short_edge >= 0, "0 or more", self.min_short_edge)
 
 
 @dataclass(frozen=True)

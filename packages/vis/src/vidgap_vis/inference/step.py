@@ -76,10 +76,16 @@ class ModelStep:
         """
         clip = torch.stack(list(frames)).to(self.device)  # (T, H, W, 3)
         clip = clip.permute(0, 3, 1, 2).contiguous()  # (T, 3, H, W)
-        if self.short_edge is not None:
-            sides = clip.shape[-2:]
-            scale = self.short_edge / min(sides)
-            clip = resize(clip, [max(1, round(side * scale)) for side in sides], antialias=True)
+        clip = with_short_edge(clip, self.short_edge)
         half = self.dtype == "bf16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
             return self.model.step(clip[None], state)
+
+
+def with_short_edge(frames: Tensor, short_edge: int | None) -> Tensor:
+    """Resize frames (..., 3, H, W) to a short edge, keeping their shape; None: as they are."""
+    if short_edge is None:
+        return frames
+    scale = short_edge / min(frames.shape[-2:])
+    size = [max(1, round(side * scale)) for side in frames.shape[-2:]]
+    return resize(frames, size, antialias=True)

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from vidgap_vis.synthetic.render import Render
 from vidgap_vis.synthetic.scene import Scene
 
+MIN_OVERLAP = 0.5
+"""The share of the smaller footprint that the other must cover in some frame of a crossing."""
+
 
 @dataclass(frozen=True)
 class Crossing:
@@ -28,17 +31,13 @@ class Crossing:
     after: int
 
 
-def find_crossings(
-    scene: Scene, render: Render, min_area: int = 1, min_overlap: float = 0.5
-) -> list[Crossing]:
+def find_crossings(scene: Scene, render: Render, min_area: int = 1) -> list[Crossing]:
     """Find the crossings of look-alikes in a clip, by pair, then by time.
 
     Args:
         scene: of the clip.
         render: of the same scene.
         min_area: visible pixels that an instance must have in the frames before and after.
-        min_overlap: share of the smaller one's footprint that the other's must cover in one
-            frame at least; lighter touches are no crossings.
     """
     seen = render.masks.sum(axis=(2, 3)) >= min_area  # (N, T)
     crossings = []
@@ -48,7 +47,7 @@ def find_crossings(
         overlap = overlaps(render.footprints[first], render.footprints[second])
         both = seen[first] & seen[second]
         for before, after in runs_between(overlap > 0):
-            if both[before] and both[after] and overlap[before:after].max() >= min_overlap:
+            if both[before] and both[after] and overlap[before:after].max() >= MIN_OVERLAP:
                 crossings.append(Crossing(first, second, before, after))
     return crossings
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vidgap_vis.errors import check
+
 
 @dataclass(frozen=True)
 class SyntheticOptions:
@@ -47,24 +49,19 @@ class SyntheticOptions:
     def __post_init__(self) -> None:
         counts = ("num_train_images", "num_valid_images", "num_train_clips", "num_valid_clips")
         for name in ("seed", *counts):
-            _check(name, getattr(self, name) >= 0, "0 or more", getattr(self, name))
+            check(name, getattr(self, name) >= 0, "0 or more", getattr(self, name))
         for name in ("num_frames", "min_area"):
-            _check(name, getattr(self, name) >= 1, "1 or more", getattr(self, name))
+            check(name, getattr(self, name) >= 1, "1 or more", getattr(self, name))
         for name in ("lookalike_share", "pass_share", "background_contrast"):
-            _check(name, 0 <= getattr(self, name) <= 1, "in [0, 1]", getattr(self, name))
-        _check("size", min(self.size) >= 32, "(H, W) of 32 or more each", self.size)
+            check(name, 0 <= getattr(self, name) <= 1, "in [0, 1]", getattr(self, name))
+        check("size", min(self.size) >= 32, "(H, W) of 32 or more each", self.size)
         fewest, most = self.num_instances
-        _check("num_instances", 1 <= fewest <= most, "1 <= fewest <= most", self.num_instances)
+        check("num_instances", 1 <= fewest <= most, "1 <= fewest <= most", self.num_instances)
         least, largest = self.radius_range
-        _check(
+        check(
             "radius_range",
             0.02 <= least <= largest <= 0.5,
             "0.02 <= least <= largest <= 0.5",
             self.radius_range,
         )
-        _check("max_speed", 0 < self.max_speed <= 1, "in (0, 1]", self.max_speed)
-
-
-def _check(name: str, holds: bool, wanted: str, got: object) -> None:
-    if not holds:
-        raise ValueError(f"{name} must be {wanted}, got {got}")
+        check("max_speed", 0 < self.max_speed <= 1, "in (0, 1]", self.max_speed)

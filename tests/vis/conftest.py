@@ -1,4 +1,4 @@
-"""Tiny data sets on disk, right in every detail, for tests to read or to break."""
+"""Tiny data sets on disk, right in every detail, to read or to break; and the command line."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vidgap_vis.cli.main import main
 from vidgap_vis.formats import Rle
 
 HEIGHT, WIDTH = 12, 16
@@ -140,3 +141,31 @@ def add_track(
             "areas": [None if s is None else 20 for s in segmentations],
         }
     )
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., list[str]]:
+    """Run a command line that must succeed; return its lines on stdout."""
+
+    def run(*words: object) -> list[str]:
+        assert main([str(word) for word in words]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    return run
+
+
+@pytest.fixture
+def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command line that must fail; return its line on stderr, without `vidgap: `."""
+
+    def run(code: int, *words: object) -> str:
+        assert main([str(word) for word in words]) == code
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.startswith("vidgap: ")
+        assert "Traceback" not in said.err
+        line, _, rest = said.err.removeprefix("vidgap: ").partition("\n")
+        assert rest == ""
+        return line
+
+    return run

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,33 +12,14 @@ import torch
 from PIL import Image
 from tolerances import TOLERANCE
 from vis.support.stream_model import CLASSES, ColourModel, draw_frame, moving_squares
+from vis.support.streams import assert_same, collect, index_tracker, make
 from vis.support.tiny_runs import MODEL, TEMPORAL
 
 from vidgap_vis import build
 from vidgap_vis.config import TemporalConfig
-from vidgap_vis.inference.frame_result import FrameResult
-from vidgap_vis.inference.segmenter import Precision, Stream, VideoSegmenter, query_tracker
-from vidgap_vis.trackers import IndexAssociator, OnlineTracker, Tracker
+from vidgap_vis.inference.segmenter import Precision, VideoSegmenter, query_tracker
+from vidgap_vis.trackers import Tracker
 from vidgap_vis.weights import save
-
-
-def index_tracker() -> Tracker:
-    return OnlineTracker(IndexAssociator())
-
-
-def make(**options: object) -> VideoSegmenter:
-    return VideoSegmenter(ColourModel(), CLASSES, device="cpu", **options)
-
-
-def assert_same(one: FrameResult, other: FrameResult) -> None:
-    assert (one.frame_index, one.size, one.rles) == (other.frame_index, other.size, other.rles)
-    for name in ("track_ids", "labels", "scores", "class_scores", "mask_scores"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
-
-
-def collect(stream: Stream, frames: list[np.ndarray]) -> list[FrameResult]:
-    results = [result for frame in frames if (result := stream(frame)) is not None]
-    return results + stream.flush()
 
 
 def test_squares_are_found_and_keep_their_ids() -> None:
@@ -204,15 +183,6 @@ def test_only_kept_classes_are_looked_for() -> None:
         make(keep=["disc", "cat"])
 
 
-def test_the_tracker_is_a_choice_and_new_for_each_stream() -> None:
-    segmenter = make(tracker=index_tracker)
-    for _ in range(2):
-        with segmenter.stream() as stream:
-            ids = [stream(frame).track_ids.max() for frame in moving_squares(8)]
-        assert ids[0] == 2
-        assert ids[-1] > 3  # the model shuffles its queries
-
-
 def test_a_step_that_fails_does_not_stop_the_stream() -> None:
     class Failing(ColourModel):
         def step(self, frames: torch.Tensor, state: list[torch.Tensor] | None):
@@ -226,47 +196,6 @@ def test_a_step_that_fails_does_not_stop_the_stream() -> None:
             stream(moving_squares(1)[0])
         results = [stream(frame) for frame in moving_squares(3)]
     assert [result.frame_index for result in results] == [0, 1, 2]
-
-
-class Fixed(OnlineTracker):
-    """Draws one mask of its own, and takes back what it said of frame 0."""
-
-    def __init__(self, **attributes: object) -> None:
-        super().__init__(IndexAssociator())
-        vars(self).update(attributes)
-
-    def step(self, clip, repeated=0):
-        tracks = super().step(clip, repeated)
-        masks = torch.full((*tracks.queries.shape, 16, 24), -1.0)
-        masks[:, :, :4, :4] = 1
-        return replace(tracks, mask_logits=masks, retracted=((1, 0, 0),))
-
-
-def test_masks_and_retractions_of_a_tracker_are_handed_out() -> None:
-    segmenter = make(tracker=Fixed, score_threshold=0.0)
-    with segmenter.stream(latency=2) as stream:
-        results = collect(stream, moving_squares(2))
-    assert [result.retracted for result in results] == [(), ((1, 0, 0),)]
-    for result in results:
-        assert len(result) > 0
-        for mask in result.masks:  # 4x4 cells of stride 4, and half a cell where the edge is
-            assert mask[:14, :14].all()
-            assert mask.sum() <= 18 * 18
-
-
-@pytest.mark.parametrize(
-    ("attributes", "wants"),
-    [({"offline": True}, "the whole video"), ({"needs": frozenset({"mask_features"})}, "mask_fea")],
-)
-def test_a_tracker_that_a_stream_cannot_serve_is_refused(
-    attributes: dict[str, object], wants: str
-) -> None:
-    class Demanding(Fixed):
-        offline = attributes.get("offline", False)
-        needs = attributes.get("needs", frozenset())
-
-    with pytest.raises(ValueError, match=f"frame by frame; it wants {wants}"):
-        make(tracker=Demanding).stream()
 
 
 def test_bf16_runs_the_model_under_autocast() -> None:
@@ -329,45 +258,3 @@ def test_wrong_settings_are_named() -> None:
         make(dtype="fp8")
     with pytest.raises(ValueError, match="short_edge must be positive, got 0"):
         make(short_edge=0)
-
-
-def test_to_supervision_without_supervision_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, "supervision", None)
-    result = make().stream()(moving_squares(1)[0])
-    with pytest.raises(ImportError, match=r"pip install 'vidgap-vis\[viz\]'"):
-        result.to_supervision()
-
-
-@pytest.mark.parametrize("num_frames", [1, 2])
-def test_to_supervision_hands_over_boxes_and_names(
-    monkeypatch: pytest.MonkeyPatch, num_frames: int
-) -> None:
-    stub = SimpleNamespace(Detections=SimpleNamespace)
-    monkeypatch.setitem(sys.modules, "supervision", stub)
-    frame = draw_frame((64, 96), [(8, 12), (40, 60)][:num_frames])
-    found = make().stream()(frame).to_supervision()
-    wanted = [[12, 8, 28, 24], [60, 40, 76, 56]][:num_frames]
-    assert np.abs(found.xyxy - wanted).max() <= 2
-    assert found.mask.shape == (num_frames, 64, 96)
-    assert found.data["class_name"].tolist() == ["disc", "square"][:num_frames]
-    assert found.tracker_id.tolist() == [1, 2][:num_frames]
-    assert found.class_id.tolist() == [0, 1][:num_frames]
-    assert len(found.confidence) == num_frames
-
-
-def test_fields_of_different_lengths_are_named() -> None:
-    result = make().stream()(moving_squares(1)[0])
-    with pytest.raises(ValueError, match=r"every field must hold 2 tracks, got \[2, 2, 2, 2, 0\]"):
-        FrameResult(
-            0,
-            result.size,
-            result.track_ids,
-            result.labels,
-            result.scores,
-            (),
-            result.class_scores,
-            result.mask_scores,
-            result.classes,
-        )

@@ -1,0 +1,62 @@
+"""Trackers in a stream: any one of detections, frame by frame, with masks of its own or not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from vis.support.stream_model import moving_squares
+from vis.support.streams import collect, index_tracker, make
+
+from vidgap_vis.trackers import IndexAssociator, OnlineTracker
+
+
+class Fixed(OnlineTracker):
+    """Draws one mask of its own, and takes back what it said of frame 0."""
+
+    def __init__(self, **attributes: object) -> None:
+        super().__init__(IndexAssociator())
+        vars(self).update(attributes)
+
+    def step(self, clip, repeated=0):
+        tracks = super().step(clip, repeated)
+        masks = torch.full((*tracks.queries.shape, 16, 24), -1.0)
+        masks[:, :, :4, :4] = 1
+        return replace(tracks, mask_logits=masks, retracted=((1, 0, 0),))
+
+
+def test_the_tracker_is_a_choice_and_new_for_each_stream() -> None:
+    segmenter = make(tracker=index_tracker)
+    for _ in range(2):
+        with segmenter.stream() as stream:
+            ids = [stream(frame).track_ids.max() for frame in moving_squares(8)]
+        assert ids[0] == 2
+        assert ids[-1] > 3  # the model shuffles its queries
+
+
+def test_masks_and_retractions_of_a_tracker_are_handed_out() -> None:
+    segmenter = make(tracker=Fixed, score_threshold=0.0)
+    with segmenter.stream(latency=2) as stream:
+        results = collect(stream, moving_squares(2))
+    assert [result.retracted for result in results] == [(), ((1, 0, 0),)]
+    for result in results:
+        assert len(result) > 0
+        for mask in result.masks:  # 4x4 cells of stride 4, and half a cell where the edge is
+            assert mask[:14, :14].all()
+            assert mask.sum() <= 18 * 18
+
+
+@pytest.mark.parametrize(
+    ("attributes", "wants"),
+    [({"offline": True}, "the whole video"), ({"needs": frozenset({"mask_features"})}, "mask_fea")],
+)
+def test_a_tracker_that_a_stream_cannot_serve_is_refused(
+    attributes: dict[str, object], wants: str
+) -> None:
+    class Demanding(Fixed):
+        offline = attributes.get("offline", False)
+        needs = attributes.get("needs", frozenset())
+
+    with pytest.raises(ValueError, match=f"frame by frame; it wants {wants}"):
+        make(tracker=Demanding).stream()

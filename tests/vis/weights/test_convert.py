@@ -18,7 +18,7 @@ from vis.support.networks import SIZES, same_weights
 from vidgap_segmenter import Mask2Former, MaskDINO, convert
 from vidgap_segmenter.mask_dino import Anchors
 from vidgap_vis.cli.main import main
-from vidgap_vis.cli.weights import ANCHORS
+from vidgap_vis.config import network as config
 from vidgap_vis.weights import load
 
 Run = Callable[..., list[str]]
@@ -96,7 +96,7 @@ def test_what_no_weight_of_mask_dino_tells_can_be_given(
         [setting, "no weight tells; as in the official configuration"]
         for setting in ("num_heads=8", "num_queries=300", "anchors=mask2box")
     ]
-    assert get_args(Anchors) == ANCHORS
+    assert get_args(Anchors) == get_args(config.Anchors)
     words = ("weights", "convert", source, "--out", tmp_path / "w")
     for flag, value in [("--anchors", "bitmask"), ("--num_queries", 9)]:
         said = fails(2, *words, flag, value)

@@ -21,7 +21,7 @@ from tolerances import TOLERANCE
 from torch import Tensor
 
 from vidgap_temporal.ops import window_attention
-from vidgap_temporal.ops.window_attention import launch, places
+from vidgap_temporal.ops.window_attention import addressing, launch
 
 DTYPES = [torch.float32, torch.float16]
 SHAPE, SETTINGS = (1, 2, 5, 6, 8), options(2, 4, 2, (1, 0))
@@ -132,7 +132,7 @@ def test_results_have_the_same_bits_every_time():
 @given(st.integers(1, 70).flatmap(lambda count: st.permutations(range(count))))
 def test_partners_are_packed_in_words_of_one_kind(partner):
     words = launch.pack(tuple(partner))
-    mask = places.LOWEST.value
+    mask = addressing.LOWEST.value
     unpacked = [words[t // 4] >> (1 + 15 * (t % 4)) & mask for t in range(len(partner))]
     assert unpacked == list(partner)
     # What Triton would compile anew for: fewer bits than 32, the number 1, 16 as a divisor.

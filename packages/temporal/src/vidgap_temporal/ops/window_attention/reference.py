@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vidgap_temporal.ops.window_attention.settings import WindowSettings
+
 PADDING = -1
 
 
 def window_attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    bias: Tensor,
-    num_heads: int,
-    window_size: int,
-    shift: int,
-    partner: Sequence[int] | None,
+    q: Tensor, k: Tensor, v: Tensor, bias: Tensor, settings: WindowSettings
 ) -> Tensor:
     """Compute `vidgap_temporal.ops.window_attention`, which states and checks the arguments."""
+    num_heads, window_size, shift, partner = settings
     batch, num_frames, height, width, _ = q.shape
     rows, columns = Axis(height, window_size, shift), Axis(width, window_size, shift)
     if partner is not None:

@@ -25,8 +25,8 @@ class Tiles:
 
     Attributes:
         pack: windows of a block.
-        keys: places of a block.
-        queries: places of a piece of a block.
+        keys: slots of a block.
+        queries: slots of a piece of a block.
         depth: channels of a head, padded.
         num_warps: of a program.
         num_stages: 2 where the maps of the next block are fetched while this one is computed.

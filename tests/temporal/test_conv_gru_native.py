@@ -76,7 +76,7 @@ def test_a_clip_may_be_cut_anywhere(device):
 
 
 def strided(tensor: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """Return equal numbers with `axes` in this order in memory, in every other place of it."""
+    """Return equal numbers with `axes` in this order in memory, at every other address."""
     wide = torch.zeros(*(tensor.shape[axis] for axis in axes), 2).to(tensor)
     view = wide[..., 1].permute(*(axes.index(axis) for axis in range(tensor.ndim)))
     return view.copy_(tensor.detach()).requires_grad_()

@@ -74,7 +74,7 @@ def rows_before_frames(maps: list[Tensor]) -> list[Tensor]:
     return [x.transpose(1, 2).contiguous().transpose(1, 2) for x in maps]
 
 
-def channels_before_places(maps: list[Tensor]) -> list[Tensor]:
+def channels_before_tokens(maps: list[Tensor]) -> list[Tensor]:
     return [x.movedim(-1, 2).contiguous().movedim(2, -1) for x in maps]
 
 
@@ -95,7 +95,7 @@ def within_poison(maps: list[Tensor]) -> list[Tensor]:
 LAYOUTS = [
     slices_of_one,
     rows_before_frames,
-    channels_before_places,
+    channels_before_tokens,
     columns_before_rows,
     within_poison,
 ]

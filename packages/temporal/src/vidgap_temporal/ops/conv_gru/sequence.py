@@ -168,7 +168,7 @@ def backward(
 
 
 class Found(NamedTuple):
-    """What the walk back through time finds, frames first.
+    """What the walk back through time gives, frames first.
 
     Attributes:
         gates: gradients of the sums of r, z, (T, B, H, W, 2C).

@@ -43,10 +43,10 @@ def multiply(left, right):
 
 
 @triton.jit
-def weights_of(q, k, biases, allowed, scale):
+def weights_of(q, k, biases, attention_mask, scale):
     """Return exp(scores), (queries, keys), and what makes their sums 1, (queries, 1)."""
     scores = multiply(q, tl.trans(k)) * (scale * LOG2E) + biases
-    scores = tl.where(allowed, scores, MASKED)
+    scores = tl.where(attention_mask, scores, MASKED)
     weights = tl.exp2(scores - tl.max(scores, 1)[:, None])
     return weights, (1.0 / tl.sum(weights, 1))[:, None]
 
@@ -105,8 +105,8 @@ def forward_kernel(
             if QUERIES != KEYS:
                 biases = bias_of(bias, head, query, key, WINDOW)
             q = tl.load(q_map + rows_of(q_strides, batch, frame, y, x) + column, mask, 0.0)
-            allowed = region[:, None] == key_region[None, :]
-            weights, norm = weights_of(q, k, biases, allowed, scale)
+            attention_mask = region[:, None] == key_region[None, :]
+            weights, norm = weights_of(q, k, biases, attention_mask, scale)
             out = multiply(weights.to(v.dtype), v) * norm
             rows = rows_of(out_strides, batch, frame, y, x)
             tl.store(out_map + rows + column, out.to(q.dtype), mask)
@@ -182,8 +182,8 @@ def backward_kernel(
             rows = rows_of(out_strides, batch, frame, y, x) + column
             # Where there is no query, the gradient is 0, and so is all that comes of it.
             grad = tl.load(grad_map + rows, mask, 0.0)
-            allowed = region[:, None] == key_region[None, :]
-            weights, norm = weights_of(q, k, biases, allowed, scale)
+            attention_mask = region[:, None] == key_region[None, :]
+            weights, norm = weights_of(q, k, biases, attention_mask, scale)
             weights *= norm
             dv += multiply(tl.trans(weights.to(v.dtype)), grad)
             change = multiply(grad, tl.trans(v))

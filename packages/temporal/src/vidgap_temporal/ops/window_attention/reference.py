@@ -28,8 +28,8 @@ def window_attention(
     if rows.is_cut or columns.is_cut:
         same_region = rows.same_region(q.device)[:, None, :, None, :, None]
         same_region = same_region & columns.same_region(q.device)[None, :, None, :, None, :]
-        allowed = same_region.flatten(4, 5).flatten(2, 3).flatten(0, 1)  # (windows, n, n)
-        scores = scores.masked_fill(~allowed[:, None], -torch.inf)
+        attention_mask = same_region.flatten(4, 5).flatten(2, 3).flatten(0, 1)  # (windows, n, n)
+        scores = scores.masked_fill(~attention_mask[:, None], -torch.inf)
         # The windows stand beside the heads, where scores need not be repeated for every frame.
         out = attend(q.flatten(1, 2), k.flatten(1, 2), v.flatten(1, 2), scores.flatten(0, 1)[None])
     else:

@@ -123,7 +123,7 @@ def test_unknown_sizes_are_named(tmp_path: Path) -> None:
         del state[name]
     with pytest.raises(ValueError, match=r"no Swin has width 96, \[2, 1, 6, 2\] blocks and window"):
         convert.read(save(tmp_path / "m.pth", state))
-    with pytest.raises(ValueError, match="num_heads must divide the 32 points of a scale, got 7"):
+    with pytest.raises(ValueError, match="num_heads must divide the 32 samples of a scale, got 7"):
         convert.read(
             save(tmp_path / "m.pth", convert.to_official(model("mask2former resnet26"))),
             num_heads=7,

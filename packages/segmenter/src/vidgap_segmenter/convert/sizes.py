@@ -135,15 +135,15 @@ def _swin_name(sizes: _Sizes, width: int) -> str:
 
 
 def _num_points(sizes: _Sizes, num_heads: int) -> int | None:
-    points = sizes.rows("pixel_decoder.layers.0.self_attn.attention_weights.weight")
+    samples = sizes.rows("pixel_decoder.layers.0.self_attn.attention_weights.weight")
     levels = sizes.rows("pixel_decoder.level_embed")
-    if points is None or levels is None or points < levels:
+    if samples is None or levels is None or samples < levels:
         return None
-    if points % (levels * num_heads):
+    if samples % (levels * num_heads):
         raise ValueError(
-            f"num_heads must divide the {points // levels} points of a scale, got {num_heads}"
+            f"num_heads must divide the {samples // levels} samples of a scale, got {num_heads}"
         )
-    return points // (levels * num_heads)
+    return samples // (levels * num_heads)
 
 
 def _known(**settings: Any) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class Launch:
         device: that of the maps.
         groups: programs a head.
         arguments: what both kernels take, beside tensors and the strides of q, k and v.
-        tiles: how they cut their work.
+        tiles: how they split their work.
     """
 
     device: torch.device

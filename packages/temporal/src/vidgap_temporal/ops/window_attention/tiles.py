@@ -1,4 +1,4 @@
-"""How the Triton kernels cut windows and heads of a size, and which are too large for them."""
+"""How the Triton kernels split windows and heads of a size, and which are too large for them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_FRAMES = 1024
 
 @dataclass(frozen=True)
 class Tiles:
-    """How the kernels cut their work; what they mean by it is said there.
+    """How the kernels split their work; `kernels.py` explains the terms.
 
     Attributes:
         pack: windows of a block.

@@ -58,7 +58,7 @@ __device__ void store_whole(T* to, const Pack<T, kWidth>& pack) {
 
 // Where a thread's numbers lie in the maps of both types.
 template <typename State_, typename Gate_, int kWidth_>
-struct Place {
+struct Position {
   using State = State_;
   using Gate = Gate_;
   static constexpr int kWidth = kWidth_;
@@ -119,15 +119,15 @@ struct Place {
   }
 };
 
-template <typename Place>
-__device__ void compute(const Place& at, const ResetForward& maps) {
+template <typename Position>
+__device__ void compute(const Position& at, const ResetForward& maps) {
   const auto frame_r = at.read(maps.frame_gates, 0, 3), frame_z = at.read(maps.frame_gates, 1, 3);
   const auto state_r = at.read(maps.state_gates, 0, 2), state_z = at.read(maps.state_gates, 1, 2);
   const auto h = at.read_state(maps.state);
   const auto bias_r = at.bias(maps.bias, 0), bias_z = at.bias(maps.bias, 1);
-  typename Place::Numbers r, z, product;
+  typename Position::Numbers r, z, product;
 #pragma unroll
-  for (int i = 0; i < Place::kWidth; ++i) {
+  for (int i = 0; i < Position::kWidth; ++i) {
     r[i] = sigmoid(frame_r[i] + state_r[i] + bias_r[i]);
     z[i] = sigmoid(frame_z[i] + state_z[i] + bias_z[i]);
     product[i] = r[i] * h[i];
@@ -137,25 +137,25 @@ __device__ void compute(const Place& at, const ResetForward& maps) {
   at.write(product, maps.reset_state);
 }
 
-template <typename Place>
-__device__ void compute(const Place& at, const BlendForward& maps) {
+template <typename Position>
+__device__ void compute(const Position& at, const BlendForward& maps) {
   const bool first = maps.state.data == nullptr;
   const auto frame_c = at.read(maps.frame_gates, 2, 3);
   const auto known_z = first ? at.read(maps.frame_gates, 1, 3) : at.read(maps.update);
   const auto state_c = at.read_if_there(maps.candidate_gates);
   const auto h = at.read_state(maps.state);
   const auto bias_z = at.bias(maps.bias, 1), bias_c = at.bias(maps.bias, 2);
-  typename Place::Numbers z, c, after;
+  typename Position::Numbers z, c, after;
   if (first) {
 #pragma unroll
-    for (int i = 0; i < Place::kWidth; ++i) z[i] = sigmoid(known_z[i] + bias_z[i]);
+    for (int i = 0; i < Position::kWidth; ++i) z[i] = sigmoid(known_z[i] + bias_z[i]);
     at.write(z, maps.update);
   } else {
 #pragma unroll
-    for (int i = 0; i < Place::kWidth; ++i) z[i] = known_z[i];
+    for (int i = 0; i < Position::kWidth; ++i) z[i] = known_z[i];
   }
 #pragma unroll
-  for (int i = 0; i < Place::kWidth; ++i) {
+  for (int i = 0; i < Position::kWidth; ++i) {
     c[i] = hyperbolic_tangent(frame_c[i] + state_c[i] + bias_c[i]);
     after[i] = h[i] + z[i] * (c[i] - h[i]);
   }
@@ -165,16 +165,16 @@ __device__ void compute(const Place& at, const BlendForward& maps) {
   at.write_state(after, maps.output);
 }
 
-template <typename Place>
-__device__ void compute(const Place& at, const BlendBackward& maps) {
+template <typename Position>
+__device__ void compute(const Position& at, const BlendBackward& maps) {
   const auto from_output = at.read_state(maps.grad_output);
   const auto from_next = at.read_state(maps.grad_next);
   const auto through = at.read_if_there(maps.grad_through);
   const auto h = at.read_state(maps.state);
   const auto z = at.read(maps.update), c = at.read(maps.candidate);
-  typename Place::Numbers of_z, of_c, of_h;
+  typename Position::Numbers of_z, of_c, of_h;
 #pragma unroll
-  for (int i = 0; i < Place::kWidth; ++i) {
+  for (int i = 0; i < Position::kWidth; ++i) {
     const auto grad = from_output[i] + from_next[i] + through[i];
     of_z[i] = grad * (c[i] - h[i]) * z[i] * (1 - z[i]);
     of_c[i] = grad * z[i] * (1 - c[i] * c[i]);
@@ -189,13 +189,13 @@ __device__ void compute(const Place& at, const BlendBackward& maps) {
   }
 }
 
-template <typename Place>
-__device__ void compute(const Place& at, const ResetBackward& maps) {
+template <typename Position>
+__device__ void compute(const Position& at, const ResetBackward& maps) {
   const auto grad = at.read(maps.grad_reset_state), r = at.read(maps.reset);
   const auto h = at.read_state(maps.state), so_far = at.read_state(maps.grad_state);
-  typename Place::Numbers of_h, of_r, state, product;
+  typename Position::Numbers of_h, of_r, state, product;
 #pragma unroll
-  for (int i = 0; i < Place::kWidth; ++i) {
+  for (int i = 0; i < Position::kWidth; ++i) {
     state[i] = h[i];
     of_r[i] = grad[i] * h[i] * r[i] * (1 - r[i]);
     of_h[i] = so_far[i] + grad[i] * r[i];

@@ -19,7 +19,7 @@ __global__ void __launch_bounds__(kThreads, 2) gate_kernel(Sizes sizes, Maps map
   const int64_t first_pixel = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
   const int64_t pixel_step = static_cast<int64_t>(gridDim.x) * blockDim.y;
   const int64_t group = static_cast<int64_t>(blockIdx.z) * blockDim.x + threadIdx.x;
-  Place<State, Gate, kWidth> at{0, 0, group * kWidth, sizes.pixels, sizes.channels};
+  Position<State, Gate, kWidth> at{0, 0, group * kWidth, sizes.pixels, sizes.channels};
   if (at.channel >= sizes.channels) return;
   for (at.clip = blockIdx.y; at.clip < sizes.batch; at.clip += gridDim.y) {
     for (at.pixel = first_pixel; at.pixel < sizes.pixels; at.pixel += pixel_step) {

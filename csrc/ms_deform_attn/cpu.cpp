@@ -58,9 +58,9 @@ struct Free {
   void operator()(void* block) const { ::operator delete(block, std::align_val_t{64}); }
 };
 
-// Gives each thread its share of the units, a run of neighbours, and memory of its own.
+// Gives each thread a range of the units and memory of its own.
 template <typename Work>
-int share_out(const Problem& problem, bool backward, int num_threads, Work work) {
+int distribute(const Problem& problem, bool backward, int num_threads, Work work) {
   const CpuKernels& kernels = *current_choice().load()->kernels;
   const int64_t whole = problem.batch * problem.heads;
   if (problem.tokens >= int64_t{1} << 30) return kTooLarge;  // a plane's pixels are int32
@@ -76,11 +76,11 @@ int share_out(const Problem& problem, bool backward, int num_threads, Work work)
 #pragma omp parallel for num_threads(threads) schedule(static, 1) if (threads > 1)
 #endif
   for (int64_t t = 0; t < threads; ++t) {
-    const Share share{units * t / threads, units * (t + 1) / threads, parts};
-    if (share.begin == share.end) continue;
+    const UnitRange range{units * t / threads, units * (t + 1) / threads, parts};
+    if (range.begin == range.end) continue;
     const std::unique_ptr<void, Free> scratch(
         ::operator new(static_cast<size_t>(bytes), std::align_val_t{64}, std::nothrow));
-    const int result = scratch ? work(kernels, share, scratch.get()) : kOutOfMemory;
+    const int result = scratch ? work(kernels, range, scratch.get()) : kOutOfMemory;
     if (result != kSuccess) status = result;
   }
   return status;
@@ -101,19 +101,19 @@ bool use_cpu_kernels(const char* name) {
 }
 
 int forward_cpu(const Problem& problem, const Inputs& inputs, void* output, int num_threads) {
-  return share_out(problem, false, num_threads,
-                   [&](const CpuKernels& kernels, const Share& share, void* scratch) {
-                     return kernels.forward(problem, inputs, output, share, scratch);
-                   });
+  return distribute(problem, false, num_threads,
+                    [&](const CpuKernels& kernels, const UnitRange& range, void* scratch) {
+                      return kernels.forward(problem, inputs, output, range, scratch);
+                    });
 }
 
 int backward_cpu(const Problem& problem, const Inputs& inputs, const void* grad_output,
                  const Gradients& gradients, int num_threads) {
-  return share_out(problem, true, num_threads,
-                   [&](const CpuKernels& kernels, const Share& share, void* scratch) {
-                     return kernels.backward(problem, inputs, grad_output, gradients, share,
-                                             scratch);
-                   });
+  return distribute(problem, true, num_threads,
+                    [&](const CpuKernels& kernels, const UnitRange& range, void* scratch) {
+                      return kernels.backward(problem, inputs, grad_output, gradients, range,
+                                              scratch);
+                    });
 }
 
 }  // namespace vidgap::ms_deform_attn

@@ -132,16 +132,16 @@ inline void for_channels(int64_t padded, Run run) {
   }
 }
 
-// Everything a thread needs, in its scratch.
+// Everything a thread needs, in its scratch memory.
 template <typename T>
-struct Desk {
+struct ThreadState {
   int64_t padded, pixels;
   int32_t zeros;
   Level* levels;
   T *plane, *rows;  // the head's values; the output or its gradient for a block of queries
   Samples<T> samples;
 
-  Desk(const Problem& problem, Arena& arena)
+  ThreadState(const Problem& problem, Arena& arena)
       : padded(round_up(problem.channels, kLanes<T>)),
         pixels(plane_pixels(problem)),
         levels(arena.take<Level>(problem.levels)),
@@ -151,7 +151,7 @@ struct Desk {
   }
 
   void prepare(const Problem& problem) {
-    zeros = static_cast<int32_t>(place_levels(problem, levels));
+    zeros = static_cast<int32_t>(lay_out_levels(problem, levels));
     std::memset(plane, 0, static_cast<size_t>(pixels * padded) * sizeof(T));
     std::memset(rows, 0, static_cast<size_t>(samples.queries * padded) * sizeof(T));
     samples.fill_tables(problem, levels);
@@ -159,37 +159,37 @@ struct Desk {
 };
 
 template <typename T, typename V, typename W>
-void forward(const Problem& problem, const Inputs& inputs, void* output, const Share& share,
+void forward(const Problem& problem, const Inputs& inputs, void* output, const UnitRange& units,
              void* scratch) {
   Arena arena(scratch);
-  Desk<T> desk(problem, arena);
-  desk.prepare(problem);
-  const int64_t channels = problem.channels, padded = desk.padded;
-  int64_t head_there = -1;  // which head's values the plane holds
-  for (int64_t unit = share.begin; unit < share.end; ++unit) {
-    const int64_t part = unit % share.parts, at = unit / share.parts;
+  ThreadState<T> state(problem, arena);
+  state.prepare(problem);
+  const int64_t channels = problem.channels, padded = state.padded;
+  int64_t held_head = -1;  // whose values the plane holds
+  for (int64_t unit = units.begin; unit < units.end; ++unit) {
+    const int64_t part = unit % units.parts, at = unit / units.parts;
     const int64_t b = at / problem.heads, m = at % problem.heads;
-    const int64_t first = problem.queries * part / share.parts;
-    const int64_t last = problem.queries * (part + 1) / share.parts;
-    if (at != head_there) {
+    const int64_t first = problem.queries * part / units.parts;
+    const int64_t last = problem.queries * (part + 1) / units.parts;
+    if (at != held_head) {
       const V* value = static_cast<const V*>(inputs.value);
-      read_plane(problem, desk.levels, value + (b * problem.tokens * problem.heads + m) * channels,
-                 desk.plane, padded);
-      head_there = at;
+      read_plane(problem, state.levels, value + (b * problem.tokens * problem.heads + m) * channels,
+                 state.plane, padded);
+      held_head = at;
     }
-    for (int64_t q = first; q < last; q += desk.samples.queries) {
+    for (int64_t q = first; q < last; q += state.samples.queries) {
       const int64_t left = last - q;
-      const Rows rows{b, m, q, left < desk.samples.queries ? left : desk.samples.queries};
-      read_samples<T, W>(problem, inputs, rows, desk.samples);
-      locate(desk.samples, desk.zeros);
+      const Rows rows{b, m, q, left < state.samples.queries ? left : state.samples.queries};
+      read_samples<T, W>(problem, inputs, rows, state.samples);
+      locate(state.samples, state.zeros);
       for_channels<T>(padded, [&](auto vectors, int64_t c) {
         for (int64_t i = 0; i < rows.count; ++i)
-          gather<T, vectors.value>(desk.samples, i * desk.samples.per_query, desk.plane + c, padded,
-                                   desk.rows + i * padded + c);
+          gather<T, vectors.value>(state.samples, i * state.samples.per_query, state.plane + c,
+                                   padded, state.rows + i * padded + c);
       });
       for (int64_t i = 0; i < rows.count; ++i) {
         V* to = static_cast<V*>(output) + rows.index(problem, i) * channels;
-        for (int64_t c = 0; c < channels; ++c) assign(to[c], desk.rows[i * padded + c]);
+        for (int64_t c = 0; c < channels; ++c) assign(to[c], state.rows[i * padded + c]);
       }
     }
   }
@@ -197,38 +197,39 @@ void forward(const Problem& problem, const Inputs& inputs, void* output, const S
 
 template <typename T, typename V, typename W>
 void backward(const Problem& problem, const Inputs& inputs, const void* grad_output,
-              const Gradients& gradients, const Share& share, void* scratch) {
+              const Gradients& gradients, const UnitRange& units, void* scratch) {
   Arena arena(scratch);
-  Desk<T> desk(problem, arena);
-  T* grad_plane = arena.take<T>(desk.pixels * desk.padded);
-  SampleGradients<T> sample_gradients(desk.samples, arena);
-  desk.prepare(problem);
-  const int64_t channels = problem.channels, padded = desk.padded;
-  for (int64_t unit = share.begin; unit < share.end; ++unit) {
+  ThreadState<T> state(problem, arena);
+  T* grad_plane = arena.take<T>(state.pixels * state.padded);
+  SampleGradients<T> sample_gradients(state.samples, arena);
+  state.prepare(problem);
+  const int64_t channels = problem.channels, padded = state.padded;
+  for (int64_t unit = units.begin; unit < units.end; ++unit) {
     const int64_t b = unit / problem.heads, m = unit % problem.heads;
     const int64_t token = (b * problem.tokens * problem.heads + m) * channels;
-    read_plane(problem, desk.levels, static_cast<const V*>(inputs.value) + token, desk.plane,
+    read_plane(problem, state.levels, static_cast<const V*>(inputs.value) + token, state.plane,
                padded);
-    std::memset(grad_plane, 0, static_cast<size_t>(desk.pixels * padded) * sizeof(T));
-    for (int64_t q = 0; q < problem.queries; q += desk.samples.queries) {
+    std::memset(grad_plane, 0, static_cast<size_t>(state.pixels * padded) * sizeof(T));
+    for (int64_t q = 0; q < problem.queries; q += state.samples.queries) {
       const int64_t left = problem.queries - q;
-      const Rows rows{b, m, q, left < desk.samples.queries ? left : desk.samples.queries};
-      read_samples<T, W>(problem, inputs, rows, desk.samples);
-      locate(desk.samples, desk.zeros);
+      const Rows rows{b, m, q, left < state.samples.queries ? left : state.samples.queries};
+      read_samples<T, W>(problem, inputs, rows, state.samples);
+      locate(state.samples, state.zeros);
       for (int64_t i = 0; i < rows.count; ++i) {
         const V* from = static_cast<const V*>(grad_output) + rows.index(problem, i) * channels;
-        for (int64_t c = 0; c < channels; ++c) desk.rows[i * padded + c] = to_float(from[c]);
+        for (int64_t c = 0; c < channels; ++c) state.rows[i * padded + c] = to_float(from[c]);
       }
       for (T* dots : sample_gradients.dots)
-        std::memset(dots, 0, static_cast<size_t>(desk.samples.count) * sizeof(T));
+        std::memset(dots, 0, static_cast<size_t>(state.samples.count) * sizeof(T));
       for_channels<T>(padded, [&](auto vectors, int64_t c) {
-        scatter<T, vectors.value>(desk.samples, desk.rows + c, desk.plane + c, padded,
+        scatter<T, vectors.value>(state.samples, state.rows + c, state.plane + c, padded,
                                   grad_plane + c, sample_gradients.dots);
       });
-      differentiate(desk.samples, sample_gradients);
-      write_gradients<T, W>(problem, rows, desk.samples, sample_gradients, gradients);
+      differentiate(state.samples, sample_gradients);
+      write_gradients<T, W>(problem, rows, state.samples, sample_gradients, gradients);
     }
-    write_plane(problem, desk.levels, grad_plane, padded, static_cast<T*>(gradients.value) + token);
+    write_plane(problem, state.levels, grad_plane, padded,
+                static_cast<T*>(gradients.value) + token);
   }
 }
 
@@ -255,10 +256,10 @@ int64_t scratch_bytes(const Problem& problem, bool backward) {
   with_types(problem, [&](auto sum, auto, auto) {
     using T = decltype(sum);
     Arena arena(nullptr);
-    const Desk<T> desk(problem, arena);
+    const ThreadState<T> state(problem, arena);
     if (backward) {
-      arena.take<T>(desk.pixels * desk.padded);
-      const SampleGradients<T> gradients(desk.samples, arena);
+      arena.take<T>(state.pixels * state.padded);
+      const SampleGradients<T> gradients(state.samples, arena);
     }
     bytes = arena.used();
     return kSuccess;
@@ -266,20 +267,20 @@ int64_t scratch_bytes(const Problem& problem, bool backward) {
   return bytes;
 }
 
-int run_forward(const Problem& problem, const Inputs& inputs, void* output, const Share& share,
+int run_forward(const Problem& problem, const Inputs& inputs, void* output, const UnitRange& units,
                 void* scratch) {
   return with_types(problem, [&](auto sum, auto value, auto weight) {
-    forward<decltype(sum), decltype(value), decltype(weight)>(problem, inputs, output, share,
+    forward<decltype(sum), decltype(value), decltype(weight)>(problem, inputs, output, units,
                                                               scratch);
     return kSuccess;
   });
 }
 
 int run_backward(const Problem& problem, const Inputs& inputs, const void* grad_output,
-                 const Gradients& gradients, const Share& share, void* scratch) {
+                 const Gradients& gradients, const UnitRange& units, void* scratch) {
   return with_types(problem, [&](auto sum, auto value, auto weight) {
     backward<decltype(sum), decltype(value), decltype(weight)>(problem, inputs, grad_output,
-                                                               gradients, share, scratch);
+                                                               gradients, units, scratch);
     return kSuccess;
   });
 }

@@ -44,7 +44,7 @@ struct Level {
 
 // Fills `levels` unless null. The plane ends in zeros, from the returned pixel on: whatever level a
 // sample is of, its four corners there are 0.
-inline int64_t place_levels(const Problem& problem, Level* levels) {
+inline int64_t lay_out_levels(const Problem& problem, Level* levels) {
   int64_t next = 0;
   for (int64_t l = 0; l < problem.levels; ++l) {
     const int64_t height = problem.shapes[2 * l], width = problem.shapes[2 * l + 1];
@@ -60,7 +60,7 @@ inline int64_t plane_pixels(const Problem& problem) {
     const int64_t width = problem.shapes[2 * l + 1];
     widest = widest > width ? widest : width;
   }
-  return place_levels(problem, nullptr) + widest + 3;
+  return lay_out_levels(problem, nullptr) + widest + 3;
 }
 
 // Calls visit(token, pixel) for the first pixel of each row, and with the row's length.

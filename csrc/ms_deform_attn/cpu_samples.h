@@ -11,11 +11,11 @@ namespace vidgap::ms_deform_attn {
 namespace {
 
 // Samples s = q*L*P + l*P + p of a block of queries, `count` of them with those that fill up the
-// last vector; these lie on zeros and weigh nothing.
+// last vector; these read zeros and weigh nothing.
 template <typename T>
 struct Samples {
   int64_t per_query, queries, count;
-  // Of the place in a query alone, repeated for each.
+  // Given by the index within a query alone, repeated for each query.
   T *width, *height;
   int32_t *first, *row, *query;
   // Of the inputs.
@@ -70,7 +70,7 @@ inline float exponential(float x) {
   sum = sum * rest * rest + rest + 1.0f;
   const uint32_t power = (bit_cast<uint32_t>(rounded) - bit_cast<uint32_t>(magic)) << 23;
   const float result = bit_cast<float>(bit_cast<uint32_t>(sum) + power);
-  return x == x ? result : x;  // adding to the bits makes a number of some that are none
+  return x == x ? result : x;  // adding to the bits turns some NaNs into numbers
 }
 
 inline double exponential(double x) { return std::exp(x); }
@@ -136,15 +136,15 @@ void read_reference(const Problem& problem, const Rows& rows, const T* reference
   const int64_t size = problem.reference_size, points = problem.points;
   const T half = T(1) / T(2 * points);
   for (int64_t i = 0; i < rows.count; ++i) {
-    const T* place =
+    const T* point =
         reference + (rows.batch * problem.queries + rows.query + i) * problem.levels * size;
-    for (int64_t l = 0; l < problem.levels; ++l, place += size) {
+    for (int64_t l = 0; l < problem.levels; ++l, point += size) {
       for (int64_t s = i * to.per_query + l * points, p = 0; p < points; ++p, ++s) {
-        to.x[s] = place[0] * to.width[s] - T(0.5);
-        to.y[s] = place[1] * to.height[s] - T(0.5);
+        to.x[s] = point[0] * to.width[s] - T(0.5);
+        to.y[s] = point[1] * to.height[s] - T(0.5);
         if (size == 4) {
-          to.scale_x[s] = place[2] * half * to.width[s];
-          to.scale_y[s] = place[3] * half * to.height[s];
+          to.scale_x[s] = point[2] * half * to.width[s];
+          to.scale_y[s] = point[3] * half * to.height[s];
         }
       }
     }
@@ -176,7 +176,7 @@ void read_samples(const Problem& problem, const Inputs& inputs, const Rows& rows
   for (int64_t s = used; s < to.count; ++s) to.x[s] = -T(2);  // left from a longer block
 }
 
-// From places in pixels to corners and shares. What is not finite fails every comparison.
+// From locations in pixels to corners and shares. What is not finite fails every comparison.
 template <typename T>
 void locate(Samples<T>& samples, int32_t zeros) {
   T* const x = samples.x;
@@ -184,11 +184,11 @@ void locate(Samples<T>& samples, int32_t zeros) {
   VIDGAP_NO_ALIAS
   for (int64_t s = 0; s < samples.count; ++s) {
     // Read all before choosing, or the compiler guards each reading and gives up on vectors.
-    const T there_x = x[s], there_y = y[s], attention = samples.attention[s];
+    const T at_x = x[s], at_y = y[s], attention = samples.attention[s];
     const int32_t first = samples.first[s], row = samples.row[s];
-    const bool inside = (there_x > T(-1)) & (there_x < samples.width[s]) & (there_y > T(-1)) &
-                        (there_y < samples.height[s]);
-    const T px = inside ? there_x : T(0), py = inside ? there_y : T(0);
+    const bool inside =
+        (at_x > T(-1)) & (at_x < samples.width[s]) & (at_y > T(-1)) & (at_y < samples.height[s]);
+    const T px = inside ? at_x : T(0), py = inside ? at_y : T(0);
     const T left = std::floor(px), top = std::floor(py);
     const T right = px - left, lower = py - top;
     const T weight = inside ? attention : T(0);
@@ -208,12 +208,12 @@ void locate(Samples<T>& samples, int32_t zeros) {
 template <typename T>
 struct SampleGradients {
   T* dots[4];
-  T *numbers, *places, *weights;
+  T *numbers, *locations, *weights;
 
   SampleGradients(const Samples<T>& samples, Arena& arena) {
     for (T*& array : dots) array = arena.take<T>(samples.count);
     numbers = arena.take<T>(2 * samples.count);
-    places = arena.take<T>(2 * samples.count);
+    locations = arena.take<T>(2 * samples.count);
     weights = arena.take<T>(samples.count);
   }
 };
@@ -232,8 +232,8 @@ void differentiate(const Samples<T>& samples, SampleGradients<T>& to) {
     to.weights[s] = inside ? upper_row + lower * (lower_row - upper_row) : T(0);
     to.numbers[2 * s] = inside ? dx * samples.scale_x[s] : T(0);
     to.numbers[2 * s + 1] = inside ? dy * samples.scale_y[s] : T(0);
-    to.places[2 * s] = inside ? dx * samples.width[s] : T(0);
-    to.places[2 * s + 1] = inside ? dy * samples.height[s] : T(0);
+    to.locations[2 * s] = inside ? dx * samples.width[s] : T(0);
+    to.locations[2 * s + 1] = inside ? dy * samples.height[s] : T(0);
   }
 }
 
@@ -258,7 +258,7 @@ void write_gradients(const Problem& problem, const Rows& rows, const Samples<T>&
     write_strips(problem, rows, from.numbers, 2 * length, static_cast<W*>(gradients.offsets));
   }
   if (gradients.locations != nullptr)
-    write_strips(problem, rows, from.places, 2 * length, static_cast<T*>(gradients.locations));
+    write_strips(problem, rows, from.locations, 2 * length, static_cast<T*>(gradients.locations));
   write_strips(problem, rows, from.weights, length, static_cast<W*>(gradients.weights));
 }
 

@@ -2,8 +2,8 @@
 //
 // Lanes are grouped as forward. For each sample every lane adds its channels' shares of the
 // gradient to that of `value`, by atomics of 16 bytes where the device has them, and multiplies
-// them with the corners; the group sums the products, and the sample's own lane makes of them the
-// gradients of its place and weight, which nobody else writes.
+// them with the corners; the group sums the products, and the sample's own lane turns them into the
+// gradients of its location and weight, which no other lane writes.
 #include "ms_deform_attn/cuda_device.cuh"
 
 namespace vidgap::ms_deform_attn {
@@ -57,7 +57,7 @@ struct Dots<T, 0> {
   }
 };
 
-// Of a sample's place in pixels, and of its weight.
+// Gradients of a sample's location in pixels and of its weight.
 template <typename T>
 struct SampleGradient {
   T x, y, weight;
@@ -74,9 +74,9 @@ __device__ inline SampleGradient<T> differentiate(const Sample<T>& sample, const
 }
 
 template <typename T, typename V, bool kFused>
-__device__ inline void write_place(const Device& device, const Gradients& gradients,
-                                   const Sample<T>& sample, const SampleGradient<T>& gradient,
-                                   int64_t at) {
+__device__ inline void write_location(const Device& device, const Gradients& gradients,
+                                      const Sample<T>& sample, const SampleGradient<T>& gradient,
+                                      int64_t at) {
   const bool inside = sample.inside();
   if constexpr (kFused) {
     // A scale that is not finite belongs to a sample that is outside.
@@ -86,9 +86,9 @@ __device__ inline void write_place(const Device& device, const Gradients& gradie
     write_weight<T, V>(device, gradients.offsets, 2 * at + 1, y);
   }
   if (gradients.locations != nullptr) {
-    T* place = static_cast<T*>(gradients.locations) + 2 * at;
-    place[0] = gradient.x * static_cast<T>(device.width[sample.level]);
-    place[1] = gradient.y * static_cast<T>(device.height[sample.level]);
+    T* location = static_cast<T*>(gradients.locations) + 2 * at;
+    location[0] = gradient.x * static_cast<T>(device.width[sample.level]);
+    location[1] = gradient.y * static_cast<T>(device.height[sample.level]);
   }
 }
 
@@ -105,7 +105,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
     T* head_grad =
         static_cast<T*>(gradients.value) + b * device.tokens * grad_stride + m * device.channels;
     for (int64_t first = blockIdx.x * groups; first < device.queries; first += gridDim.x * groups) {
-      // A group without a query goes along with query 0 and writes nothing.
+      // A group without a query follows query 0 and writes nothing.
       const int64_t q = first + threadIdx.x / group.size;
       const bool has_query = q < device.queries;
       const int64_t query_row = b * device.queries + (has_query ? q : 0);
@@ -156,7 +156,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
         weight_grads[r] = gradient.weight;
         weighted += s < device.samples ? weights[r] * gradient.weight : T(0);
         if (has_query && s < device.samples)
-          write_place<T, V, kFused>(device, gradients, mine, gradient, row * device.samples + s);
+          write_location<T, V, kFused>(device, gradients, mine, gradient, row * device.samples + s);
       }
       if constexpr (kFused) weighted = group.sum(weighted);
 #pragma unroll

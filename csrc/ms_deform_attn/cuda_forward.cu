@@ -11,7 +11,7 @@ namespace {
 template <typename V, int kWidth>
 __device__ inline void fetch_resident(const Device& device, const V* head, V* resident) {
   const int64_t per_token = device.channels / kWidth;
-  __syncthreads();  // until nobody reads those of the head before
+  __syncthreads();  // until no thread reads those of the head before
   for (int64_t i = threadIdx.x; i < device.resident_count * per_token; i += kThreads) {
     const int64_t token = i / per_token, channel = i % per_token * kWidth;
     store<kWidth>(
@@ -32,7 +32,7 @@ __global__ void __launch_bounds__(kThreads, kRounds < kMaxRounds ? 4 : kBlocks<T
     const V* head = value + b * device.batch_stride + m * device.head_stride;
     if constexpr (kResident) fetch_resident<V, kWidth>(device, head, resident);
     for (int64_t first = blockIdx.x * groups; first < device.queries; first += gridDim.x * groups) {
-      // A group without a query goes along with query 0 and writes nothing.
+      // A group without a query follows query 0 and writes nothing.
       const int64_t q = first + threadIdx.x / group.size;
       const bool has_query = q < device.queries;
       const int64_t query_row = b * device.queries + (has_query ? q : 0);

@@ -1,7 +1,7 @@
 // What a group of lanes knows of the samples of one query and head.
 //
-// Sample s belongs to lane s % group in round s / group. That lane alone reads its place and weight
-// and computes its corners; the others get them by shuffles.
+// Sample s belongs to lane s % group in round s / group. That lane alone reads its location and
+// weight and computes its corners; the others get them by shuffles.
 #pragma once
 
 #include <type_traits>
@@ -191,9 +191,9 @@ __device__ inline Sample<T> locate(const Device& device, const Inputs& inputs, i
     y = reference[1] * height - T(0.5) +
         read_weight<T, V>(device, inputs.locations, at + 1) * sample.scale_y;
   } else {
-    const T* place = static_cast<const T*>(inputs.locations) + at;
-    x = place[0] * width - T(0.5);
-    y = place[1] * height - T(0.5);
+    const T* location = static_cast<const T*>(inputs.locations) + at;
+    x = location[0] * width - T(0.5);
+    y = location[1] * height - T(0.5);
   }
   sample.level = level;
   sample.weight = weight;

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -23,8 +24,15 @@ from temporal.plain_gates import PlainGates, on_cpu
 from tolerances import NORM_RATIO
 from torch import Tensor
 
+from vidgap_temporal.ops import GRUWeights
 from vidgap_temporal.ops.conv_gru import native
 from vidgap_temporal.ops.conv_gru.cuda_gates import KernelGates
+from vidgap_temporal.ops.conv_gru.gates import (
+    BlendBackward,
+    BlendForward,
+    ResetBackward,
+    ResetForward,
+)
 
 pybind11 = pytest.importorskip("pybind11", reason="the bindings are made with pybind11")
 ROOT = Path(__file__).parents[2]
@@ -103,7 +111,11 @@ def test_either_output_alone_may_be_used(used):
 @pytest.mark.usefixtures("emulated")
 def test_gradients_agree_with_differences():
     inputs = draw_inputs((2, 3, 2, 3, 2), True, torch.float64)
-    assert torch.autograd.gradcheck(native.conv_gru, inputs)
+
+    def run(x: Tensor, h: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:
+        return native.conv_gru(x, h, GRUWeights(*weights))
+
+    assert torch.autograd.gradcheck(run, inputs)
 
 
 def test_dtypes_without_a_kernel_are_refused(extension):
@@ -112,7 +124,7 @@ def test_dtypes_without_a_kernel_are_refused(extension):
     with pytest.raises(
         RuntimeError, match=r"conv_gru: no kernel takes these dtypes \(status -1 of"
     ):
-        gates.reset_backward(*maps.reset_backward())
+        gates.reset_backward(maps.reset_backward())
 
 
 class Maps:
@@ -157,30 +169,43 @@ class Maps:
     def bias(self) -> Tensor:
         return self.map(self.gate, 3)[0, 0, 0]
 
-    def reset(self, keep: bool = True) -> tuple[Tensor | None, ...]:
-        written = (self.gates() if keep else None, self.gates(), self.gates())
-        return self.gates(3), self.gates(2), self.bias(), self.states(spaced=True), *written
+    def reset(self, keep: bool = True) -> ResetForward:
+        return ResetForward(
+            frame_gates=self.gates(3),
+            state_gates=self.gates(2),
+            bias=self.bias(),
+            state=self.states(spaced=True),
+            reset=self.gates() if keep else None,
+            update=self.gates(),
+            reset_state=self.gates(),
+        )
 
-    def blend(self, first: bool, all_outputs: bool) -> tuple[Tensor | None, ...]:
-        state = (None, None) if first else (self.gates(), self.states(spaced=True))
-        optional = (self.gates, self.gates, self.states) if all_outputs else (lambda: None,) * 3
-        candidate, carried, last = (draw() for draw in optional)
-        read = (self.gates(3), state[0], self.bias(), state[1], self.gates())
-        return *read, candidate, self.states(spaced=True), carried, last
+    def blend(self, first: bool, all_outputs: bool) -> BlendForward:
+        return BlendForward(
+            frame_gates=self.gates(3),
+            candidate_gates=None if first else self.gates(),
+            bias=self.bias(),
+            state=None if first else self.states(spaced=True),
+            update=self.gates(),
+            candidate=self.gates() if all_outputs else None,
+            output=self.states(spaced=True),
+            carried=self.gates() if all_outputs else None,
+            last=self.states() if all_outputs else None,
+        )
 
-    def blend_backward(self, first: bool, grads: tuple[bool, ...]) -> tuple[Tensor | None, ...]:
+    def blend_backward(self, first: bool, grads: tuple[bool, ...]) -> BlendBackward:
         draws = (lambda: self.states(spaced=True), self.states, self.gates)
         given = [draw() if want else None for draw, want in zip(draws, grads, strict=True)]
         state = None if first else self.states(spaced=True)
         in_place = self.states() if given[1] is None else given[1]
-        return *given, state, *(self.gates(n) for n in (1, 1, 2, 1)), in_place
+        return BlendBackward(*given, state, *(self.gates(n) for n in (1, 1, 2, 1)), in_place)
 
-    def reset_backward(self) -> tuple[Tensor, ...]:
+    def reset_backward(self) -> ResetBackward:
         read = (self.gates(), self.states(spaced=True), self.gates(), self.states())
-        return *read, self.gates(2), self.gates(), self.gates()
+        return ResetBackward(*read, self.gates(2), self.gates(), self.gates())
 
 
-CALLS: dict[str, tuple[str, Callable[[Maps], tuple[Tensor | None, ...]]]] = {
+CALLS: dict[str, tuple[str, Callable[[Maps], NamedTuple]]] = {
     "reset": ("reset", Maps.reset),
     "reset without keeping r": ("reset", lambda maps: maps.reset(keep=False)),
     "blend": ("blend", lambda maps: maps.blend(False, True)),
@@ -208,7 +233,7 @@ def compare(extension: ModuleType, call: str, pair: tuple[torch.dtype, torch.dty
     for gates in (KernelGates(extension, *pair, 0), PlainGates()):
         torch.manual_seed(0)
         maps = Maps(*pair, *how)
-        getattr(gates, name)(*draw(maps))
+        getattr(gates, name)(draw(maps))
         results.append(maps.buffers)
     for number, (actual, expected) in enumerate(zip(*results, strict=True)):
         assert torch.equal(actual.isnan(), expected.isnan()), (how, number)

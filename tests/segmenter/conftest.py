@@ -1,4 +1,4 @@
-"""Where an op can be computed: every backend on every device, or the reason why not."""
+"""Every backend of an op on every device, or the reason why it cannot run there."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ import torch
 from vidgap_segmenter.ops.ms_deform_attn import obstacles
 
 
-class Place(NamedTuple):
-    """A backend by name, and the device that its tensors lie on."""
+class BackendOnDevice(NamedTuple):
+    """A backend by name, and the device of its tensors."""
 
     backend: str
     device: str
 
 
-PLACES = [Place("reference", "cpu"), Place("native", "cpu"), Place("native", "cuda")]
+BACKENDS = [
+    BackendOnDevice("reference", "cpu"),
+    BackendOnDevice("native", "cpu"),
+    BackendOnDevice("native", "cuda"),
+]
 
 
-def skip_unless(wanted: Place) -> Place:
+def skip_unless(wanted: BackendOnDevice) -> BackendOnDevice:
     """Skip a test where `wanted` is not to be had, and say why.
 
     What should be there (VIDGAP_REQUIRE_NATIVE=1) is never skipped but for want of a GPU.
@@ -35,22 +39,22 @@ def skip_unless(wanted: Place) -> Place:
     return wanted
 
 
-@pytest.fixture(params=PLACES, ids=lambda place: f"{place.backend}-{place.device}")
-def place(request: pytest.FixtureRequest) -> Place:
-    """Each place in turn, or the reason why not."""
+@pytest.fixture(params=BACKENDS, ids=lambda on: f"{on.backend}-{on.device}")
+def on(request: pytest.FixtureRequest) -> BackendOnDevice:
+    """Each backend on each device in turn, or the reason why not."""
     return skip_unless(request.param)
 
 
 @pytest.fixture(params=["cpu", "cuda"])
 def device(request: pytest.FixtureRequest) -> str:
     """Each device with kernels, or the reason why it has none here."""
-    return skip_unless(Place("native", request.param)).device
+    return skip_unless(BackendOnDevice("native", request.param)).device
 
 
 @pytest.fixture
 def cpu() -> str:
     """The CPU, for tests of what only it has."""
-    return skip_unless(Place("native", "cpu")).device
+    return skip_unless(BackendOnDevice("native", "cpu")).device
 
 
 @pytest.fixture

@@ -73,9 +73,9 @@ def largest_error(name: str, got: Tensor) -> float:
     assert list(got.shape) == wanted["shape"]
     values = got.double().numpy().ravel()
     random = np.random.RandomState(values.size % 2**31)
-    places = random.randint(0, values.size, len(wanted["at"]))
+    indices = random.randint(0, values.size, len(wanted["at"]))
     errors = [
-        np.abs(values[places] - wanted["at"]).max(),
+        np.abs(values[indices] - wanted["at"]).max(),
         abs(values.mean() - wanted["mean"]),
         abs(values.std() - wanted["std"]),
     ]

@@ -55,7 +55,7 @@ def step(model: ClipSegmenter) -> tuple[dict[str, Tensor | None], int, Tensor]:
         level.class_logits.square().sum() + level.mask_logits.square().mean()
         for level in output.levels
     )
-    waiting = sum(size for place, size in storages.items() if place not in own)
+    waiting = sum(size for storage, size in storages.items() if storage not in own)
     model.zero_grad()
     torch.as_tensor(loss).backward()
     gradients = {name: weight.grad for name, weight in model.named_parameters()}

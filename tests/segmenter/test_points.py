@@ -1,4 +1,4 @@
-"""Points on masks: bilinear samples, and the choice of uncertain places."""
+"""Points on masks: bilinear samples, and the choice of uncertain points."""
 
 from __future__ import annotations
 

@@ -9,9 +9,10 @@ import torch
 from tolerances import NORM_RATIO
 from torch import Tensor
 
+from vidgap_temporal.ops import GRUWeights
 from vidgap_temporal.ops.conv_gru import reference
 
-Run = Callable[[Tensor, Tensor | None, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+Run = Callable[[Tensor, Tensor | None, GRUWeights], tuple[Tensor, Tensor]]
 
 # (B, T, C, H, W), whether a state is given. Channels: none, some and all groups of 16 bytes full.
 CASES = [
@@ -52,7 +53,8 @@ def outputs_and_gradients(
     run: Run, inputs: Sequence[Tensor | None], grads: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
     """Return both outputs and the gradients of all inputs; an output without `grads` is unused."""
-    outputs = run(*inputs)
+    x, h, *weights = inputs
+    outputs = run(x, h, GRUWeights(*weights))
     used = [(o, g) for o, g in zip(outputs, grads, strict=True) if g is not None]
     live = [i for i in inputs if i is not None and i.requires_grad]
     results, upstream = zip(*used, strict=True)

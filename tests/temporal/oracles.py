@@ -32,7 +32,7 @@ def conv_gru_loops(
     w, u, b = input_weight.tolist(), hidden_weight.tolist(), bias.tolist()
     outputs = torch.zeros_like(x)
     last = torch.zeros(batch, channels, height, width, dtype=x.dtype)
-    places = list(itertools.product(range(channels), range(height), range(width)))
+    cells = list(itertools.product(range(channels), range(height), range(width)))
     for index in range(batch):
         state = (torch.zeros_like(last[0]) if h is None else h[index]).tolist()
         for t in range(num_frames):
@@ -44,10 +44,10 @@ def conv_gru_loops(
                 return from_input + conv_at(hidden, u[row], y, z) + b[row]
 
             reset = torch.zeros(channels, height, width, dtype=x.dtype).tolist()
-            for c, i, j in places:
+            for c, i, j in cells:
                 reset[c][i][j] = sigmoid(gate(0, state, c, i, j)) * state[c][i][j]
             after = torch.zeros(channels, height, width, dtype=x.dtype).tolist()
-            for c, i, j in places:
+            for c, i, j in cells:
                 update = sigmoid(gate(1, state, c, i, j))
                 candidate = math.tanh(gate(2, reset, c, i, j))
                 after[c][i][j] = (1 - update) * state[c][i][j] + update * candidate
@@ -57,11 +57,11 @@ def conv_gru_loops(
     return outputs, last
 
 
-def swin_region(place: int, padded: int, window: int, shift: int) -> int:
+def swin_region(index: int, padded: int, window: int, shift: int) -> int:
     """Swin's three slices of a rolled axis."""
-    if shift == 0 or place < padded - window:
+    if shift == 0 or index < padded - window:
         return 0
-    return 1 if place < padded - shift else 2
+    return 1 if index < padded - shift else 2
 
 
 def window_attention_loops(

@@ -21,10 +21,10 @@ def test_a_batch_that_the_number_of_frames_does_not_divide(batch):
         model(IMAGES[:batch])
 
 
-def test_a_model_without_a_known_place():
+def test_a_model_without_a_known_path():
     wanted = (
         r"model must have one of \['model.pixel_level_module.decoder.encoder', .* got Model with "
-        r"none of them; at='path.of.a.submodule' names another place"
+        r"none of them; at='path.of.a.submodule' names another"
     )
     with pytest.raises(ValueError, match=wanted):
         attach(Model(), small(), 3)

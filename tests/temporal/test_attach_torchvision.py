@@ -123,7 +123,7 @@ def test_three_steps_from_identity_reach_every_parameter_through_the_losses(name
                 reached[key] |= parameter.grad != 0
             optimizer.step()
     model.eval().load_state_dict(before)
-    for key, places in reached.items():
+    for key, learnt in reached.items():
         # The gates r, z, c of a ConvGRU are one tensor; each of them must learn.
-        gates = places.chunk(3) if "long_term" in key else (places,)
+        gates = learnt.chunk(3) if "long_term" in key else (learnt,)
         assert all(gate.any() for gate in gates), key

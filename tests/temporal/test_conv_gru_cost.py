@@ -11,6 +11,7 @@ from temporal.plain_gates import PlainGates, on_cpu
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from vidgap_temporal.ops import GRUWeights
 from vidgap_temporal.ops.conv_gru import native, sequence
 
 
@@ -29,7 +30,7 @@ def test_the_backward_pass_is_given_the_states_and_three_gates_and_no_more():
     saved: list[Tensor] = []
     hooks = torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t)
     with hooks:
-        native.conv_gru(*inputs)
+        native.conv_gru(*inputs[:2], GRUWeights(*inputs[2:]))
     size = inputs[0].numel()
     given = {tensor.data_ptr() for tensor in inputs if tensor is not None}
     added = [tensor.numel() for tensor in saved if tensor.data_ptr() not in given]
@@ -48,9 +49,10 @@ def test_nothing_is_kept_where_no_gradient_can_come():
             return results
 
     with Watch(), torch.no_grad():
-        native.conv_gru(*inputs)
+        native.conv_gru(*inputs[:2], GRUWeights(*inputs[2:]))
+    x, h, *weights = (tensor.detach() for tensor in inputs)
     with Watch():
-        native.conv_gru(*(tensor.detach() for tensor in inputs))
+        native.conv_gru(x, h, GRUWeights(*weights))
     assert kept == [0] * 6
 
 
@@ -85,12 +87,14 @@ def test_a_step_is_two_convolutions_and_two_kernels_and_all_else_is_done_once(ba
     )
     gates = CountingGates()
     with CountConvolutions() as forward:
-        kept, _ = sequence.forward(gates, x, h, tuple(weights), keep=True)
+        kept, _ = sequence.forward(gates, x, h, GRUWeights(*weights), keep=True)
     assert forward.calls == {"convolution": 1 + 2 * 5}
     assert gates.calls == {"reset": 5, "blend": 5}
     wanted = sequence.Wanted(*[True] * 5)
     with CountConvolutions() as backward:
-        sequence.backward(gates, (x, h), x, h, tuple(weights), kept, wanted)
+        sequence.backward(
+            gates, sequence.StateGradients(x, h), x, h, GRUWeights(*weights), kept, wanted
+        )
     assert backward.calls == {"convolution": 2 * 5, "convolution_backward": 4}
     assert gates.calls == {"reset": 5, "blend": 5, "blend_backward": 5, "reset_backward": 5}
 
@@ -99,7 +103,7 @@ def test_gradients_that_nobody_wants_cost_no_convolution():
     x, h, *weights = (
         tensor.detach() for tensor in draw_inputs((2, 5, 4, 3, 4), True, torch.float32)
     )
-    kept, _ = sequence.forward(PlainGates(), x, h, tuple(weights), keep=True)
+    kept, _ = sequence.forward(PlainGates(), x, h, GRUWeights(*weights), keep=True)
     for wanted, convolutions in (
         ("x", {"convolution": 9, "convolution_backward": 2}),
         ("h", {"convolution": 10}),
@@ -107,5 +111,7 @@ def test_gradients_that_nobody_wants_cost_no_convolution():
     ):
         flags = sequence.Wanted(*(name == wanted for name in sequence.Wanted._fields))
         with CountConvolutions() as backward:
-            sequence.backward(PlainGates(), (x, h), x, h, tuple(weights), kept, flags)
+            sequence.backward(
+                PlainGates(), sequence.StateGradients(x, h), x, h, GRUWeights(*weights), kept, flags
+            )
         assert backward.calls == convolutions, wanted

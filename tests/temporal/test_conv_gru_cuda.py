@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 from temporal.conv_gru_parity import draw_inputs, outputs_and_gradients
@@ -14,8 +16,7 @@ ON_CUDA = obstacles(torch.device("cuda"))["native"] if torch.cuda.is_available()
 pytestmark = pytest.mark.skipif(ON_CUDA is not None, reason=str(ON_CUDA))
 
 
-def run(x: Tensor, h: Tensor | None, *weights: Tensor) -> tuple[Tensor, Tensor]:
-    return conv_gru(x, h, GRUWeights(*weights), backend="native")
+run = functools.partial(conv_gru, backend="native")
 
 
 def draw(dtype: torch.dtype = torch.bfloat16) -> tuple[list[Tensor | None], list[Tensor]]:

@@ -62,24 +62,21 @@ def test_a_clip_may_be_cut_anywhere(device):
     x, h, *weights = draw_inputs((2, 10, 8, 3, 4), True, torch.float64, device)
     upstream = torch.randn_like(x)
 
-    def whole(x: Tensor, h: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:
-        return native.conv_gru(x, h, *weights)
-
-    def halves(x: Tensor, h: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:
-        first, carried = native.conv_gru(x[:, :6], h, *weights)
-        second, last = native.conv_gru(x[:, 6:], carried, *weights)
+    def halves(x: Tensor, h: Tensor, weights: GRUWeights) -> tuple[Tensor, Tensor]:
+        first, carried = native.conv_gru(x[:, :6], h, weights)
+        second, last = native.conv_gru(x[:, 6:], carried, weights)
         return torch.cat([first, second], 1), last
 
     results = [
         outputs_and_gradients(run, [x, h, *weights], [upstream, upstream[:, 0]])
-        for run in (whole, halves)
+        for run in (native.conv_gru, halves)
     ]
     for one, two in zip(*results, strict=True):
         assert relative_error(one, two) <= NORM_RATIO[torch.float64]
 
 
 def strided(tensor: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """Return equal numbers with `axes` in this order in memory, in every other place of it."""
+    """Return equal numbers with `axes` in this order in memory, at every other address."""
     wide = torch.zeros(*(tensor.shape[axis] for axis in axes), 2).to(tensor)
     view = wide[..., 1].permute(*(axes.index(axis) for axis in range(tensor.ndim)))
     return view.copy_(tensor.detach()).requires_grad_()
@@ -113,8 +110,8 @@ def test_a_gradient_may_be_one_number_for_all(device):
 
 @pytest.mark.parametrize("given", [False, True], ids=["zero", "given"])
 def test_a_batch_of_nothing_gives_nothing(given, device):
-    inputs = draw_inputs((0, 3, 8, 4, 5), given, torch.float32, device)
-    outputs, last = native.conv_gru(*inputs)
+    x, h, *weights = inputs = draw_inputs((0, 3, 8, 4, 5), given, torch.float32, device)
+    outputs, last = native.conv_gru(x, h, GRUWeights(*weights))
     assert outputs.shape == (0, 3, 8, 4, 5)
     assert last.shape == (0, 8, 4, 5)
     (outputs.sum() + last.sum()).backward()
@@ -124,7 +121,7 @@ def test_a_batch_of_nothing_gives_nothing(given, device):
 
 def test_outputs_have_their_channels_last(device):
     x, h, *weights = draw_inputs((2, 3, 8, 4, 5), True, torch.float32, device)
-    outputs, last = native.conv_gru(x, h, *weights)
+    outputs, last = native.conv_gru(x, h, GRUWeights(*weights))
     assert outputs.permute(0, 1, 3, 4, 2).is_contiguous()
     assert last.permute(0, 2, 3, 1).is_contiguous()
     assert torch.equal(outputs[:, -1], last)
@@ -137,9 +134,9 @@ def test_autocast_convolves_in_its_dtype_and_keeps_that_of_the_frames(dtype, low
     inputs = draw_inputs((2, 4, 8, 5, 4), True, dtype, device)
     worst = max(low, dtype, key=lambda kind: NORM_RATIO[kind])
 
-    def run(*inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def run(x: Tensor, h: Tensor, weights: GRUWeights) -> tuple[Tensor, Tensor]:
         with torch.autocast(device, dtype=low):
-            return native.conv_gru(*inputs)
+            return native.conv_gru(x, h, weights)
 
     grads = [torch.randn_like(inputs[0]), torch.randn_like(inputs[1])]
     actual = outputs_and_gradients(run, inputs, grads)
@@ -149,7 +146,8 @@ def test_autocast_convolves_in_its_dtype_and_keeps_that_of_the_frames(dtype, low
         assert one.dtype == dtype
         assert relative_error(one, two) <= NORM_RATIO[worst]
     if dtype == torch.float32:  # whose convolutions were rounded, and whose states were not
-        outputs, single = actual[0], native.conv_gru(*inputs)[0]
+        x, h, *weights = inputs
+        outputs, single = actual[0], native.conv_gru(x, h, GRUWeights(*weights))[0]
         assert relative_error(outputs, expected[0]) > 10 * relative_error(single, expected[0])
         assert not torch.equal(outputs, outputs.to(low).to(dtype))
 
@@ -157,7 +155,11 @@ def test_autocast_convolves_in_its_dtype_and_keeps_that_of_the_frames(dtype, low
 @pytest.mark.parametrize("given", [False, True], ids=["zero", "given"])
 def test_gradients_agree_with_differences(given, device):
     inputs = draw_inputs((2, 3, 2, 3, 2), given, torch.float64, device)
-    assert torch.autograd.gradcheck(native.conv_gru, inputs)
+
+    def run(x: Tensor, h: Tensor | None, *weights: Tensor) -> tuple[Tensor, Tensor]:
+        return native.conv_gru(x, h, GRUWeights(*weights))
+
+    assert torch.autograd.gradcheck(run, inputs)
 
 
 # What opcheck itself does to copies of the inputs, and hides from the screen alone.
@@ -188,5 +190,6 @@ def test_the_op_compiles_without_a_break_on_its_reference():
     torch.manual_seed(0)
     x, h, *weights = draw_inputs((1, 2, 4, 3, 5), True, torch.float32)
     compiled = torch.compile(conv_gru, fullgraph=True, backend="aot_eager")
-    actual, expected = compiled(x, h, GRUWeights(*weights)), reference.conv_gru(x, h, *weights)
+    arguments = (x, h, GRUWeights(*weights))
+    actual, expected = compiled(*arguments), reference.conv_gru(*arguments)
     torch.testing.assert_close(actual, expected, **TOLERANCE[torch.float32])

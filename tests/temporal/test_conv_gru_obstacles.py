@@ -30,7 +30,7 @@ def test_the_status_of_a_kernel_is_raised():
         for tensor in draw_inputs((1, 1, 4, 3, 3), False, torch.float32)
     )
     with pytest.raises(RuntimeError, match=r"conv_gru: error 700 \(status 700 of blend_forward\)"):
-        sequence.forward(gates, x, None, tuple(weights), keep=False)
+        sequence.forward(gates, x, None, GRUWeights(*weights), keep=False)
 
 
 def test_a_cpu_is_told_to_stay_with_the_reference():

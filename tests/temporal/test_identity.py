@@ -65,10 +65,10 @@ def test_three_steps_reach_every_parameter(num_short, num_gru, residual, gru_cha
         for name, parameter in module.named_parameters():
             reached[name] |= parameter.grad != 0
         optimizer.step()
-    for name, places in reached.items():
-        assert places.any(), name
+    for name, learnt in reached.items():
+        assert learnt.any(), name
         # The gates r, z, c of a ConvGRU are one tensor; each of them must learn.
-        gates = places.chunk(3) if "long_term" in name else (places,)
+        gates = learnt.chunk(3) if "long_term" in name else (learnt,)
         assert all(gate.any() for gate in gates), name
 
 

@@ -23,6 +23,7 @@ from triton.compiler import ASTSource
 
 from vidgap_temporal.ops.window_attention import kernels
 from vidgap_temporal.ops.window_attention.launch import launch_for
+from vidgap_temporal.ops.window_attention.settings import WindowSettings
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 DIVISIBLE = [["tt.divisibility", 16]]
@@ -85,8 +86,8 @@ def describe_all(
 ) -> list[dict[str, Any]]:
     """Compile all kernels for maps with heads of `head_channels`."""
     q = torch.empty(1, 6, 16, 16, HEADS * int(head_channels), dtype=DTYPES[dtype])
-    partner = (1, 0, 3, 2, 5, 4)
-    values = dict(launch_for(q, 8, HEADS, int(window), 1, partner).arguments)
+    settings = WindowSettings(HEADS, int(window), 1, partner=(1, 0, 3, 2, 5, 4))
+    values = dict(launch_for(q, 8, settings).arguments)
     # Slices of one map, as the attention modules have them.
     strides = tuple(3 * stride for stride in q.stride()[:4])
     values |= {f"{name}_strides": strides for name in "qkv"}

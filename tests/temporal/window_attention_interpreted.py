@@ -21,7 +21,7 @@ from tolerances import TOLERANCE
 from torch import Tensor
 
 from vidgap_temporal.ops import window_attention
-from vidgap_temporal.ops.window_attention import launch, places
+from vidgap_temporal.ops.window_attention import addressing, launch
 
 DTYPES = [torch.float32, torch.float16]
 SHAPE, SETTINGS = (1, 2, 5, 6, 8), options(2, 4, 2, (1, 0))
@@ -74,7 +74,7 @@ def rows_before_frames(maps: list[Tensor]) -> list[Tensor]:
     return [x.transpose(1, 2).contiguous().transpose(1, 2) for x in maps]
 
 
-def channels_before_places(maps: list[Tensor]) -> list[Tensor]:
+def channels_before_tokens(maps: list[Tensor]) -> list[Tensor]:
     return [x.movedim(-1, 2).contiguous().movedim(2, -1) for x in maps]
 
 
@@ -95,7 +95,7 @@ def within_poison(maps: list[Tensor]) -> list[Tensor]:
 LAYOUTS = [
     slices_of_one,
     rows_before_frames,
-    channels_before_places,
+    channels_before_tokens,
     columns_before_rows,
     within_poison,
 ]
@@ -132,7 +132,7 @@ def test_results_have_the_same_bits_every_time():
 @given(st.integers(1, 70).flatmap(lambda count: st.permutations(range(count))))
 def test_partners_are_packed_in_words_of_one_kind(partner):
     words = launch.pack(tuple(partner))
-    mask = places.LOWEST.value
+    mask = addressing.LOWEST.value
     unpacked = [words[t // 4] >> (1 + 15 * (t % 4)) & mask for t in range(len(partner))]
     assert unpacked == list(partner)
     # What Triton would compile anew for: fewer bits than 32, the number 1, 16 as a divisor.

@@ -243,7 +243,7 @@ inline uint64_t meet(uint32_t mask, int kind, uint64_t value, unsigned source) {
   if ((mask >> lane & 1) == 0) fail("a lane is not in its own mask");
   Meeting& meeting = block.meetings[warp * 32 + static_cast<unsigned>(__builtin_ctz(mask))];
   if (meeting.arrived != 0 && (meeting.mask != mask || meeting.kind != kind)) {
-    fail("lanes of a warp meet in different places");
+    fail("lanes of a warp meet in different calls");
   }
   meeting.mask = mask;
   meeting.kind = kind;

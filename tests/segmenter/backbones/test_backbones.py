@@ -110,8 +110,8 @@ def test_rolled_windows_do_not_look_across_the_seam() -> None:
     tokens = torch.zeros(1, 5, 6, 1, dtype=torch.float64)  # padded to 8 x 8, rolled by 2
     mask = shift_mask(tokens, 4)
     region = torch.tensor([0, 0, 0, 0, 1, 1, 2, 2])
-    places = (3 * region[:, None] + region).view(1, 8, 8, 1)
-    windows = to_windows(places, 4)[0, :, :, 0]
+    regions = (3 * region[:, None] + region).view(1, 8, 8, 1)
+    windows = to_windows(regions, 4)[0, :, :, 0]
     wanted = torch.where(windows[:, :, None] == windows[:, None], 0.0, -100.0)
     assert torch.equal(mask, wanted.double())
 

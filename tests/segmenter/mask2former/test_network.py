@@ -16,8 +16,8 @@ from tolerances import AUTOCAST, PARITY_FLOAT32, TOLERANCE
 from torch import Tensor
 
 from vidgap_segmenter import Criterion, Mask2Former, instance_inference
-from vidgap_segmenter.mask2former.decoder import allowed_places
-from vidgap_segmenter.position import sine_position
+from vidgap_segmenter.mask2former.decoder import predict_attention_mask
+from vidgap_segmenter.position import sine_position_embedding
 
 
 @pytest.fixture(scope="module")
@@ -137,24 +137,26 @@ def test_the_same_seed_gives_the_same_weights() -> None:
 def test_a_query_whose_mask_is_empty_may_look_everywhere() -> None:
     mask_embed = torch.tensor([[[1.0], [-1.0], [0.0]]])
     mask_features = torch.tensor([[[1.0, 2.0, 0.5, 3.0]]])
-    allowed = allowed_places(mask_embed, mask_features)
-    assert allowed[0, 1].all()  # every logit is negative
+    attention_mask = predict_attention_mask(mask_embed, mask_features)
+    assert attention_mask[0, 1].all()  # every logit is negative
     mask_features[0, 0, 1] = -2
-    allowed = allowed_places(mask_embed, mask_features)
-    assert allowed.tolist() == [
+    attention_mask = predict_attention_mask(mask_embed, mask_features)
+    assert attention_mask.tolist() == [
         [[True, False, True, True], [False, True, False, False], [True, True, True, True]]
     ]
 
 
 def test_positions_are_y_then_x_and_interleave_sine_and_cosine() -> None:
     size, channels = (3, 5), 8
-    position = sine_position(size, channels, device=torch.device("cpu"), dtype=torch.float64)
+    position = sine_position_embedding(
+        size, channels, device=torch.device("cpu"), dtype=torch.float64
+    )
     rows = position.view(3, 5, 8)
 
     def wanted(row: int, column: int) -> Tensor:
         out = []
-        for place, length in ((row, 3), (column, 5)):
-            angle = (place + 1) / (length + 1e-6) * 2 * torch.pi
+        for index, length in ((row, 3), (column, 5)):
+            angle = (index + 1) / (length + 1e-6) * 2 * torch.pi
             for pair in range(2):
                 scaled = torch.tensor(angle / 10000 ** (2 * pair / 4), dtype=torch.float64)
                 out += [scaled.sin(), scaled.cos()]
@@ -248,7 +250,7 @@ def test_channels_that_do_not_divide_are_named() -> None:
     with pytest.raises(ValueError, match=r"channels must be divisible by 32 \(group norm\) .* 48"):
         Mask2Former("tf_efficientnet_lite0", 4, channels=48)
     with pytest.raises(ValueError, match=r"channels must be divisible by 4 for a sine .* got 6"):
-        sine_position((2, 2), 6, device=torch.device("cpu"), dtype=torch.float32)
+        sine_position_embedding((2, 2), 6, device=torch.device("cpu"), dtype=torch.float32)
 
 
 @pytest.mark.parametrize("full", [True, False])

@@ -78,7 +78,7 @@ def test_every_backbone_equals_hugging_face(backbone: str) -> None:
 def test_each_part_equals_hugging_face_on_the_same_input(
     backbone: str, size: tuple[int, int], dtype: torch.dtype
 ) -> None:
-    # Each part is given theirs: a mask logit within rounding of 0 flips a place of an attention
+    # Each part is given theirs: a mask logit within rounding of 0 flips an entry of an attention
     # mask, which in float32 would show as a difference of the whole network.
     model, theirs = both(backbone, dtype)
     images = model._prepare(random_frames(1, 2, 3, *size))

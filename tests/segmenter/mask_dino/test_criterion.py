@@ -193,7 +193,8 @@ def test_the_focal_cost_is_what_the_focal_loss_gains() -> None:
 def with_reconstruction(targets: list[ClipTargets]) -> tuple[MaskDINOOutput, int]:
     """An output with one level of denoising queries, and the number of groups."""
     output = random_output(num_levels=1)
-    noised = make_denoising(FrameTargets.from_clips(targets, (64, 64)), 4, num_denoising=8)
+    of_frames = FrameTargets.from_clips(targets, (64, 64))
+    noised = make_denoising(of_frames, 4, num_denoising=8, label_noise=0.2, box_noise=0.4)
     assert noised is not None
     denoising_output = random_output(noised.labels.shape[1], num_levels=1, seed=1)
     values = {**vars(output), "reconstruction": Reconstruction(denoising_output.levels, noised)}
@@ -204,9 +205,8 @@ def test_denoising_queries_are_compared_with_their_own_instance() -> None:
     targets = BATCHES["some"]
     output, num_groups = with_reconstruction(targets)
     assert output.reconstruction is not None
-    losses = MaskDINOCriterion(4, num_points=30, oversample=1, importance=1, sampler=fixed)(
-        output, targets
-    )
+    criterion = MaskDINOCriterion(4, num_points=30, oversample=1, importance=1, sampler=fixed)
+    losses = criterion(output, targets)
     (level,) = output.reconstruction.levels
     width = output.reconstruction.denoising.labels.shape[1] // num_groups
     slow = torch.zeros(5, dtype=torch.float64)
@@ -225,9 +225,7 @@ def test_denoising_queries_are_compared_with_their_own_instance() -> None:
     for value, name in zip(slow, ("class", "mask", "dice", "box", "giou"), strict=True):
         part = losses.parts[f"denoising {name}"]
         torch.testing.assert_close(part[0], value, **TOLERANCE[torch.float64], msg=name)
-    plain = MaskDINOCriterion(4, num_points=30, oversample=1, importance=1, sampler=fixed)(
-        MaskDINOOutput(**{**vars(output), "reconstruction": None}), targets
-    )
+    plain = criterion(MaskDINOOutput(**{**vars(output), "reconstruction": None}), targets)
     weights = torch.tensor([4.0, 5, 5, 5, 2], dtype=torch.float64)
     wanted = plain.total + (weights * slow).sum()
     torch.testing.assert_close(losses.total, wanted, **TOLERANCE[torch.float64])

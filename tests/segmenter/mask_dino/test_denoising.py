@@ -11,10 +11,11 @@ from torch import Tensor
 
 from vidgap_segmenter import MaskDINO
 from vidgap_segmenter.frame_targets import FrameTargets
-from vidgap_segmenter.mask_dino.decoder import FrameOutput
+from vidgap_segmenter.mask_dino.decoder import MaskDINODecoderOutput
 from vidgap_segmenter.mask_dino.denoising import Denoising, make_denoising
 
 SIZE = (2, 64, 96)
+NOISE = {"label_noise": 0.2, "box_noise": 0.4}
 
 
 def targets_of(*counts: int) -> FrameTargets:
@@ -66,19 +67,19 @@ def test_noise_is_as_large_as_asked_for() -> None:
     "counts", [(0, 0), (9, 1)], ids=["no instances", "more than there is room"]
 )
 def test_sometimes_there_is_nothing_to_denoise(counts: tuple[int, ...]) -> None:
-    assert make_denoising(targets_of(*counts), 4, num_denoising=5) is None
+    assert make_denoising(targets_of(*counts), 4, num_denoising=5, **NOISE) is None
 
 
 def test_who_may_see_whom() -> None:
-    noised = make_denoising(targets_of(2), 4, num_denoising=6)
+    noised = make_denoising(targets_of(2), 4, num_denoising=6, **NOISE)
     assert noised is not None
     assert noised.num_groups == 3
-    allowed = noised.allowed(4)[0]
+    attention_mask = noised.attention_mask(4)[0]
     group = torch.tensor([0, 0, 1, 1, 2, 2, 9, 9, 9, 9])
     for query in range(10):
         for other in range(10):
             wanted = group[query] == group[other] or group[other] == 9
-            assert allowed[query, other] == wanted, (query, other)
+            assert attention_mask[query, other] == wanted, (query, other)
 
 
 class Probe:
@@ -89,7 +90,7 @@ class Probe:
         model = small_mask_dino().eval()
         randomise(model)
         self.model: MaskDINO = model.double()
-        noised = make_denoising(targets_of(2), 4, num_denoising=6)
+        noised = make_denoising(targets_of(2), 4, num_denoising=6, **NOISE)
         assert noised is not None
         self.noised = noised
         frames = random_frames(1, 2, 3, 64, 96)
@@ -97,7 +98,7 @@ class Probe:
         self.maps = [map_.flatten(0, 1).detach() for map_ in features]
         self.mask_features = model.pixel_decoder.mask_features(finest, self.maps[0]).detach()
 
-    def run(self, noised: Denoising) -> FrameOutput:
+    def run(self, noised: Denoising) -> MaskDINODecoderOutput:
         return self.model.decoder(self.maps[::-1], self.mask_features, noised, every_level=True)
 
 
@@ -106,7 +107,7 @@ def probe() -> Probe:
     return Probe()
 
 
-def tensors(output: FrameOutput, rows: slice) -> list[Tensor]:
+def tensors(output: MaskDINODecoderOutput, rows: slice) -> list[Tensor]:
     return [
         tensor[:, rows]
         for level in output.levels

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import torch
-from segmenter.conftest import Place
+from segmenter.conftest import BackendOnDevice
 from tolerances import TOLERANCE
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -75,67 +75,65 @@ def slow_loops(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_backend_agrees_with_slow_loops(
-    case: tuple[int, int, int, int, int, Shapes], place: Place
+    case: tuple[int, int, int, int, int, Shapes], on: BackendOnDevice
 ) -> None:
-    inputs = make_inputs(case, device=place.device)
-    out = ms_deform_attn(*inputs, backend=place.backend)
+    inputs = make_inputs(case, device=on.device)
+    out = ms_deform_attn(*inputs, backend=on.backend)
     assert out.shape == (case[0], case[1], case[2] * case[3])
     torch.testing.assert_close(out, slow_loops(*inputs), **TOLERANCE[torch.float64])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 def test_narrow_values_agree_with_float64_and_keep_their_dtype(
-    dtype: torch.dtype, place: Place
+    dtype: torch.dtype, on: BackendOnDevice
 ) -> None:
-    value, shapes, locations, weights = make_inputs(CASES[0], device=place.device)
+    value, shapes, locations, weights = make_inputs(CASES[0], device=on.device)
     out = ms_deform_attn(
-        value.to(dtype), shapes, locations.float(), weights.to(dtype), backend=place.backend
+        value.to(dtype), shapes, locations.float(), weights.to(dtype), backend=on.backend
     )
     assert out.dtype == dtype
     wanted = ms_deform_attn(value, shapes, locations, weights, backend="reference").to(dtype)
     torch.testing.assert_close(out, wanted, **TOLERANCE[dtype])
 
 
-def test_gradients_agree_with_differences(place: Place) -> None:
+def test_gradients_agree_with_differences(on: BackendOnDevice) -> None:
     case = (1, 3, 2, 2, 2, [(3, 4), (2, 2)])
-    value, shapes, locations, weights = make_inputs(case, device=place.device)
+    value, shapes, locations, weights = make_inputs(case, device=on.device)
     leaves = [tensor.requires_grad_() for tensor in (value, locations, weights)]
 
     def run(value: Tensor, locations: Tensor, weights: Tensor) -> Tensor:
-        return ms_deform_attn(value, shapes, locations, weights, backend=place.backend)
+        return ms_deform_attn(value, shapes, locations, weights, backend=on.backend)
 
     assert torch.autograd.gradcheck(run, leaves, nondet_tol=1e-12)
 
 
 @pytest.mark.parametrize("numbers", [2, 4])
-def test_fused_is_softmax_and_locations_then_attention(numbers: int, place: Place) -> None:
-    value, shapes, _, weights = make_inputs(CASES[0], device=place.device)
+def test_fused_is_softmax_and_locations_then_attention(numbers: int, on: BackendOnDevice) -> None:
+    value, shapes, _, weights = make_inputs(CASES[0], device=on.device)
     batch, queries, heads, levels, points = weights.shape
     generator = torch.Generator().manual_seed(1)
 
     def draw(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator, dtype=torch.float64).to(place.device)
+        return torch.randn(shape, generator=generator, dtype=torch.float64).to(on.device)
 
     reference = draw(batch, queries, levels, numbers).sigmoid()
     offsets = 3 * draw(*weights.shape, 2)
     logits = draw(batch, queries, heads, levels * points)
     centre = reference[:, :, None, :, None, :2]
     if numbers == 2:
-        sizes = torch.tensor([[w, h] for h, w in shapes], device=place.device)[:, None]
+        sizes = torch.tensor([[w, h] for h, w in shapes], device=on.device)[:, None]
         locations = centre + offsets / sizes
     else:
         locations = centre + offsets / points * reference[:, :, None, :, None, 2:] * 0.5
     shares = logits.softmax(-1).view(weights.shape)
     wanted = ms_deform_attn(value, shapes, locations, shares, backend="reference")
-    out = ms_deform_attn_fused(value, shapes, reference, offsets, logits, backend=place.backend)
+    out = ms_deform_attn_fused(value, shapes, reference, offsets, logits, backend=on.backend)
     torch.testing.assert_close(out, wanted, **TOLERANCE[torch.float64])
 
     leaves = [tensor.requires_grad_() for tensor in (value, reference, offsets, logits)]
 
     def run(value: Tensor, reference: Tensor, offsets: Tensor, logits: Tensor) -> Tensor:
-        return ms_deform_attn_fused(
-            value, shapes, reference, offsets, logits, backend=place.backend
-        )
+        return ms_deform_attn_fused(value, shapes, reference, offsets, logits, backend=on.backend)
 
     assert torch.autograd.gradcheck(run, leaves, fast_mode=True, nondet_tol=1e-12)
 
@@ -143,13 +141,13 @@ def test_fused_is_softmax_and_locations_then_attention(numbers: int, place: Plac
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e30], ids=str)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 def test_a_location_that_is_nowhere_contributes_nothing(
-    bad: float, dtype: torch.dtype, place: Place
+    bad: float, dtype: torch.dtype, on: BackendOnDevice
 ) -> None:
-    value, shapes, locations, weights = make_inputs(CASES[0], dtype, place.device)
+    value, shapes, locations, weights = make_inputs(CASES[0], dtype, on.device)
     locations[0, 1, 0, 1, 2, 0] = bad
     locations[1, 0, 1, 0, 0] = bad
     leaves = [tensor.requires_grad_() for tensor in (value, locations, weights)]
-    out = ms_deform_attn(leaves[0], shapes, leaves[1], leaves[2], backend=place.backend)
+    out = ms_deform_attn(leaves[0], shapes, leaves[1], leaves[2], backend=on.backend)
     wanted = slow_loops(
         *(
             t.detach().double() if isinstance(t, Tensor) else t
@@ -167,9 +165,9 @@ def test_a_location_that_is_nowhere_contributes_nothing(
 @pytest.mark.parametrize("numbers", [2, 4])
 @pytest.mark.parametrize("bad", [math.nan, math.inf], ids=str)
 def test_offsets_and_references_that_are_not_finite_get_no_gradient(
-    bad: float, numbers: int, place: Place
+    bad: float, numbers: int, on: BackendOnDevice
 ) -> None:
-    value, shapes, _, weights = make_inputs(CASES[0], device=place.device)
+    value, shapes, _, weights = make_inputs(CASES[0], device=on.device)
     batch, queries, heads, levels, points = weights.shape
     reference = value.new_full((batch, queries, levels, numbers), 0.5)
     reference[0, 2, 1, numbers - 1] = bad
@@ -177,7 +175,7 @@ def test_offsets_and_references_that_are_not_finite_get_no_gradient(
     offsets[1, 3, 0, 2, 1, 0] = bad
     logits = value.new_zeros(batch, queries, heads, levels * points)
     leaves = [tensor.requires_grad_() for tensor in (value, reference, offsets, logits)]
-    out = ms_deform_attn_fused(leaves[0], shapes, *leaves[1:], backend=place.backend)
+    out = ms_deform_attn_fused(leaves[0], shapes, *leaves[1:], backend=on.backend)
     out.square().sum().backward()
     assert out.isfinite().all()
     assert all(leaf.grad.isfinite().all() for leaf in leaves)
@@ -185,23 +183,23 @@ def test_offsets_and_references_that_are_not_finite_get_no_gradient(
     assert offsets.grad[0, 2, :, 1].eq(0).all()
 
 
-def test_strides_of_the_inputs_do_not_matter(place: Place) -> None:
-    value, shapes, locations, weights = make_inputs(CASES[0], device=place.device)
+def test_strides_of_the_inputs_do_not_matter(on: BackendOnDevice) -> None:
+    value, shapes, locations, weights = make_inputs(CASES[0], device=on.device)
     scattered = [
         tensor.transpose(0, 1).contiguous().transpose(0, 1)
         for tensor in (value, locations, weights)
     ]
-    out = ms_deform_attn(scattered[0], shapes, scattered[1], scattered[2], backend=place.backend)
+    out = ms_deform_attn(scattered[0], shapes, scattered[1], scattered[2], backend=on.backend)
     wanted = ms_deform_attn(value, shapes, locations, weights, backend="reference")
     torch.testing.assert_close(out, wanted, **TOLERANCE[torch.float64])
 
 
-def test_torch_compile_takes_it_whole(place: Place) -> None:
-    value, shapes, locations, weights = make_inputs(CASES[0], device=place.device)
+def test_torch_compile_takes_it_whole(on: BackendOnDevice) -> None:
+    value, shapes, locations, weights = make_inputs(CASES[0], device=on.device)
     compiled = torch.compile(ms_deform_attn, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(
-        compiled(value, shapes, locations, weights, backend=place.backend),
-        ms_deform_attn(value, shapes, locations, weights, backend=place.backend),
+        compiled(value, shapes, locations, weights, backend=on.backend),
+        ms_deform_attn(value, shapes, locations, weights, backend=on.backend),
         **TOLERANCE[torch.float64],
     )
 

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 from hypothesis import given, settings
-from segmenter.conftest import Place, skip_unless
+from segmenter.conftest import BackendOnDevice, skip_unless
 from segmenter.native_cases import (
     DTYPES,
     MODEL,
@@ -55,7 +55,7 @@ def agree_on_the_cpu(case: Case) -> None:
 @pytest.fixture(params=[1, 2, 3])
 def variant(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Each way in which the CUDA kernels read values."""
-    skip_unless(Place("native", "cuda"))
+    skip_unless(BackendOnDevice("native", "cuda"))
     monkeypatch.setattr(call, "variant", request.param)
     return request.param
 
@@ -156,8 +156,8 @@ def test_far_and_non_finite_places_leave_the_others_alone(
 ) -> None:
     case = MODEL._replace(queries=33, numbers=numbers)
     inputs = make_inputs(case, device)
-    places = inputs[2 if numbers else 1]
-    places.view(-1)[::7] = bad
+    locations = inputs[2 if numbers else 1]
+    locations.view(-1)[::7] = bad
     found = run(case, inputs, "native")
     assert all(tensor.isfinite().all() for tensor in found)
     assert_close_to_float64(case, inputs, found)
@@ -166,9 +166,9 @@ def test_far_and_non_finite_places_leave_the_others_alone(
 def test_values_that_are_not_finite_stay_where_they_are_sampled(device: str) -> None:
     value = torch.zeros(1, 12, 1, 3, device=device)
     value[0, 0] = math.inf
-    places = torch.tensor([[2.5 / 4, 2.5 / 3], [5.0, 5.0], [0.5 / 4, 0.5 / 3]], device=device)
-    places = places.view(1, 3, 1, 1, 1, 2)
-    out = ms_deform_attn(value, [(3, 4)], places, torch.ones(1, 3, 1, 1, 1, device=device))
+    locations = torch.tensor([[2.5 / 4, 2.5 / 3], [5.0, 5.0], [0.5 / 4, 0.5 / 3]], device=device)
+    locations = locations.view(1, 3, 1, 1, 1, 2)
+    out = ms_deform_attn(value, [(3, 4)], locations, torch.ones(1, 3, 1, 1, 1, device=device))
     assert out[0, :2].eq(0).all()
     assert not out[0, 2].isfinite().any()
 
@@ -212,8 +212,8 @@ def test_more_than_two_to_the_31_elements_are_addressed() -> None:
         pytest.skip("less than 12 GiB of GPU memory are free")
     value = torch.zeros(batch, side * side, 8, 32, dtype=torch.bfloat16, device="cuda")
     value[-1, -1] = 1.0
-    places = torch.full((batch, 1, 8, 1, 1, 2), 1 - 0.5 / side, device="cuda")
+    locations = torch.full((batch, 1, 8, 1, 1, 2), 1 - 0.5 / side, device="cuda")
     weights = torch.ones(batch, 1, 8, 1, 1, dtype=torch.bfloat16, device="cuda")
-    out = ms_deform_attn(value, [(side, side)], places, weights)
+    out = ms_deform_attn(value, [(side, side)], locations, weights)
     assert out[-1].eq(1).all()
     assert out[:-1].eq(0).all()

@@ -78,9 +78,9 @@ def test_what_is_too_large_for_the_kernels_takes_the_reference() -> None:
         if obstacles(kind)["native"] is None:
             assert str(obstacles(kind, **sizes)["native"]).startswith(reason)
     value = torch.ones(1, 4, 1, 2).to(torch.float8_e4m3fn)
-    places, weights = torch.ones(1, 1, 1, 1, 1, 2) / 2, torch.ones(1, 1, 1, 1, 1)
+    locations, weights = torch.ones(1, 1, 1, 1, 1, 2) / 2, torch.ones(1, 1, 1, 1, 1)
     with pytest.raises(ValueError, match=r"not for torch\.float8_e4m3fn"):
-        ms_deform_attn(value, [(2, 2)], places, weights, backend="native")
+        ms_deform_attn(value, [(2, 2)], locations, weights, backend="native")
 
 
 def test_a_missing_extension_is_said_once_and_the_reference_runs(

@@ -221,7 +221,7 @@ def test_a_pickle_cut_short_is_named(share: float, tmp_path: Path) -> None:
 
 
 def nested(depth: int) -> list[object]:
-    """Lists in which one list stands twice, over and over: few bytes, 2**depth places."""
+    """Lists in which one list stands twice, over and over: few bytes, 2**depth references."""
     inner: list[object] = []
     for _ in range(depth):
         inner = [inner, inner]

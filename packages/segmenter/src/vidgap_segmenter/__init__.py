@@ -10,13 +10,8 @@ from vidgap_segmenter.mask_dino import MaskDINO, MaskDINOCriterion, MaskDINOOutp
 from vidgap_segmenter.networks import NETWORKS
 from vidgap_segmenter.ops import backends, ms_deform_attn, ms_deform_attn_fused
 from vidgap_segmenter.optim import parameter_groups
-from vidgap_segmenter.structures import (
-    ClipOutput,
-    ClipTargets,
-    HeadInputs,
-    Instances,
-    Prediction,
-)
+from vidgap_segmenter.structures import ClipOutput, HeadInputs, Instances, Prediction
+from vidgap_segmenter.targets import ClipTargets
 from vidgap_segmenter.temporal import SavableTemporalModule, TemporalModule
 from vidgap_segmenter.weights import LoadReport, WeightsMismatch
 

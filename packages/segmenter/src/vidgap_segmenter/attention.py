@@ -25,15 +25,15 @@ class Attention(nn.Module):
         nn.init.zeros_(self.out_proj.bias)
 
     def forward(
-        self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = None
+        self, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None = None
     ) -> Tensor:
-        """Return what each query gathers, (B, Q, C).
+        """Attend from each query to the keys, (B, Q, C).
 
         Args:
             query: (B, Q, C).
             key: (B, S, C).
             value: (B, S, C).
-            allowed: (B, Q, S) bool, True where a query may look; None allows everything.
+            attention_mask: (B, Q, S) bool, True where a query attends; None: everywhere.
         """
         projected = zip(
             (query, key, value),
@@ -44,9 +44,9 @@ class Attention(nn.Module):
         q, k, v = (
             self._heads(F.linear(tokens, weight, bias)) for tokens, weight, bias in projected
         )
-        mask = None if allowed is None else allowed[:, None]
-        gathered = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # (B, M, Q, D)
-        return self.out_proj(gathered.transpose(1, 2).flatten(2))
+        mask = None if attention_mask is None else attention_mask[:, None]
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # (B, M, Q, D)
+        return self.out_proj(attended.transpose(1, 2).flatten(2))
 
     def _heads(self, tokens: Tensor) -> Tensor:
         """Cut channels into heads, (B, S, C) -> (B, M, S, D)."""

@@ -13,30 +13,30 @@ INSIDE = 1e-5
 """How far from 0 and 1 a number stays before its logit is taken."""
 
 
-def inverse_sigmoid(share: Tensor) -> Tensor:
+def inverse_sigmoid(probability: Tensor) -> Tensor:
     """Return the logits of numbers in [0, 1], which are kept 1e-5 away from 0 and 1."""
-    share = share.clamp(0, 1)
-    return (share.clamp(min=INSIDE) / (1 - share).clamp(min=INSIDE)).log()
+    probability = probability.clamp(0, 1)
+    return (probability.clamp(min=INSIDE) / (1 - probability).clamp(min=INSIDE)).log()
 
 
 def mask_boxes(masks: Tensor, *, whole_pixels: bool = True) -> Tensor:
-    """Return the boxes around masks, normalised by the size of the map.
+    """Return the boxes around masks, normalised by their size.
 
     Args:
         masks: (..., H, W), bool.
-        whole_pixels: whether a box reaches the far side of its last row and column, or their
-            index alone (`masks_to_boxes` of DETR, and so Mask DINO's "mask2box").
+        whole_pixels: whether a box reaches the far side of its last row and column, or only their
+            index (`masks_to_boxes` of DETR, and so Mask DINO's "mask2box").
 
     Returns:
-        (..., 4), float32. An empty mask has no size, and lies at the corner (0, 0) with whole
-        pixels, (1, 1) without, where the official code's numbers end up when they are clamped.
+        (..., 4), float32. The box of an empty mask has no size and lies in the corner (0, 0) with
+        whole pixels, (1, 1) without, as the official code's does after clamping.
     """
     size = [masks.shape[-1], masks.shape[-2]]
     first, last = [], []
     for filled, length in zip((masks.any(-2), masks.any(-1)), size, strict=True):
-        place = torch.arange(length, device=masks.device)
-        last.append(place.where(filled, -1).amax(-1))
-        first.append(place.where(filled, length).amin(-1))
+        index = torch.arange(length, device=masks.device)
+        last.append(index.where(filled, -1).amax(-1))
+        first.append(index.where(filled, length).amin(-1))
     start = torch.stack(first, dim=-1).float()  # (..., 2), x then y
     end = torch.stack(last, dim=-1).float() + whole_pixels
     scale = start.new_tensor(size)

@@ -1,4 +1,4 @@
-"""What the networks share: from frames to encoded maps, through the temporal seam, to disk."""
+"""What the networks share: encoding frames, the temporal seam, saving and loading."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from vidgap_segmenter.backbones import Backbone, TimmBackbone
 from vidgap_segmenter.checkpointing import Checkpointed
+from vidgap_segmenter.frames import check_frames, padded_size
 from vidgap_segmenter.pixel_decoder import PixelDecoder
-from vidgap_segmenter.structures import ClipOutput, ClipTargets
+from vidgap_segmenter.structures import ClipOutput
+from vidgap_segmenter.targets import ClipTargets
 from vidgap_segmenter.temporal import Features, TemporalModule, TemporalState, check_refined
 from vidgap_segmenter.weights import (
     CONFIG_FILE,
@@ -29,20 +31,18 @@ from vidgap_segmenter.weights import (
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-SIZE_DIVISOR = 32
-
 
 class ClipSegmenter(nn.Module, ABC):
     """Segment instances in each frame of a clip; queries keep their index over its frames.
 
     Frames are independent but for `temporal`, which refines the encoder's maps between the
     deformable encoder and the FPN step. With `temporal=None` this is a network on images. A
-    network adds `_decode`, from maps to predictions.
+    subclass adds `_decode`, from maps to predictions.
 
     Args:
         backbone: turns images into maps of strides 4 to 32.
-        pixel_decoder: encodes them.
-        temporal: what mixes frames, or None.
+        pixel_decoder: encodes these maps.
+        temporal: the module that mixes frames, or None.
         num_classes: K, without "no instance".
         train_backbone: False freezes the backbone: no gradient goes through it.
         config: the network's arguments except `temporal`, as JSON can hold them.
@@ -92,11 +92,11 @@ class ClipSegmenter(nn.Module, ABC):
         return self
 
     def set_gradient_checkpointing(self, on: bool = True) -> None:
-        """Have layers compute their activations anew in the backward pass instead of keeping them.
+        """Have layers compute their activations again in the backward pass instead of keeping them.
 
-        Blocks of the backbone, and layers of encoder and decoder, then keep their inputs alone:
-        the same gradients from less memory, in more time (docs/results/gradient_checkpointing.md).
-        No property of the weights, and not saved with them.
+        Blocks of the backbone and layers of encoder and decoder then keep only their inputs: the
+        same gradients from less memory, in more time (docs/results/gradient_checkpointing.md). The
+        setting is not saved with the weights.
         """
         for module in self.modules():
             if isinstance(module, (Checkpointed, TimmBackbone)):
@@ -114,8 +114,8 @@ class ClipSegmenter(nn.Module, ABC):
         Args:
             frames: (B, T, 3, H, W), RGB, 0..255, uint8 or floating, any H and W.
             targets: the instances of each clip, masks (N, T, H, W), for a network that learns by
-                denoising them (Mask DINO in training mode); nothing else looks at them.
-            with_head_inputs: hand out `HeadInputs`, too.
+                denoising them (Mask DINO in training mode); ignored otherwise.
+            with_head_inputs: whether the output includes `HeadInputs`.
 
         Returns:
             Predictions for every frame; auxiliary levels in training mode only.
@@ -136,7 +136,7 @@ class ClipSegmenter(nn.Module, ABC):
         Args:
             frames: (B, T, 3, H, W) as for `forward`, any T >= 1.
             state: what the last step returned; None before the first frame.
-            with_head_inputs: hand out `HeadInputs`, too.
+            with_head_inputs: whether the output includes `HeadInputs`.
 
         Returns:
             Predictions for these frames, and the state after them (None without a temporal
@@ -154,7 +154,7 @@ class ClipSegmenter(nn.Module, ABC):
     def segment_image(self, images: Tensor, num_copies: int) -> ClipOutput:
         """Segment images as the last frame of a clip of copies (paper A.2).
 
-        What comes before the temporal module sees each frame alone, so it runs once.
+        The layers before the temporal module treat frames independently, so they run once.
 
         Args:
             images: (B, 3, H, W), RGB, 0..255.
@@ -176,18 +176,17 @@ class ClipSegmenter(nn.Module, ABC):
 
     @property
     def padding_colour(self) -> Tensor:
-        """The colour that is nearest to zero once frames are normalised, (3,) uint8, on the CPU.
+        """The uint8 colour nearest to zero after normalisation, (3,), on the CPU.
 
-        What pads clips of bytes to the size of a batch; `pad_clips` does it exactly, in floats.
+        It pads clips of bytes to the size of a batch; `pad_clips` is exact, in floats.
         """
         return self.pixel_mean.detach().flatten().round().to("cpu", torch.uint8)
 
     def pad_clips(self, clips: Sequence[Tensor]) -> Tensor:
         """Make a batch of clips of unequal sizes: pad them right and bottom with the mean colour.
 
-        That is zeros once frames are normalised, as the official networks pad: what is padded is
-        seen. Target masks are to be padded likewise, with False; `ClipOutput.clip` cuts one clip's
-        answer out of that of the batch.
+        It is zero after normalisation, as in the official networks, which attend to the padding,
+        too. Pad target masks alike, with False; `ClipOutput.clip` cuts out one clip's predictions.
 
         Args:
             clips: (T, 3, H_b, W_b) of one T, RGB, 0..255.
@@ -207,15 +206,15 @@ class ClipSegmenter(nn.Module, ABC):
         return batch
 
     def save_pretrained(self, folder: str | Path, classes: Sequence[Mapping[str, object]]) -> None:
-        """Write `config.json` and `model.safetensors` into `folder`, in place of what is there.
+        """Write `config.json` and `model.safetensors` into `folder`, overwriting them.
 
         Args:
             folder: made where it is missing; other files in it stay.
             classes: one `{"index": 0, "category_id": 1, "name": "cat"}` a class, in order of index.
 
         Raises:
-            ValueError: `classes` does not list every class of the model so, or its temporal module
-                has no `config`.
+            ValueError: `classes` does not list every class of the model, or its temporal module has
+                no `config`.
         """
         write_folder(self, folder, classes)
 
@@ -227,11 +226,11 @@ class ClipSegmenter(nn.Module, ABC):
         Args:
             repo_id: made where it is missing.
             classes: as for `save_pretrained`.
-            private: for a repository that is made.
+            private: whether a repository that is made is private.
 
         Raises:
             ImportError: huggingface_hub is not installed.
-            ValueError: as for `save_pretrained`, or `repo_id` is no such name.
+            ValueError: as for `save_pretrained`, or `repo_id` is not such a name.
         """
         with TemporaryDirectory() as folder:
             self.save_pretrained(folder, classes)
@@ -246,15 +245,15 @@ class ClipSegmenter(nn.Module, ABC):
             temporal: the module that the weights belong to, or None.
 
         Raises:
-            ValueError: the folder holds another network's weights, or those of a temporal module
-                and none is passed.
+            ValueError: the folder holds another network's weights, or a temporal module's while
+                none is passed.
             WeightsMismatch: the weights do not fit.
         """
         folder = hub.resolve(folder)
         settings = read_settings(folder, cls.architecture)
         try:
             model = cls(**settings, temporal=temporal)
-        except TypeError as error:  # an argument that there is not
+        except TypeError as error:  # an unknown argument
             raise ValueError(f"{Path(folder) / CONFIG_FILE}: {error}") from error
         load_checked(model, read_weights(folder, with_temporal=temporal is not None))
         return model.eval()
@@ -288,26 +287,8 @@ class ClipSegmenter(nn.Module, ABC):
 
     def _prepare(self, frames: Tensor) -> Tensor:
         """Normalise frames, then pad them with zeros right and bottom, (B*T, 3, H', W')."""
-        if not isinstance(frames, Tensor):
-            raise ValueError(f"frames must be a tensor, got {type(frames).__name__}")
-        if frames.ndim != 5 or frames.shape[2] != 3:
-            raise ValueError(f"frames must be (B, T, 3, H, W), got shape {tuple(frames.shape)}")
-        if 0 in frames.shape:
-            raise ValueError(f"frames must have a pixel, got shape {tuple(frames.shape)}")
-        if frames.dtype != torch.uint8 and not frames.is_floating_point():
-            raise ValueError(f"frames must be uint8 or floating, 0..255, got {frames.dtype}")
-        if frames.device != self.pixel_mean.device:
-            raise ValueError(
-                f"frames must be on the model's device {self.pixel_mean.device}, "
-                f"got {frames.device}"
-            )
+        check_frames(frames, self.pixel_mean.device)
         images = frames.flatten(0, 1).to(self.pixel_mean.dtype)
         images = (images - self.pixel_mean) / self.pixel_std
         height, width = padded_size(images)
         return F.pad(images, (0, width - images.shape[-1], 0, height - images.shape[-2]))
-
-
-def padded_size(frames: Tensor) -> tuple[int, int]:
-    """Return (H, W) of frames (..., H, W) after padding right and bottom."""
-    height, width = frames.shape[-2:]
-    return height + -height % SIZE_DIVISOR, width + -width % SIZE_DIVISOR

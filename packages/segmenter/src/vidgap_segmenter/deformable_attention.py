@@ -14,27 +14,27 @@ from vidgap_segmenter.precision import at_least_float32
 
 
 class DeformableAttention(nn.Module):
-    """Each query reads a few learned places of every level.
+    """Each query samples a few learned points of every level.
 
     Args:
         channels: C.
         num_heads: M.
         num_levels: L.
-        num_points: samples a head takes from each level.
+        num_points: P, points that a head samples on each level.
     """
 
     def __init__(self, channels: int, num_heads: int, num_levels: int, num_points: int) -> None:
         super().__init__()
         self.grid = (num_heads, num_levels, num_points)
-        samples = num_heads * num_levels * num_points
-        self.sampling_offsets = nn.Linear(channels, samples * 2)
-        self.attention_weights = nn.Linear(channels, samples)
+        num_samples = num_heads * num_levels * num_points
+        self.sampling_offsets = nn.Linear(channels, num_samples * 2)
+        self.attention_weights = nn.Linear(channels, num_samples)
         self.value_proj = nn.Linear(channels, channels)
         self.output_proj = nn.Linear(channels, channels)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Let head k look in direction 2πk/M, its point p at distance p+1, all equally."""
+        """Start head k in direction 2πk/M, its point p at distance p+1, with equal weights."""
         heads, levels, points = self.grid
         angle = torch.arange(heads) * (2 * math.pi / heads)
         direction = torch.stack((angle.cos(), angle.sin()), dim=-1)
@@ -61,7 +61,7 @@ class DeformableAttention(nn.Module):
 
 
 def reference_points(sizes: Sequence[tuple[int, int]], tokens: Tensor) -> Tensor:
-    """Return the centre (x, y) of each token's own place, for every level, (B*T, S, L, 2).
+    """Return the centre (x, y) of each token's own cell, for every level, (B*T, S, L, 2).
 
     Args:
         sizes: (H_l, W_l) of each level.

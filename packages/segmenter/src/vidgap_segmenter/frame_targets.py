@@ -11,12 +11,12 @@ from torch import Tensor
 
 from vidgap_segmenter.boxes import mask_boxes
 from vidgap_segmenter.points import frame_masks, sample_masks
-from vidgap_segmenter.structures import ClipTargets
+from vidgap_segmenter.targets import ClipTargets
 
 
 @dataclass(frozen=True)
 class FrameTargets:
-    """The instances of B*T frames, N in all: those present in the first, in the second, ...
+    """The instances present in B*T frames, N in all, frame by frame.
 
     Attributes:
         frames: the frame of each, b*T + t, (N,), int64, ascending.
@@ -40,7 +40,7 @@ class FrameTargets:
 
     @classmethod
     def from_clips(cls, clips: Sequence[ClipTargets], padded_size: tuple[int, int]) -> FrameTargets:
-        """List what is present, frame by frame; frames are numbered B-major."""
+        """List the instances that are present in each frame; frames are numbered B-major."""
         frames, instances, ids, labels, masks = [], [], [], [], []
         counts: list[int] = []
         for clip in clips:
@@ -71,9 +71,9 @@ class FrameTargets:
 
     @cached_property
     def slots(self) -> Tensor:
-        """The place of each instance among those of its frame, (N,), int64."""
-        places = [slot for count in self.counts for slot in range(count)]
-        return torch.tensor(places, dtype=torch.int64, device=self.frames.device)
+        """The index of each instance among those of its frame, (N,), int64."""
+        slots = [slot for count in self.counts for slot in range(count)]
+        return torch.tensor(slots, dtype=torch.int64, device=self.frames.device)
 
     @cached_property
     def boxes(self) -> Tensor:
@@ -85,7 +85,7 @@ class FrameTargets:
         return boxes * boxes.new_tensor(shares).repeat(2)
 
     def by_slot(self, values: Tensor) -> Tensor:
-        """Sort values (N, ...) by frame and slot, (B*T, n, ...), zeros where a frame has fewer."""
+        """Pad values (N, ...) with zeros to one row a frame, (B*T, n, ...)."""
         size = (len(self.counts), max(self.counts, default=0), *values.shape[1:])
         table = values.new_zeros(size)
         table[self.frames, self.slots] = values

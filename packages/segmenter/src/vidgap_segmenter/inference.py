@@ -1,4 +1,4 @@
-"""From a decoder's output to instances in frames."""
+"""Turning the output for clips into instances of frames."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from vidgap_segmenter.structures import ClipOutput, Instances
 def instance_inference(
     output: ClipOutput, size: tuple[int, int], top_k: int = 100
 ) -> list[list[Instances]]:
-    """List the best instances of every frame (`instance_inference` of the official networks).
+    """Return the best instances of every frame (`instance_inference` of the official networks).
 
     A score is the class probability times the mean mask probability inside the mask. A query may
     appear more than once, with different labels.
 
     Args:
-        output: of the last level, B clips of T frames.
-        size: (H, W) at which masks and boxes are wanted, usually that of the frames on disk.
+        output: predictions for B clips of T frames.
+        size: (H, W) of the masks and boxes to return, usually that of the frames on disk.
         top_k: instances a frame, at most Q*K.
 
     Returns:
@@ -49,12 +49,12 @@ def instance_inference(
 
 
 def resize_to(output: ClipOutput, mask_logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize mask logits to a size of the frame: to the padded frame, cropped, then resized.
+    """Resize mask logits to the padded frame, crop the padding, and resize to `size`.
 
     Args:
         output: for its frame and padded sizes.
         mask_logits: (Q, h, w).
-        size: (H, W) wanted.
+        size: (H, W).
 
     Returns:
         (Q, H, W), float32 or more.
@@ -74,7 +74,7 @@ def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
 def _scaled_boxes(
     output: ClipOutput, clip: int, frame: int, size: tuple[int, int]
 ) -> Tensor | None:
-    """Return boxes as corners in pixels of a size of the frame, (Q, 4) float32, within it."""
+    """Return boxes as corners in pixels, (Q, 4) float32, clipped to a frame of `size`."""
     if output.boxes is None:
         return None
     height, width = size

@@ -10,23 +10,24 @@ import torch.distributed
 from torch import Tensor
 
 from vidgap_segmenter.frame_targets import Matching
-from vidgap_segmenter.structures import ClipOutput, ClipTargets, check_targets
+from vidgap_segmenter.structures import ClipOutput
+from vidgap_segmenter.targets import ClipTargets, check_targets
 
 
 class NonFiniteLoss(ValueError):  # noqa: N818 (what happened, as StopIteration)
-    """A loss or a matching cost is not finite: training has failed, the arguments have not."""
+    """A loss or a matching cost is not finite: training has diverged."""
 
 
 @dataclass(frozen=True)
 class Losses:
-    """What a criterion makes of a batch.
+    """The losses of a batch.
 
     Attributes:
         total: the weighted sum that is minimised, a float32 scalar.
         parts: unweighted losses by name, each (levels,), float32, the last decoder level first:
-            "class", "mask", "dice", of boxes "box" and "giou", and "denoising class" ... of
-            denoising queries.
-        matchings: which query was which instance, at each level.
+            "class", "mask", "dice", for boxes "box" and "giou", and "denoising class" and so on
+            for denoising queries.
+        matchings: which query was matched with which instance, at each level.
     """
 
     total: Tensor
@@ -52,7 +53,7 @@ def check_output(
     *,
     independent_classes: bool,
 ) -> None:
-    """Raise ValueError where an output is not of a criterion's classes, or targets not of it."""
+    """Raise ValueError where an output does not fit its criterion or targets do not fit it."""
     clips, _, num_frames, num_logits = output.class_logits.shape
     wanted = f"{num_classes} classes" + ("" if independent_classes else " and no instance")
     if output.independent_classes != independent_classes:
@@ -73,7 +74,7 @@ def mean_over_processes(count: int, device: torch.device) -> Tensor:
 
 
 def check_finite(losses: Losses) -> None:
-    """Raise NonFiniteLoss, with the names of what is not, where the total is not finite."""
+    """Raise NonFiniteLoss, naming the parts that are not finite, where the total is not."""
     if losses.total.isfinite():
         return
     names = [

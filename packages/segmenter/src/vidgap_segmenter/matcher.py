@@ -19,9 +19,9 @@ def match(
     """Find the cheapest assignment in each frame.
 
     Args:
-        costs: the parts of the cost of every query with every instance of its frame by name,
-            unweighted, (B*T, Q, n); columns past the number of a frame's instances mean nothing.
-        weights: of the parts, by the same names.
+        costs: unweighted costs of every query with every instance of its frame, by name,
+            (B*T, Q, n); columns past the number of a frame's instances are ignored.
+        weights: of the costs, by the same names.
         targets: the instances of the B*T frames, at most n in one.
 
     Returns:
@@ -49,26 +49,26 @@ def match(
     return targets.matching(frames=pairs[0], queries=pairs[1], rows=pairs[2])
 
 
-def choice_cost(class_logits: Tensor, targets: FrameTargets) -> Tensor:
+def softmax_cost(class_logits: Tensor, targets: FrameTargets) -> Tensor:
     """Return minus the softmax probability of each instance's class, (B*T, Q, n)."""
     return -_of_labels(class_logits.softmax(-1), targets)
 
 
 def focal_cost(class_logits: Tensor, targets: FrameTargets, alpha: float, gamma: float) -> Tensor:
-    """Return how much the focal loss falls where a query takes an instance (Mask DINO, matcher).
+    """Return how much the focal loss changes if a query takes an instance (Mask DINO, matcher).
 
     Args:
         class_logits: (B*T, Q, K).
         targets: the instances.
-        alpha: share of the positive part.
-        gamma: exponent of what is already known.
+        alpha: weight of the positive part.
+        gamma: the focusing exponent.
 
     Returns:
         (B*T, Q, n).
     """
-    share = _of_labels(class_logits.sigmoid(), targets)
-    positive = -alpha * (1 - share) ** gamma * (share + 1e-8).log()
-    negative = -(1 - alpha) * share**gamma * (1 - share + 1e-8).log()
+    probability = _of_labels(class_logits.sigmoid(), targets)
+    positive = -alpha * (1 - probability) ** gamma * (probability + 1e-8).log()
+    negative = -(1 - alpha) * probability**gamma * (1 - probability + 1e-8).log()
     return positive - negative
 
 
@@ -90,9 +90,9 @@ def mask_costs(mask_logits: Tensor, targets: FrameTargets, points: Tensor) -> tu
     # Cross entropy of logit x with truth t is softplus(x) - x*t; this softplus is the fast one.
     softplus = logits.clamp(min=0) - logits.abs().sigmoid().log()
     mask = (softplus.sum(-1, keepdim=True) - logits @ truth) / points.shape[1]
-    shares = logits.sigmoid()
-    sizes = shares.sum(-1, keepdim=True) + truth.sum(1, keepdim=True)  # (B*T, Q, n)
-    dice = 1 - (2 * (shares @ truth) + 1) / (sizes + 1)
+    masks = logits.sigmoid()
+    sizes = masks.sum(-1, keepdim=True) + truth.sum(1, keepdim=True)  # (B*T, Q, n)
+    dice = 1 - (2 * (masks @ truth) + 1) / (sizes + 1)
     return mask, dice
 
 

@@ -1,4 +1,4 @@
-"""A perceptron of several layers."""
+"""Multilayer perceptrons."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def mlp(in_channels: int, channels: int, out_channels: int, num_layers: int = 3)
 
     Args:
         in_channels: of the input (..., C).
-        channels: of what is hidden.
+        channels: of the hidden layers.
         out_channels: of the output.
         num_layers: linear layers, 2 or more.
     """

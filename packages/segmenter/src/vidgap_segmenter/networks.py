@@ -1,4 +1,4 @@
-"""The networks by the names that they have in `config.json` and in configurations."""
+"""The networks by their names in `config.json` and in configurations."""
 
 from __future__ import annotations
 

@@ -24,12 +24,12 @@ def parameter_groups(
     """Split trainable parameters by learning rate and weight decay.
 
     The backbone learns at `lr * backbone_multiplier`. Norm layers, embeddings and relative
-    position bias tables do not decay; biases do, and so do parameters of modules as such.
+    position bias tables do not decay; everything else does, biases included.
 
     Args:
         model: with its backbone under the name `backbone`.
         lr: of everything else.
-        weight_decay: where there is one.
+        weight_decay: of what decays.
         backbone_multiplier: of the backbone's learning rate.
 
     Returns:

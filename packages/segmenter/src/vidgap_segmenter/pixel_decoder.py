@@ -2,8 +2,8 @@
 
 Follows Mask2Former's `modeling/pixel_decoder/msdeformattn.py` and Mask DINO's
 `pixel_decoder/maskdino_encoder.py`. It is cut in two so that a temporal module can stand between
-the halves: `encode` gives the encoded maps, and `mask_features` makes of the finest of them and the
-backbone's stride-4 map what masks are read from.
+the halves: `encode` returns the encoded maps, and `mask_features` turns the finest of them and the
+backbone's stride-4 map into the features that masks are dot products with.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from vidgap_segmenter.backbones.base import STRIDES
 from vidgap_segmenter.checkpointing import Checkpointed
 from vidgap_segmenter.deformable_attention import DeformableAttention, reference_points
-from vidgap_segmenter.position import sine_position
+from vidgap_segmenter.position import sine_position_embedding
 from vidgap_segmenter.precision import at_least_float32, autocast_off
 
 NORM_GROUPS = 32
@@ -38,23 +38,23 @@ class PixelDecoder(nn.Module):
         num_layers: deformable encoder layers.
         ffn_channels: hidden channels of their feed-forward part.
         num_heads: attention heads.
-        num_points: samples a head takes from each level.
+        num_points: points that a head samples on each level.
         full_precision: whether autocast is off inside, as in the official recipes; otherwise only
-            the places of samples stay float32 (docs/results/network_speed.md: what each costs).
+            sampling locations stay float32 (docs/results/network_speed.md: what each costs).
     """
 
     def __init__(
         self,
         in_channels: Sequence[int],
         *,
-        strides: Sequence[int] = (8, 16, 32),
-        coarse_first: bool = True,
-        channels: int = 256,
-        num_layers: int = 6,
-        ffn_channels: int = 1024,
-        num_heads: int = 8,
-        num_points: int = 4,
-        full_precision: bool = True,
+        strides: Sequence[int],
+        coarse_first: bool,
+        channels: int,
+        num_layers: int,
+        ffn_channels: int,
+        num_heads: int,
+        num_points: int,
+        full_precision: bool,
     ) -> None:
         super().__init__()
         if channels % NORM_GROUPS or channels % num_heads:
@@ -167,7 +167,8 @@ class PixelDecoder(nn.Module):
         channels = like.shape[-1]
         return torch.cat(
             [
-                sine_position(size, channels, device=like.device, dtype=like.dtype) + level
+                sine_position_embedding(size, channels, device=like.device, dtype=like.dtype)
+                + level
                 for size, level in zip(sizes, self.level_embed, strict=True)
             ]
         )
@@ -232,7 +233,7 @@ class EncoderLayer(Checkpointed):
 
 
 def _first_map(strides: Sequence[int]) -> int:
-    """Return the place of the first stride among the backbone's, having checked them all."""
+    """Return the index of the first stride among the backbone's, having checked them all."""
     possible = (*STRIDES, EXTRA_STRIDE)
     first, last = (strides[0], strides[-1]) if strides else (0, 0)
     if first in STRIDES and last in possible[3:]:

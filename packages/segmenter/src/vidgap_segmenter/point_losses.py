@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vidgap_segmenter.frame_targets import FrameTargets, Matching
-from vidgap_segmenter.points import Sampler, sample_logits, uncertain_points, uniform
+from vidgap_segmenter.points import Sampler, sample_logits, uncertain_points
 
 
 @dataclass(frozen=True)
 class PointLosses:
-    """Where masks are compared.
+    """Cross entropy and dice of matched masks on random points.
 
     Attributes:
         num_points: points on which masks are compared.
@@ -23,10 +23,10 @@ class PointLosses:
         sampler: draws the points.
     """
 
-    num_points: int = 12544
-    oversample: float = 3.0
-    importance: float = 0.75
-    sampler: Sampler = uniform
+    num_points: int
+    oversample: float
+    importance: float
+    sampler: Sampler
 
     def __post_init__(self) -> None:
         if self.num_points < 1 or self.oversample < 1 or not 0 <= self.importance <= 1:
@@ -57,9 +57,9 @@ class PointLosses:
             truth = targets.sample(matching.rows, points).to(matched.dtype)  # (R, P)
         logits = sample_logits(matched[:, None], points)[:, 0]  # (R, P)
         mask = F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean(1).sum()
-        shares = logits.sigmoid()
-        overlap = 2 * (shares * truth).sum(1) + 1
-        dice = (1 - overlap / (shares.sum(1) + truth.sum(1) + 1)).sum()
+        masks = logits.sigmoid()
+        overlap = 2 * (masks * truth).sum(1) + 1
+        dice = (1 - overlap / (masks.sum(1) + truth.sum(1) + 1)).sum()
         return mask, dice
 
     def _points(self, matched: Tensor) -> Tensor:

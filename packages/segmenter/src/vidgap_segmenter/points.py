@@ -1,4 +1,4 @@
-"""Bilinear samples of masks at random points (PointRend; Mask2Former §3.3)."""
+"""Sampling masks at random points (PointRend; Mask2Former §3.3)."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def sample_masks(
 
     Args:
         framed: masks (N, H + 3, W + 3), bool, as `frame_masks` gives them.
-        which: the mask that each row samples, (R,), int64.
+        which: the mask that each row of points samples, (R,), int64.
         points: (x, y) in [0, 1] over the padded frame, (R, P, 2), floating.
-        padded_size: (H', W') of the padded frame, which begins where the mask begins.
+        padded_size: (H', W') of the padded frame, whose upper left corner is the mask's.
 
     Returns:
         (R, P) in the dtype of `points`.

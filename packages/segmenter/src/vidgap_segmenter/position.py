@@ -10,12 +10,12 @@ from torch import Tensor
 TEMPERATURE = 10000.0
 
 
-def sine_position(
+def sine_position_embedding(
     size: tuple[int, int], channels: int, *, device: torch.device, dtype: torch.dtype
 ) -> Tensor:
-    """Return the embedding of every place of a map, row by row, (H*W, C).
+    """Return the position embedding of every cell of a map, row by row, (H*W, C).
 
-    The first half of the channels tells the row, the second the column; within each half even
+    The first half of the channels encodes the row, the second the column; within each half even
     channels are sines and odd ones cosines.
 
     Args:
@@ -25,7 +25,9 @@ def sine_position(
         dtype: floating dtype in which it is computed and returned.
     """
     if channels % 4:
-        raise ValueError(f"channels must be divisible by 4 for a sine position, got {channels}")
+        raise ValueError(
+            f"channels must be divisible by 4 for a sine position embedding, got {channels}"
+        )
     height, width = size
     pair = torch.arange(channels // 4, device=device, dtype=dtype)
     wavelength = TEMPERATURE ** (4 * pair / channels)  # (C/4,), one for a sine and its cosine
@@ -35,7 +37,7 @@ def sine_position(
 
 
 def cell_centres(size: tuple[int, int], like: Tensor) -> Tensor:
-    """Return the centre (x, y) of every place of a map in [0, 1], row by row, (H*W, 2).
+    """Return the centre (x, y) of every cell of a map in [0, 1], row by row, (H*W, 2).
 
     Args:
         size: (H, W) of the map.
@@ -49,7 +51,7 @@ def cell_centres(size: tuple[int, int], like: Tensor) -> Tensor:
 
 
 def _waves(length: int, wavelength: Tensor) -> Tensor:
-    """Return sines and cosines of places 1..length scaled to 2π, interleaved, (length, C/2)."""
-    place = torch.arange(1, length + 1, device=wavelength.device, dtype=wavelength.dtype)
-    angle = (place * (2 * math.pi / (length + 1e-6)))[:, None] / wavelength
+    """Return sines and cosines of 1..length scaled to 2π, interleaved, (length, C/2)."""
+    index = torch.arange(1, length + 1, device=wavelength.device, dtype=wavelength.dtype)
+    angle = (index * (2 * math.pi / (length + 1e-6)))[:, None] / wavelength
     return torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(1)

@@ -1,4 +1,4 @@
-"""Parts that must not run in half precision."""
+"""Keeping computations out of half precision."""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
-"""What constructors of networks check."""
+"""Checks of the networks' settings."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 
-def check_counts(**counts: int | None) -> None:
+
+def check_counts(counts: Mapping[str, int | None]) -> None:
     """Raise ValueError for the first argument that is not a whole number above 0; None passes."""
     for name, value in counts.items():
         if value is not None and (not isinstance(value, int) or value < 1):

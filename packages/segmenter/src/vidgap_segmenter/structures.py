@@ -1,13 +1,13 @@
-"""What crosses the segmenter's border: targets in, outputs out.
+"""What the segmenter returns, for clips and for frames.
 
-Axes are always B, then N or Q, then T, then C, then H, W. Every dataclass is frozen and checks
-itself, so that a wrong shape is named where it enters.
+Axes are always B, then N or Q, then T, then C, then H, W. What crosses the segmenter's border
+checks itself, so that a wrong shape is named where it enters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,46 +16,25 @@ from vidgap_segmenter.precision import at_least_float32
 
 
 @dataclass(frozen=True)
-class ClipTargets:
-    """The annotated instances of one clip.
-
-    An instance is present in frame t where its mask has a pixel.
+class FramePrediction:
+    """What a decoder predicts at one of its levels, frame by frame.
 
     Attributes:
-        labels: class indices 0..K-1, (N,), int64.
-        masks: (N, T, H, W), bool, at the size of the frames given to the model.
-        ids: identity of each instance within the clip, (N,), int64.
+        class_logits: (B*T, Q, K+1), or (B*T, Q, K) of independent classes.
+        mask_logits: (B*T, Q, h, w).
+        queries: the normed queries that it was made from, (B*T, Q, C).
+        boxes: (B*T, Q, 4), or None, as in `Prediction`.
     """
 
-    labels: Tensor
-    masks: Tensor
-    ids: Tensor
-
-    def __post_init__(self) -> None:
-        num = self.labels.shape[0] if self.labels.ndim == 1 else -1
-        if num < 0 or self.labels.dtype != torch.int64:
-            raise ValueError(f"labels must be (N,) int64, got {describe(self.labels)}")
-        if self.masks.ndim != 4 or self.masks.shape[0] != num or self.masks.dtype != torch.bool:
-            raise ValueError(f"masks must be ({num}, T, H, W) bool, got {describe(self.masks)}")
-        if self.ids.shape != (num,) or self.ids.dtype != torch.int64:
-            raise ValueError(f"ids must be ({num},) int64, got {describe(self.ids)}")
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def to(self, device: torch.device | str) -> ClipTargets:
-        """Return the same targets on `device`."""
-        return replace(
-            self,
-            labels=self.labels.to(device),
-            masks=self.masks.to(device),
-            ids=self.ids.to(device),
-        )
+    class_logits: Tensor
+    mask_logits: Tensor
+    queries: Tensor
+    boxes: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the decoder says of a clip at one of its levels.
+    """What the decoder predicts for clips at one of its levels.
 
     Attributes:
         class_logits: (B, Q, T, K+1), index K is "no instance"; or (B, Q, T, K) of independent
@@ -85,10 +64,21 @@ class Prediction:
                 f"boxes must be {(*self.class_logits.shape[:3], 4)}, got {describe(self.boxes)}"
             )
 
+    @classmethod
+    def of(
+        cls, level: FramePrediction, num_frames: int, queries: slice = slice(None)
+    ) -> Prediction:
+        """Turn a level's prediction for some of its queries from frames into clips."""
+        return cls(
+            by_clip(level.class_logits[:, queries], num_frames),
+            by_clip(level.mask_logits[:, queries], num_frames),
+            None if level.boxes is None else by_clip(level.boxes[:, queries], num_frames),
+        )
+
 
 @dataclass(frozen=True)
 class HeadInputs:
-    """What heads on top of a segmenter read (trackers that learn, refiners, clip-level decoders).
+    """What heads on top of a segmenter read (learned trackers, refiners, clip-level decoders).
 
     Attributes:
         queries: (L, B, Q, T, C), the normed queries of the last L decoder levels, the last one
@@ -143,7 +133,7 @@ class HeadInputs:
 
 @dataclass(frozen=True)
 class ClipOutput:
-    """The segmenter's answer for a batch of clips: its last level, and the earlier ones.
+    """The segmenter's predictions for a batch of clips: its last level, and the earlier ones.
 
     Attributes:
         class_logits: (B, Q, T, K+1), index K is "no instance"; or (B, Q, T, K) where classes are
@@ -154,9 +144,9 @@ class ClipOutput:
         frame_size: (H, W) of the frames that were given.
         padded_size: (H, W) after padding right and bottom, which the mask logits cover.
         boxes: (B, Q, T, 4) as in `Prediction`, or None.
-        independent_classes: whether each class is a question of its own, answered by a sigmoid
-            (Mask DINO), or one of K+1 is chosen by a softmax (Mask2Former).
-        head_inputs: what heads read, where it was asked for.
+        independent_classes: whether each class has a sigmoid of its own (Mask DINO), or all K+1
+            share a softmax (Mask2Former).
+        head_inputs: what heads read, if requested.
     """
 
     class_logits: Tensor
@@ -272,38 +262,3 @@ def by_frame(tensor: Tensor) -> Tensor:
 def describe(tensor: Tensor) -> str:
     """Return 'shape (2, 3) float32', for error messages."""
     return f"shape {tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
-
-
-def check_targets(
-    targets: Sequence[ClipTargets],
-    num_clips: int,
-    num_frames: int,
-    frame_size: tuple[int, int],
-    num_classes: int,
-) -> None:
-    """Raise ValueError where targets are not those of B clips of T frames (H, W) and K classes."""
-    if len(targets) != num_clips:
-        raise ValueError(f"targets must be of {num_clips} clips, got {len(targets)}")
-    same_num_frames(targets, num_frames)
-    for index, clip in enumerate(targets):
-        if clip.masks.shape[2:] != frame_size:
-            raise ValueError(
-                f"targets[{index}].masks must be of the frames' size {tuple(frame_size)}, "
-                f"got {tuple(clip.masks.shape[2:])}"
-            )
-        outside = (clip.labels < 0) | (clip.labels >= num_classes)
-        if outside.any():
-            raise ValueError(
-                f"targets[{index}].labels must be in 0..{num_classes - 1}, "
-                f"got {clip.labels[outside].tolist()}"
-            )
-
-
-def same_num_frames(targets: Sequence[ClipTargets], num_frames: int) -> None:
-    """Raise ValueError where a clip's masks do not have `num_frames` frames."""
-    for index, clip in enumerate(targets):
-        if clip.masks.shape[1] != num_frames:
-            raise ValueError(
-                f"targets[{index}].masks must have {num_frames} frames to match the output, "
-                f"got {clip.masks.shape[1]}"
-            )

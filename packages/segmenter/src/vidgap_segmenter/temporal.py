@@ -17,9 +17,8 @@ TemporalState = list[Tensor]
 class TemporalModule(Protocol):
     """Mixes the frames of a clip, scale by scale, between the pixel encoder and the FPN step.
 
-    Both calls take features fine to coarse (strides 8, 16, 32, and others that
-    the segmenter has), (B, T, C, H_l, W_l), and return
-    maps of the same shapes in the same order.
+    Both calls take features (B, T, C, H_l, W_l), fine to coarse (strides 8, 16, 32, or those of the
+    segmenter), and return maps of the same shapes in the same order.
     """
 
     def __call__(self, features: Features) -> Features:

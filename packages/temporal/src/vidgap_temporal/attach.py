@@ -1,7 +1,7 @@
 """The temporal module in somebody else's per-frame model (paper §3.2).
 
 The paper says that the module can go into "other segmentation or detection methods". Nothing of
-theirs is imported: a place is known by its path, a pyramid by its form.
+theirs is imported: a submodule is found by its path, a pyramid by its structure.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vidgap_temporal.pyramid import choose, unpack
 NAME = "temporal"
 """The submodule that a model has of its own while a module is attached."""
 
-PLACES = (
+PATHS = (
     # Hugging Face's Mask2Former, between the deformable encoder and the FPN step:
     # mask features and multi-scale features are both made of the refined maps.
     "model.pixel_level_module.decoder.encoder",
@@ -28,7 +28,7 @@ PLACES = (
     "backbone.fpn",
     "fpn",
 )
-"""Where to look for a pyramid, the first one that exists."""
+"""Submodules that return a pyramid; the first that exists is taken."""
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
@@ -45,29 +45,29 @@ def attach(
 
     From now on the model's batch is B clips of `num_frames` frames each, clip after clip; each
     call is one batch of whole clips, and nothing is carried from call to call. `mstm` becomes
-    `model.temporal`: it is trained, moved and saved with the model. Compile a model afterwards; one
-    that has run compiled takes no notice before `torch.compiler.reset()`.
+    `model.temporal`: it is trained, moved and saved with the model. Compile a model afterwards: one
+    that has already run compiled ignores the module until `torch.compiler.reset()`.
 
     Args:
         model: Hugging Face's Mask2Former, a torchvision detector with an FPN, or with `at` any
             other whose frames are its batch.
-        mstm: what mixes the frames, of the pyramid's channels; on the device and of the dtype of
-            the model, at the latest when it is called.
+        mstm: the module, for as many channels as the pyramid has; on the model's device and of
+            its dtype by the time the model is called.
         num_frames: T.
         at: path of the submodule whose output is refined: maps (B*T, C, H_l, W_l), alone or in a
             list, tuple or mapping, fine to coarse or coarse to fine; or tokens of all levels in
             `last_hidden_state`, where it is called with `spatial_shapes_list`. '' is the model
             itself. None: the deformable encoder of Mask2Former, or torchvision's FPN.
-        levels: which maps, one for each of the module's scales: keys of the mapping, or places in
-            the pyramid counted fine to coarse. None: the finest ones.
+        levels: which maps, one for each of the module's scales: keys of the mapping, or indices
+            into the pyramid, fine to coarse. None: the finest ones.
 
     Returns:
         A handle that takes the module out again.
 
     Raises:
-        ValueError: an argument is not as said, the model has a `temporal` already, or no place is
-            found. The model's calls raise it where num_frames does not divide the batch, or
-            `mstm` does not fit the maps.
+        ValueError: an argument is invalid, the model has a `temporal` already, or no such
+            submodule is found. The model's calls raise it where num_frames does not divide the
+            batch, or `mstm` does not fit the maps.
     """
     if not isinstance(model, nn.Module):
         raise ValueError(f"model must be a torch.nn.Module, got {type(model).__name__}")
@@ -79,23 +79,23 @@ def attach(
     if hasattr(model, NAME):
         raise ValueError(
             f"model must not have {NAME!r} yet, got {type(model).__name__} with a module attached "
-            "or a place of its own for one"
+            "or an attribute of that name"
         )
     if levels is not None and len(levels) != mstm.num_scales:
         raise ValueError(f"levels must be num_scales={mstm.num_scales} maps, got {list(levels)}")
-    return Handle(model, mstm, num_frames, find_place(model, at), levels)
+    return Handle(model, mstm, num_frames, find_path(model, at), levels)
 
 
-def find_place(model: nn.Module, at: str | None) -> str:
-    """Return the path of the submodule to hook, `at` or the first known place that exists."""
+def find_path(model: nn.Module, at: str | None) -> str:
+    """Return the path of the submodule to hook, `at` or the first of `PATHS` that exists."""
     existing = {name for name, _ in model.named_modules(remove_duplicate=False)}
-    for place in PLACES if at is None else (at,):
-        if place in existing:
-            return place
+    for path in PATHS if at is None else (at,):
+        if path in existing:
+            return path
     if at is None:
         raise ValueError(
-            f"model must have one of {list(PLACES)}, got {type(model).__name__} with none of them; "
-            "at='path.of.a.submodule' names another place"
+            f"model must have one of {list(PATHS)}, got {type(model).__name__} with none of them; "
+            "at='path.of.a.submodule' names another"
         )
     raise ValueError(
         f"at must be the path of a submodule of {type(model).__name__}, such as "
@@ -106,8 +106,8 @@ def find_place(model: nn.Module, at: str | None) -> str:
 class Handle:
     """What `attach` returns: changes the number of frames, and takes the module out again.
 
-    As a context manager it does so at the end of the block. A deep copy of the model works with
-    modules of its own; `copy.deepcopy((model, handle))` gives the handle of that copy too.
+    As a context manager it takes it out at the end of the block. A deep copy of the model has a
+    module of its own; `copy.deepcopy((model, handle))` copies the handle with it.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Handle:
 
     @property
     def num_frames(self) -> int:
-        """T of the clips that a batch is cut into, at least 1; may be set between calls."""
+        """T of the clips in a batch, at least 1; may be set between calls."""
         return self._num_frames
 
     @num_frames.setter
@@ -143,7 +143,7 @@ class Handle:
         self._num_frames = value
 
     def remove(self) -> None:
-        """Take the module out of the model, which is then as it was. Twice is as once."""
+        """Take the module out and leave the model as it was; a second call does nothing."""
         if self._attached:
             self._attached = False
             self._hook.remove()
@@ -165,7 +165,7 @@ class Handle:
     ) -> Any:
         """Return `output` with refined maps: the forward hook of the submodule."""
         del module, args
-        # Asked of the model, which may have been given another one meanwhile (compiled, wrapped).
+        # Looked up in the model, where it may have been replaced since (compiled, wrapped).
         mstm: MultiScaleTemporalModule = getattr(self._model, NAME)
         maps, repack = unpack(output, kwargs)
         if not maps:

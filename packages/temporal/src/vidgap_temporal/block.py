@@ -49,7 +49,7 @@ class TemporalBlock(nn.Module):
             states: of the N GRU layers before the first frame, (B, C_gru, H, W) each, or None.
 
         Returns:
-            f^N, shape and order in memory of `features`, and the states after the last frame.
+            f^N, of the shape and memory format of `features`, and the states after the last frame.
         """
         maps = features.permute(0, 1, 3, 4, 2).contiguous()  # (B, T, H, W, C)
         mixed = self.short_term(maps)  # f^u
@@ -64,9 +64,9 @@ class TemporalBlock(nn.Module):
         return strided_like(mixed.permute(0, 1, 4, 2, 3), features), after
 
     def silence(self) -> None:
-        """Zero what it takes to make the block return its input, and no more.
+        """Zero just enough weights to make the block return its input.
 
-        A gradient must still find its way in: see `ShortTermLayer.silence` and
+        Gradients must still reach the rest: see `ShortTermLayer.silence` and
         `LongTermStage.silence`. With 'full' the GRU covers every channel, so f^u may be anything.
         """
         if self.residual == "gated_residual" or not len(self.long_term.layers):

@@ -35,8 +35,8 @@ class ConvGRU(nn.Module):
     def silence(self) -> None:
         """Make the layer return zeros as long as its state is zero.
 
-        Only what brings the candidate to life is zeroed, its input and bias: with the hidden half
-        left alone, gradients reach all gates as soon as the state has moved.
+        Only the candidate's input weights and bias are zeroed: since its hidden weights stay,
+        gradients reach all gates as soon as the state has moved.
         """
         candidate = slice(2 * self.bias.shape[0] // 3, None)
         with torch.no_grad():
@@ -45,14 +45,14 @@ class ConvGRU(nn.Module):
 
 
 class LongTermStage(nn.Module):
-    """N ConvGRU layers, each over the sequence that the one before gives."""
+    """N ConvGRU layers, each over the states of the one before."""
 
     def __init__(self, channels: int, num_layers: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList(ConvGRU(channels) for _ in range(num_layers))
 
     def forward(
-        self, features: Tensor, states: Sequence[Tensor] | None = None
+        self, features: Tensor, states: Sequence[Tensor] | None
     ) -> tuple[Tensor, list[Tensor]]:
         """Run the layers over a clip.
 
@@ -74,7 +74,7 @@ class LongTermStage(nn.Module):
         """Make the stage return zeros as long as its states are zero.
 
         Only the last layer is silenced. Were an earlier one silent too, it would give the last
-        one zeros to learn from and get no gradient from it: neither would ever start.
+        one zeros to learn from and get no gradient from it: neither would ever learn.
         """
         last = self.layers[-1]
         assert isinstance(last, ConvGRU)

@@ -112,7 +112,7 @@ class MultiScaleTemporalModule(nn.Module):
 
     @property
     def config(self) -> dict[str, int | str | None]:
-        """The constructor's arguments as given: `MultiScaleTemporalModule(**config)` is a twin."""
+        """The constructor's arguments as given, for `MultiScaleTemporalModule(**config)`."""
         return dict(self._config)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
@@ -122,10 +122,10 @@ class MultiScaleTemporalModule(nn.Module):
             features: one map a scale, (B, T, C, H_l, W_l), fine to coarse, all of one B and T.
 
         Returns:
-            Maps of the same shapes, dtypes and orders in memory (channels last stays so).
+            Maps of the same shapes, dtypes and memory formats.
 
         Raises:
-            ValueError: `features` are not as said.
+            ValueError: `features` have other shapes.
         """
         self._check_features(features)
         return [block(maps)[0] for block, maps in zip(self._blocks(), features, strict=True)]
@@ -133,7 +133,7 @@ class MultiScaleTemporalModule(nn.Module):
     def step(
         self, features: Sequence[Tensor], state: Sequence[Tensor] | None = None
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Mix the next frames of a stream, going on from what the earlier ones left.
+        """Mix the next frames of a stream, starting from the state that the earlier ones left.
 
         Partner frames are found among the frames of this call alone. Without short-term layers,
         any way of cutting a clip into steps gives what `forward` gives for the clip.
@@ -147,7 +147,7 @@ class MultiScaleTemporalModule(nn.Module):
             the dtype of `features`. It carries gradients: detach it to cut them.
 
         Raises:
-            ValueError: `features` or `state` are not as said.
+            ValueError: `features` or `state` have other shapes.
         """
         self._check_features(features)
         if state is not None:

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 Maps: TypeAlias = dict[Hashable, Tensor]
-"""Maps (B*T, C_l, H_l, W_l) by key or place, in the order in which they came."""
+"""Maps (B*T, C_l, H_l, W_l) by key or index, in the order in which they came."""
 
 Repack: TypeAlias = Callable[[Maps], Any]
-"""Puts other maps, all of them, where the first ones were."""
+"""Makes the same structure with other maps, as many of them."""
 
 
 def unpack(output: Any, kwargs: Mapping[str, Any]) -> tuple[Maps, Repack]:
@@ -22,13 +22,13 @@ def unpack(output: Any, kwargs: Mapping[str, Any]) -> tuple[Maps, Repack]:
 
     Args:
         output: one map; a list, a tuple or a mapping of maps; or an object whose
-            `last_hidden_state` holds the tokens of all levels, (B*T, S, C). What is no map in a
-            container is passed over.
-        kwargs: what the submodule was called with. `spatial_shapes_list` says the (H_l, W_l) of
-            tokens, as in Hugging Face's deformable encoders.
+            `last_hidden_state` holds the tokens of all levels, (B*T, S, C). What is not a map in a
+            container is left alone.
+        kwargs: what the submodule was called with; `spatial_shapes_list` holds the (H_l, W_l) of
+            the tokens, as in Hugging Face's deformable encoders.
 
     Returns:
-        The maps, none where there are none, and what puts others in their places.
+        The maps (empty where there are none), and what makes `output` of other maps.
     """
     sizes = kwargs.get("spatial_shapes_list")
     if sizes is not None and hasattr(output, "last_hidden_state"):
@@ -38,13 +38,13 @@ def unpack(output: Any, kwargs: Mapping[str, Any]) -> tuple[Maps, Repack]:
         return only_maps(output), lambda maps: with_items(output, maps)
     if isinstance(output, list | tuple):
         make = getattr(output, "_make", type(output))  # a named tuple takes one argument a field
-        places: dict[Hashable, Any] = dict(enumerate(output))
-        return only_maps(places), lambda maps: make({**places, **maps}.values())
+        items: dict[Hashable, Any] = dict(enumerate(output))
+        return only_maps(items), lambda maps: make({**items, **maps}.values())
     return only_maps({0: output}), lambda maps: maps[0]
 
 
 def only_maps(values: Mapping[Hashable, Any]) -> Maps:
-    """Return what is a map among `values`."""
+    """Return those of `values` that are maps."""
     return {
         key: value
         for key, value in values.items()
@@ -104,7 +104,7 @@ def choose(
     """Return the keys of the maps that a temporal module is given, fine to coarse.
 
     Args:
-        maps: what there is.
+        maps: those to choose from.
         num_scales: how many the module takes.
         levels: as for `attach`.
         at: where they come from, for errors.
@@ -120,18 +120,18 @@ def choose(
                 f"{describe_maps(maps)}"
             )
         return ordered[:num_scales]
-    places = dict(zip(ordered, range(len(ordered)), strict=True))
+    indices = {key: index for index, key in enumerate(ordered)}
     chosen = []
     for level in levels:
-        place = level if isinstance(level, int) else places.get(level, len(ordered))
-        if not -len(ordered) <= place < len(ordered):
+        index = level if isinstance(level, int) else indices.get(level, len(ordered))
+        if not -len(ordered) <= index < len(ordered):
             raise ValueError(
                 f"levels must be among those of {at!r}, {describe_maps(maps)}, got {level!r}"
             )
-        chosen.append(place % len(ordered))
+        chosen.append(index % len(ordered))
     if len(set(chosen)) < len(chosen):
         raise ValueError(f"levels must be {num_scales} different maps, got {list(levels)}")
-    return [ordered[place] for place in sorted(chosen)]
+    return [ordered[index] for index in sorted(chosen)]
 
 
 def describe_maps(maps: Maps) -> str:

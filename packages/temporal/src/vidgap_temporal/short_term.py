@@ -55,7 +55,7 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """The same where keys and values come from another frame (the paper's cross-attention)."""
+    """The same with keys and values from another frame (the paper's cross-attention)."""
 
     def __init__(self, channels: int, window_size: int, num_heads: int, shift: int) -> None:
         super().__init__()
@@ -66,10 +66,7 @@ class CrossAttention(nn.Module):
         self.relative_position_bias_table = position_table(num_heads, window_size)
 
     def forward(self, features: Tensor, source: Tensor, partner: tuple[int, ...]) -> Tensor:
-        """Map queries from `features` and keys from `source`, both (B, T, H, W, C), to one of them.
-
-        Frame t of `features` meets frame partner[t] of `source`.
-        """
+        """Attend from frame t of `features` to partner[t] of `source`, all (B, T, H, W, C)."""
         k, v = self.kv(source).chunk(2, dim=-1)
         return self.proj(
             window_attention(
@@ -156,7 +153,7 @@ class ShortTermStage(nn.Module):
 
 
 def linear(in_channels: int, out_channels: int) -> nn.Linear:
-    """Return a linear layer with Xavier weights and no bias yet, as transformers start."""
+    """Return a linear layer with Xavier weights and zero bias, as transformers start."""
     layer = nn.Linear(in_channels, out_channels)
     nn.init.xavier_uniform_(layer.weight)
     nn.init.zeros_(layer.bias)

@@ -21,9 +21,7 @@ class FrozenBatchNorm2d(nn.Module):
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(
-        self, num_features: int, eps: float = 1e-5, activation: nn.Module | None = None
-    ) -> None:
+    def __init__(self, num_features: int, eps: float, activation: nn.Module | None) -> None:
         super().__init__()
         self.eps = eps
         self.act = activation or nn.Identity()
@@ -33,7 +31,6 @@ class FrozenBatchNorm2d(nn.Module):
         self.register_buffer("running_var", torch.ones(num_features))
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return (B, C, H, W) of the dtype given."""
         normed = F.batch_norm(
             maps, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
         )
@@ -41,10 +38,10 @@ class FrozenBatchNorm2d(nn.Module):
 
 
 def freeze_batch_norms(module: nn.Module) -> None:
-    """Replace every batch norm inside a network of timm by a frozen one that does nothing yet.
+    """Replace every batch norm inside a network of timm by a frozen one, an identity at first.
 
-    Values are left to be loaded: timm's random start sets some affine weights to zero, which
-    would stay there. Layers that fuse norm and activation keep their activation.
+    timm's own values are dropped: it initialises some affine weights to zero, which would stay.
+    Layers that fuse norm and activation keep their activation.
     """
     from timm.layers import BatchNormAct2d
 

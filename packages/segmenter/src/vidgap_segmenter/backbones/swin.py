@@ -18,6 +18,9 @@ from vidgap_segmenter.checkpointing import Checkpointed
 
 PATCH = 4
 MLP_RATIO = 4
+DROP_PATH = 0.3
+"""Rate of stochastic depth at the last block; it grows linearly from 0 at the first."""
+
 BLOCKED = -100.0
 
 
@@ -44,14 +47,13 @@ class Swin(Backbone):
 
     Args:
         size: widths, depths, heads and window.
-        drop_path: rate of stochastic depth at the last block; linear from 0 at the first.
     """
 
-    def __init__(self, size: SwinSize, drop_path: float = 0.3) -> None:
+    def __init__(self, size: SwinSize) -> None:
         super().__init__()
         self.channels = tuple(size.width << stage for stage in range(4))
         self.patch_embed = PatchEmbed(size.width)
-        rates = torch.linspace(0, drop_path, sum(size.depths), device="cpu").tolist()
+        rates = torch.linspace(0, DROP_PATH, sum(size.depths), device="cpu").tolist()
         self.layers = nn.ModuleList()
         for stage, (channels, depth) in enumerate(zip(self.channels, size.depths, strict=True)):
             start = sum(size.depths[:stage])
@@ -67,7 +69,6 @@ class Swin(Backbone):
         self.norms = nn.ModuleList(nn.LayerNorm(channels) for channels in self.channels)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return the four maps, fine to coarse."""
         tokens = self.patch_embed(images)  # (B, H, W, C)
         maps = []
         for layer, norm in zip(self.layers, self.norms, strict=True):
@@ -85,7 +86,6 @@ class PatchEmbed(nn.Module):
         self.norm = nn.LayerNorm(channels)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return tokens."""
         return self.norm(self.proj(images).permute(0, 2, 3, 1))
 
 
@@ -187,12 +187,12 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(MLP_RATIO * channels, channels)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return tokens of the same shape."""
+
         return self.fc2(F.gelu(self.fc1(tokens)))
 
 
 class PatchMerging(nn.Module):
-    """Join 2x2 neighbours, (B, H, W, C) -> (B, ceil(H/2), ceil(W/2), 2C)."""
+    """Join 2x2 neighbours, (B, H, W, C) -> (B, ceil(H/2), ceil(W/2), 2C), padded with zeros."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -200,21 +200,19 @@ class PatchMerging(nn.Module):
         self.norm = nn.LayerNorm(4 * channels)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return merged tokens; odd sides are padded with zeros."""
         padded = F.pad(tokens, (0, 0, 0, tokens.shape[2] % 2, 0, tokens.shape[1] % 2))
         corners = [padded[:, row::2, column::2] for column in (0, 1) for row in (0, 1)]
         return self.reduction(self.norm(torch.cat(corners, dim=-1)))
 
 
 class DropPath(nn.Module):
-    """Drop a residual branch for whole images while training (stochastic depth)."""
+    """Drop a residual branch (B, ...) for whole images while training (stochastic depth)."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
         self.rate = rate
 
     def forward(self, branch: Tensor) -> Tensor:
-        """Return (B, ...), each image zeroed with probability `rate` or scaled up."""
         if not self.training or self.rate == 0:
             return branch
         kept = branch.new_empty(len(branch), *(1,) * (branch.ndim - 1)).bernoulli_(1 - self.rate)
@@ -235,7 +233,7 @@ def from_windows(windows: Tensor, side: int, size: Sequence[int]) -> Tensor:
 
 
 def shift_mask(tokens: Tensor, side: int) -> Tensor:
-    """Return what keeps regions apart that only rolling made neighbours, (windows, S, S).
+    """Return the attention mask between regions that only rolling made neighbours, (windows, S, S).
 
     Args:
         tokens: (B, H, W, C), for its size before padding, dtype and device.
@@ -244,8 +242,8 @@ def shift_mask(tokens: Tensor, side: int) -> Tensor:
 
     def regions(length: int) -> Tensor:
         padded = length + -length % side
-        place = torch.arange(padded, device=tokens.device)
-        return (place >= padded - side).long() + (place >= padded - side // 2)
+        index = torch.arange(padded, device=tokens.device)
+        return (index >= padded - side).long() + (index >= padded - side // 2)
 
     _, height, width, _ = tokens.shape
     region = 3 * regions(height)[:, None] + regions(width)
@@ -256,7 +254,7 @@ def shift_mask(tokens: Tensor, side: int) -> Tensor:
 
 def relative_positions(side: int) -> Tensor:
     """Return the row of the bias table for each (query, key) of a window, (S, S) int64."""
-    place = torch.arange(side)
-    apart = place[:, None] - place + side - 1  # (side, side), query minus key, from 0
+    index = torch.arange(side)
+    apart = index[:, None] - index + side - 1  # (side, side), query minus key, from 0
     rows, columns = apart[:, None, :, None], apart[None, :, None, :]
     return (rows * (2 * side - 1) + columns).flatten(2).flatten(0, 1)

@@ -42,7 +42,7 @@ class TimmBackbone(Backbone):
 
     @property
     def gradient_checkpointing(self) -> bool:
-        """Whether stages keep their inputs alone for the backward pass, as timm cuts them."""
+        """Whether timm's stages keep only their inputs for the backward pass."""
         return self._gradient_checkpointing
 
     @gradient_checkpointing.setter
@@ -51,7 +51,6 @@ class TimmBackbone(Backbone):
         self._gradient_checkpointing = on
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return the four maps, fine to coarse."""
         return list(self.body(images.contiguous(memory_format=torch.channels_last)))
 
 

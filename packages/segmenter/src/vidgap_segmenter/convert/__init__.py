@@ -1,8 +1,8 @@
-"""Weights of others into our networks, and back.
+"""Converting other people's weights to our networks, and back.
 
 `read(source)` takes official Mask2Former, CTVIS and Mask DINO files and Hugging Face's Mask2Former
-folders, `Converted.build()` makes the network; `to_official` and `to_hugging_face` give the weights
-their names again. `vidgap weights convert` is this on the command line.
+folders, `Converted.build()` makes the network; `to_official` and `to_hugging_face` rename weights
+back. `vidgap weights convert` is this on the command line.
 """
 
 from vidgap_segmenter.convert.comparison import Parity, obstacle, parity, twin

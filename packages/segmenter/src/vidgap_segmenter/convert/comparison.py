@@ -1,4 +1,4 @@
-"""How far a Mask2Former is from Hugging Face's with the same weights."""
+"""Comparing a Mask2Former with Hugging Face's of the same weights."""
 
 from __future__ import annotations
 
@@ -64,16 +64,16 @@ def obstacle(model: ClipSegmenter) -> str | None:
 def parity(model: Mask2Former, folder: Path | None = None) -> Parity:
     """Compare a copy of the model with Hugging Face's network on random frames, in float64.
 
-    In float32 a mask logit within rounding of 0 may open or close a place to attention, which tells
+    In float32 a mask logit within rounding of 0 may flip an entry of an attention mask, which says
     nothing about the weights.
 
     Args:
         model: without temporal module.
-        folder: where Hugging Face's network is loaded from; None: it is made of `model`'s weights.
+        folder: where Hugging Face's network is loaded from; None: it gets the weights of `model`.
 
     Raises:
         ValueError: Hugging Face has no such network, or lacks one of its weights.
-        ImportError: transformers is not installed (both are what `obstacle` tells).
+        ImportError: transformers is not installed (`obstacle` tells of both in advance).
     """
     model = copy.deepcopy(model).double().eval()
     theirs = twin(model, folder)
@@ -91,7 +91,7 @@ def parity(model: Mask2Former, folder: Path | None = None) -> Parity:
 def twin(model: Mask2Former, folder: Path | None = None) -> nn.Module:
     """Return Hugging Face's network in the model's dtype, in eval mode (see `parity`).
 
-    An embedding head of the model, which it has not, is left out.
+    The model's embedding head, which it does not have, is left out.
     """
     from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation
 
@@ -122,7 +122,7 @@ def _settings(model: ClipSegmenter) -> dict[str, Any]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers from reporting on what `twin` checks itself."""
+    """Silence transformers' reports on what `twin` checks itself."""
     from transformers.utils import logging
 
     verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -1,4 +1,4 @@
-"""Somebody else's weights under our names, and the network that they make."""
+"""Somebody else's weights under our names, and the network built from them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Converted:
     Attributes:
         origin: where they come from, as "the official Mask2Former".
         architecture: the network they belong to.
-        settings: its constructor's arguments, as far as the weights tell them.
+        settings: its constructor's arguments, as far as the weights determine them.
         state: the weights under our names.
         class_names: in order of index; None where the source does not tell.
-        left_out: (name, why) of each weight that our networks have no place for.
+        left_out: (name, why) of each weight that our networks do not use.
         sources: our name -> the source's names of it.
-        unknown: names that the tables do not know.
-        assumed: settings that no weight tells, taken from the official configurations.
+        unknown: names that are in no table.
+        assumed: settings that no weight determines, taken from the official configurations.
     """
 
     origin: str
@@ -59,14 +59,14 @@ class Converted:
             temporal: a module for the network; it keeps its own weights.
             allow_missing: prefixes of names that may be missing; they start afresh.
             allow_unexpected: prefixes of names, the source's or ours, that may be left out.
-            **settings: constructor's arguments that take the place of those the weights tell.
+            **settings: constructor's arguments that override those from the weights.
 
         Returns:
             The network in eval mode, and what started afresh (`missing`) or was left out.
 
         Raises:
             WeightsMismatch: something is missing, unknown or of another shape.
-            ValueError: a setting has no such value.
+            ValueError: a setting is out of its range.
         """
         wanted = self.settings | settings
         if num_classes is not None:
@@ -98,7 +98,7 @@ class Converted:
         return report
 
     def describe(self, model: ClipSegmenter, report: LoadReport) -> str:
-        """Say what became of the weights, line by line, under a headline; of what `build` gave."""
+        """Describe what became of the weights, given what `build` returned: a headline and rows."""
         taken = len(model.state_dict()) - len(report.missing)
         headline = (
             f"{self.origin}: {model.config['backbone']}, {model.num_classes} classes; {taken} "
@@ -117,7 +117,7 @@ class Converted:
         )
 
     def _why_so(self, name: str, model: ClipSegmenter) -> tuple[str, str, str]:
-        """Return the row of a setting that no weight tells: the official one, unless given."""
+        """Return the row of a setting that no weight determines: the official one, unless given."""
         default = inspect.signature(NETWORKS[self.architecture]).parameters[name].default
         value = model.config[name]
         if value == self.settings.get(name, default):
@@ -139,7 +139,7 @@ class Converted:
 
 
 def _grouped(why: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield (names, reason), the names of a reason in one line where they are many."""
+    """Yield (name, reason); where many names share a reason, the first and how many more."""
     for reason in dict.fromkeys(why.values()):
         names = [name for name, given in why.items() if given == reason]
         if len(names) > NAMES_SHOWN:

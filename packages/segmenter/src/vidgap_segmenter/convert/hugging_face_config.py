@@ -1,4 +1,4 @@
-"""The `config.json` of Hugging Face's Mask2Former: what it tells of a network, and one of ours."""
+"""Reading the `config.json` of Hugging Face's Mask2Former, and writing one."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def class_names_of(config: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 
 def num_heads_of(config: Mapping[str, Any]) -> int:
-    """Return the attention heads that a `config.json` gives, and check what shapes cannot tell.
+    """Return a `config.json`'s number of attention heads, and check what shapes cannot tell.
 
     Raises:
-        ValueError: a setting makes another network than ours of the same weights.
+        ValueError: a setting makes these weights another network than ours.
     """
     backbone = config.get("backbone_config") or {}
     if not isinstance(backbone, dict):
@@ -57,10 +57,10 @@ def config_of(settings: Settings, class_names: Sequence[str] | None = None) -> d
 
     Args:
         settings: a `Mask2Former.config`.
-        class_names: of its classes; None numbers them.
+        class_names: in order of index; None numbers them.
 
     Raises:
-        ValueError: its backbone, or its number of points, is one that transformers does not have.
+        ValueError: transformers does not have its backbone, number of points or embedding head.
     """
     if settings["num_points"] != 4 or settings["embedding_dim"] is not None:
         raise ValueError(

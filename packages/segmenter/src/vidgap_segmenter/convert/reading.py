@@ -1,4 +1,4 @@
-"""From a file or folder of somebody else's weights to ours; what it is, its names tell."""
+"""Reading somebody else's weights from a file or folder; their names tell whose they are."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ASSUMED: dict[str, tuple[str, ...]] = {
     "mask2former": (),
     "mask_dino": ("num_queries", "anchors"),
 }
-"""Settings that no weight of a network tells; those of the official configurations are taken."""
+"""Settings that no weight determines; those of the official configurations are taken."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class Origin:
 
     Attributes:
         name: as in "weights of NAME".
-        sign: a pattern that a name of it begins with, and of the origins after it none.
+        sign: a pattern at the start of some of its names, and of no name of later origins.
         architecture: the network.
         table: of names.
-        spellings: (pattern, replacement) rules that give older or further names the table's.
-        left_out: (pattern, why) of names that have no place.
-        settings: from weights under our names, and the number of heads, to the arguments.
+        spellings: (pattern, replacement) rules from older or further names to the table's.
+        left_out: (pattern, why) of names that are not used.
+        settings: turns weights under our names and the number of heads into arguments.
     """
 
     name: str
@@ -94,11 +94,12 @@ def read(source: str | Path, *, num_heads: int | None = None) -> Converted:
 
     Args:
         source: a file (`.pkl`, `.pth`, `.safetensors`), or a folder as Hugging Face writes it.
-        num_heads: attention heads, which no weight tells; None: a folder's config, else 8.
+        num_heads: attention heads, which no weight determines; None: as in a folder's config,
+            else 8.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is broken, runs code, or holds something else; the message names the file.
+        ValueError: it is broken, would run code, or holds something else; the message names it.
     """
     source = Path(source)
     config = _read_config(source)
@@ -192,7 +193,7 @@ def _read_state(source: Path) -> dict[str, Tensor]:
 
 
 def files(source: str | Path) -> list[Path]:
-    """Return the files that `read` reads of a source, the weights first."""
+    """Return the files that `read` reads, the weights first."""
     source = Path(source)
     return [*_weight_files(source), *([source / CONFIG_FILE] if source.is_dir() else [])]
 

@@ -1,7 +1,7 @@
-"""The settings of a network, read off the shapes of its weights (under our names).
+"""The settings of a network, inferred from the shapes of its weights (under our names).
 
-What no weight tells keeps the constructor's default: a missing weight is then found by the table of
-what does not fit, beside all others.
+Where a weight is missing, the constructor's default stays, and the missing weight is reported later
+with everything else that does not fit.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ ANCHORS: dict[tuple[int, ...], str] = {
 
 
 def mask2former_settings(state: Mapping[str, Tensor], num_heads: int) -> dict[str, Any]:
-    """Return the arguments of `Mask2Former` that the weights tell, `num_heads` being given.
+    """Return the arguments of `Mask2Former` that the weights determine, and `num_heads`.
 
     Raises:
-        ValueError: the backbone is none of ours, or the heads do not fit.
+        ValueError: the backbone is none of ours, or `num_heads` does not fit.
     """
     sizes = _Sizes(state)
     classes = sizes.rows("decoder.class_embed.weight")
@@ -54,9 +54,9 @@ def mask2former_settings(state: Mapping[str, Tensor], num_heads: int) -> dict[st
 
 
 def mask_dino_settings(state: Mapping[str, Tensor], num_heads: int) -> dict[str, Any]:
-    """Return the arguments of `MaskDINO` that the weights tell, and official ones beside them.
+    """Return the arguments of `MaskDINO` that the weights determine, `num_heads` and `anchors`.
 
-    `anchors` stands in no weight: it is that of the official configuration of the same strides.
+    No weight determines `anchors`: it is that of the official configuration of the same strides.
 
     Raises:
         ValueError: as for `mask2former_settings`.
@@ -90,7 +90,7 @@ def _strides(sizes: _Sizes) -> tuple[list[int] | None, bool | None]:
 
 
 def _common(sizes: _Sizes, num_heads: int) -> dict[str, Any]:
-    """Return what every network has."""
+    """Return the arguments that all networks have."""
     return {
         "backbone": backbone_name(sizes.state),
         "channels": sizes.columns("pixel_decoder.level_embed"),
@@ -123,8 +123,8 @@ def backbone_name(state: Mapping[str, Tensor]) -> str:
 
 def _swin_name(sizes: _Sizes, width: int) -> str:
     depths = tuple(sizes.count(rf"backbone\.layers\.{s}\.blocks\.(\d+)\..*") or 0 for s in range(4))
-    places = sizes.rows("backbone.layers.0.blocks.0.attn.relative_position_bias_table") or 1
-    window = (round(places**0.5) + 1) // 2
+    entries = sizes.rows("backbone.layers.0.blocks.0.attn.relative_position_bias_table") or 1
+    window = (round(entries**0.5) + 1) // 2
     for name, size in SWIN_SIZES.items():
         if (size.width, size.depths, size.window) == (width, depths, window):
             return name

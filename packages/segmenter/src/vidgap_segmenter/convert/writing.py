@@ -1,4 +1,4 @@
-"""Our weights under the official names and Hugging Face's, and files that their code loads."""
+"""Renaming our weights to the official names and Hugging Face's, and writing files with them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def to_official(model: ClipSegmenter) -> dict[str, Tensor]:
     An embedding head has CTVIS's names. Tensors may share memory with the model's.
 
     Raises:
-        ValueError: a weight has no name there: the model has a temporal module or a backbone that
-            is neither a ResNet nor a Swin.
+        ValueError: a weight has no official name: the model has a temporal module, or a backbone
+            that is neither a ResNet nor a Swin.
     """
     state = _state(model)
     try:
@@ -40,7 +40,7 @@ def to_official(model: ClipSegmenter) -> dict[str, Tensor]:
 def write_official(model: ClipSegmenter, path: Path) -> None:
     """Write a `.pkl` that Detectron2's checkpointer loads into the official networks.
 
-    A Mask2Former has the names of the official `.pkl` files (see `official.as_in_the_zoo`).
+    A Mask2Former's weights get the names of the official `.pkl` files (`official.as_in_the_zoo`).
 
     Raises:
         ValueError: as for `to_official`.
@@ -58,7 +58,7 @@ def to_hugging_face(model: ClipSegmenter) -> dict[str, Tensor]:
     """Return the weights of a Mask2Former under the names that Hugging Face's folders have.
 
     Raises:
-        ValueError: it is another network, or a weight has no name there (see `to_official`).
+        ValueError: it is another network, or a weight has no such name (see `to_official`).
     """
     if not isinstance(model, Mask2Former):
         raise ValueError(f"Hugging Face has no {type(model).__name__}")

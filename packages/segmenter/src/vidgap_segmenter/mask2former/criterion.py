@@ -17,11 +17,12 @@ from vidgap_segmenter.losses import (
     stack_levels,
     weighted_total,
 )
-from vidgap_segmenter.matcher import choice_cost, mask_costs, match
+from vidgap_segmenter.matcher import mask_costs, match, softmax_cost
 from vidgap_segmenter.point_losses import PointLosses
 from vidgap_segmenter.points import Sampler, uniform
 from vidgap_segmenter.precision import at_least_float32, autocast_off
-from vidgap_segmenter.structures import ClipOutput, ClipTargets, by_frame
+from vidgap_segmenter.structures import ClipOutput, by_frame
+from vidgap_segmenter.targets import ClipTargets
 
 
 class Criterion(nn.Module):
@@ -102,7 +103,7 @@ class Criterion(nn.Module):
     def _match(self, class_logits: Tensor, mask_logits: Tensor, targets: FrameTargets) -> Matching:
         points = self.point_losses.for_matching(len(targets.counts), mask_logits.device)
         mask, dice = mask_costs(mask_logits, targets, points)
-        costs = {"class": choice_cost(class_logits, targets), "mask": mask, "dice": dice}
+        costs = {"class": softmax_cost(class_logits, targets), "mask": mask, "dice": dice}
         return match(costs, self.weights, targets)
 
     def _class_loss(

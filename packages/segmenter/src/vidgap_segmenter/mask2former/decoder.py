@@ -12,26 +12,12 @@ from torch import Tensor, nn
 from vidgap_segmenter.attention import Attention
 from vidgap_segmenter.checkpointing import Checkpointed
 from vidgap_segmenter.mlp import mlp
-from vidgap_segmenter.position import sine_position
+from vidgap_segmenter.position import sine_position_embedding
+from vidgap_segmenter.structures import FramePrediction
 
 
 @dataclass(frozen=True)
-class FramePrediction:
-    """A level's answer, a row for each frame.
-
-    Attributes:
-        class_logits: (B*T, Q, K+1).
-        mask_logits: (B*T, Q, h, w).
-        queries: the normed queries that it was made from, (B*T, Q, C).
-    """
-
-    class_logits: Tensor
-    mask_logits: Tensor
-    queries: Tensor
-
-
-@dataclass(frozen=True)
-class FrameOutput:
+class MaskedDecoderOutput:
     """Predictions of B*T frames, first level to last, and the queries' embeddings (B*T, Q, C)."""
 
     levels: list[FramePrediction]
@@ -57,20 +43,20 @@ class MaskedDecoder(nn.Module):
         self,
         num_classes: int,
         *,
-        channels: int = 256,
-        num_queries: int = 100,
-        num_layers: int = 9,
-        ffn_channels: int = 2048,
-        num_heads: int = 8,
-        num_scales: int = 3,
-        embedding_dim: int | None = None,
+        channels: int,
+        num_queries: int,
+        num_layers: int,
+        ffn_channels: int,
+        num_heads: int,
+        num_scales: int,
+        embedding_dim: int | None,
     ) -> None:
         super().__init__()
         self.query_feat = nn.Embedding(num_queries, channels)
         self.query_embed = nn.Embedding(num_queries, channels)
         self.level_embed = nn.Embedding(num_scales, channels)
         self.layers = nn.ModuleList(
-            DecoderLayer(channels, ffn_channels, num_heads) for _ in range(num_layers)
+            MaskedDecoderLayer(channels, ffn_channels, num_heads) for _ in range(num_layers)
         )
         self.norm = nn.LayerNorm(channels)
         self.class_embed = nn.Linear(channels, num_classes + 1)
@@ -81,7 +67,7 @@ class MaskedDecoder(nn.Module):
 
     def forward(
         self, features: Sequence[Tensor], mask_features: Tensor, *, every_level: bool
-    ) -> FrameOutput:
+    ) -> MaskedDecoderOutput:
         """Decode frames.
 
         Args:
@@ -94,7 +80,7 @@ class MaskedDecoder(nn.Module):
         """
         scales = self._scales(features, mask_features)
         queries = self.query_feat.weight.expand(len(mask_features), -1, -1)  # (B*T, Q, C)
-        place = self.query_embed.weight
+        query_pos = self.query_embed.weight
         levels = []
         for index, layer in enumerate(self.layers):
             scale = scales[index % len(scales)]
@@ -102,11 +88,11 @@ class MaskedDecoder(nn.Module):
             mask_embed = self.mask_embed(normed)
             if every_level:
                 levels.append(self._predict(normed, mask_embed, mask_features))
-            allowed = allowed_places(mask_embed.detach(), scale.mask_features)
-            queries = layer(queries, place, scale.tokens, scale.keys, allowed)
+            attention_mask = predict_attention_mask(mask_embed.detach(), scale.mask_features)
+            queries = layer(queries, query_pos, scale.tokens, scale.keys, attention_mask)
         normed = self.norm(queries)
         levels.append(self._predict(normed, self.mask_embed(normed), mask_features))
-        return FrameOutput(levels, self.embedding_head(normed))
+        return MaskedDecoderOutput(levels, self.embedding_head(normed))
 
     def _predict(
         self, normed: Tensor, mask_embed: Tensor, mask_features: Tensor
@@ -126,7 +112,7 @@ class MaskedDecoder(nn.Module):
         for feature, level in zip(features, self.level_embed.weight, strict=True):
             size = (feature.shape[-2], feature.shape[-1])
             tokens = feature.flatten(2).transpose(1, 2) + level
-            position = sine_position(
+            position = sine_position_embedding(
                 size, tokens.shape[-1], device=tokens.device, dtype=tokens.dtype
             )
             with torch.no_grad():
@@ -146,7 +132,7 @@ class Scale:
     mask_features: Tensor
 
 
-class DecoderLayer(Checkpointed):
+class MaskedDecoderLayer(Checkpointed):
     """Masked cross-attention, self-attention and a feed-forward part, post-norm."""
 
     def __init__(self, channels: int, ffn_channels: int, num_heads: int) -> None:
@@ -162,25 +148,31 @@ class DecoderLayer(Checkpointed):
             nn.init.xavier_uniform_(linear.weight)
 
     def forward(
-        self, queries: Tensor, place: Tensor, tokens: Tensor, keys: Tensor, allowed: Tensor
+        self,
+        queries: Tensor,
+        query_pos: Tensor,
+        tokens: Tensor,
+        keys: Tensor,
+        attention_mask: Tensor,
     ) -> Tensor:
         """Return refined queries (B*T, Q, C).
 
         Args:
             queries: content of the queries, (B*T, Q, C).
-            place: their learned position, (Q, C).
+            query_pos: their learned position embeddings, (Q, C).
             tokens: one scale's features, (B*T, S, C).
-            keys: the same with its position, (B*T, S, C).
-            allowed: where each query may look, (B*T, Q, S) bool.
+            keys: the same with their position embeddings, (B*T, S, C).
+            attention_mask: (B*T, Q, S) bool, True where a query attends.
         """
-        queries = self.cross_norm(queries + self.cross_attn(queries + place, keys, tokens, allowed))
-        placed = queries + place
-        queries = self.self_norm(queries + self.self_attn(placed, placed, queries))
+        attended = self.cross_attn(queries + query_pos, keys, tokens, attention_mask)
+        queries = self.cross_norm(queries + attended)
+        positioned = queries + query_pos
+        queries = self.self_norm(queries + self.self_attn(positioned, positioned, queries))
         return self.ffn_norm(queries + self.linear2(F.relu(self.linear1(queries), inplace=True)))
 
 
-def allowed_places(mask_embed: Tensor, mask_features: Tensor) -> Tensor:
-    """Return where each query may look: in its own mask, or anywhere if that is empty.
+def predict_attention_mask(mask_embed: Tensor, mask_features: Tensor) -> Tensor:
+    """Return where each query attends: in its own mask, or everywhere if that is empty.
 
     Args:
         mask_embed: (B*T, Q, C).

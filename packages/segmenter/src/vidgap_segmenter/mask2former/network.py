@@ -7,12 +7,17 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from vidgap_segmenter.backbones import build_backbone
-from vidgap_segmenter.clip_segmenter import ClipSegmenter, padded_size
-from vidgap_segmenter.mask2former.decoder import FramePrediction, MaskedDecoder
+from vidgap_segmenter.clip_segmenter import ClipSegmenter
+from vidgap_segmenter.frames import padded_size
+from vidgap_segmenter.mask2former.decoder import MaskedDecoder
 from vidgap_segmenter.pixel_decoder import PixelDecoder
 from vidgap_segmenter.settings import check_counts
-from vidgap_segmenter.structures import ClipOutput, ClipTargets, HeadInputs, Prediction, by_clip
+from vidgap_segmenter.structures import ClipOutput, HeadInputs, Prediction, by_clip
+from vidgap_segmenter.targets import ClipTargets
 from vidgap_segmenter.temporal import Features, TemporalModule
+
+STRIDES = (8, 16, 32)
+"""Of the encoded maps."""
 
 
 class Mask2Former(ClipSegmenter):
@@ -30,7 +35,7 @@ class Mask2Former(ClipSegmenter):
         num_decoder_layers: decoder layers.
         decoder_ffn_channels: hidden channels of their feed-forward part.
         num_heads: heads of all attention.
-        num_points: samples a head of the deformable encoder takes from each scale.
+        num_points: points that a head of the deformable encoder samples on each scale.
         train_backbone: False freezes the backbone: no gradient goes through it.
         full_precision_pixel_decoder: whether the pixel decoder stays float32 under autocast, as in
             the official recipe.
@@ -56,30 +61,7 @@ class Mask2Former(ClipSegmenter):
         train_backbone: bool = True,
         full_precision_pixel_decoder: bool = True,
     ) -> None:
-        check_counts(
-            num_classes=num_classes,
-            embedding_dim=embedding_dim,
-            channels=channels,
-            num_queries=num_queries,
-            num_encoder_layers=num_encoder_layers,
-            encoder_ffn_channels=encoder_ffn_channels,
-            num_decoder_layers=num_decoder_layers,
-            decoder_ffn_channels=decoder_ffn_channels,
-            num_heads=num_heads,
-            num_points=num_points,
-        )
-        built = build_backbone(backbone)
-        pixel_decoder = PixelDecoder(
-            built.channels,
-            channels=channels,
-            num_layers=num_encoder_layers,
-            ffn_channels=encoder_ffn_channels,
-            num_heads=num_heads,
-            num_points=num_points,
-            full_precision=full_precision_pixel_decoder,
-        )
-        config = {
-            "backbone": backbone,
+        counts = {
             "num_classes": num_classes,
             "embedding_dim": embedding_dim,
             "channels": channels,
@@ -90,6 +72,23 @@ class Mask2Former(ClipSegmenter):
             "decoder_ffn_channels": decoder_ffn_channels,
             "num_heads": num_heads,
             "num_points": num_points,
+        }
+        check_counts(counts)
+        built = build_backbone(backbone)
+        pixel_decoder = PixelDecoder(
+            built.channels,
+            strides=STRIDES,
+            coarse_first=True,
+            channels=channels,
+            num_layers=num_encoder_layers,
+            ffn_channels=encoder_ffn_channels,
+            num_heads=num_heads,
+            num_points=num_points,
+            full_precision=full_precision_pixel_decoder,
+        )
+        config = {
+            "backbone": backbone,
+            **counts,
             "train_backbone": train_backbone,
             "full_precision_pixel_decoder": full_precision_pixel_decoder,
         }
@@ -108,6 +107,7 @@ class Mask2Former(ClipSegmenter):
             num_layers=num_decoder_layers,
             ffn_channels=decoder_ffn_channels,
             num_heads=num_heads,
+            num_scales=len(STRIDES),
             embedding_dim=embedding_dim,
         )
 
@@ -125,13 +125,7 @@ class Mask2Former(ClipSegmenter):
         mask_features = self.pixel_decoder.project(joined)
         output = self.decoder(maps[::-1], mask_features, every_level=self.training)
         num_frames = frames.shape[1]
-
-        def prediction(level: FramePrediction) -> Prediction:
-            return Prediction(
-                by_clip(level.class_logits, num_frames), by_clip(level.mask_logits, num_frames)
-            )
-
-        *auxiliary, last = map(prediction, output.levels)
+        *auxiliary, last = (Prediction.of(level, num_frames) for level in output.levels)
         return ClipOutput(
             class_logits=last.class_logits,
             mask_logits=last.mask_logits,

@@ -1,4 +1,4 @@
-"""Mask DINO: the network, what it denoises, and its loss."""
+"""Mask DINO: the network, its denoising, and its loss."""
 
 from vidgap_segmenter.mask_dino.criterion import MaskDINOCriterion
 from vidgap_segmenter.mask_dino.decoder import Anchors

@@ -25,7 +25,8 @@ from vidgap_segmenter.matcher import box_costs, focal_cost, mask_costs, match
 from vidgap_segmenter.point_losses import PointLosses
 from vidgap_segmenter.points import Sampler, uniform
 from vidgap_segmenter.precision import at_least_float32, autocast_off
-from vidgap_segmenter.structures import ClipTargets, Prediction, by_frame
+from vidgap_segmenter.structures import Prediction, by_frame
+from vidgap_segmenter.targets import ClipTargets
 
 ALPHA, GAMMA = 0.25, 2.0
 """Of the focal loss."""

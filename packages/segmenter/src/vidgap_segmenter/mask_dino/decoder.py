@@ -21,34 +21,18 @@ from vidgap_segmenter.checkpointing import Checkpointed
 from vidgap_segmenter.deformable_attention import DeformableAttention
 from vidgap_segmenter.mask_dino.denoising import Denoising
 from vidgap_segmenter.mlp import mlp
+from vidgap_segmenter.structures import FramePrediction
 
 Anchors = Literal["mask2box", "bitmask", "selected"]
-"""Where the first boxes come from: the first masks (by the index of their last pixel, or by its
+"""Where the first boxes come from: the first masks (up to the index of their last pixel, or to its
 far side), or the boxes of the selected tokens."""
 
 CELL_MARGIN = 0.01
-"""Cells whose box has a number this near to 0 or 1 are not proposed."""
+"""Cells with a box coordinate this near to 0 or 1 are not proposed."""
 
 
 @dataclass(frozen=True)
-class FramePrediction:
-    """A level's answer, a row for each frame.
-
-    Attributes:
-        class_logits: (B*T, Q, K).
-        mask_logits: (B*T, Q, h, w).
-        boxes: (B*T, Q, 4).
-        queries: the normed queries that it was made from, (B*T, Q, C).
-    """
-
-    class_logits: Tensor
-    mask_logits: Tensor
-    boxes: Tensor
-    queries: Tensor
-
-
-@dataclass(frozen=True)
-class FrameOutput:
+class MaskDINODecoderOutput:
     """Predictions of B*T frames.
 
     Attributes:
@@ -69,12 +53,12 @@ class MaskDINODecoder(nn.Module):
     Args:
         num_classes: K.
         channels: C of features, mask features and queries.
-        num_queries: Q, of maps with as many places; all places of smaller ones.
+        num_queries: Q; maps with fewer tokens have a query for each.
         num_layers: decoder layers.
         ffn_channels: hidden channels of their feed-forward parts.
         num_heads: attention heads.
         num_levels: L, the number of maps that `forward` is given.
-        num_points: samples a head takes from each of them.
+        num_points: points that a head samples on each of them.
         anchors: where the first boxes come from.
         embedding_dim: width of a separate embedding head; None: embeddings are the normalised
             queries.
@@ -84,15 +68,15 @@ class MaskDINODecoder(nn.Module):
         self,
         num_classes: int,
         *,
-        channels: int = 256,
-        num_queries: int = 300,
-        num_layers: int = 9,
-        ffn_channels: int = 2048,
-        num_heads: int = 8,
-        num_levels: int = 4,
-        num_points: int = 4,
-        anchors: Anchors = "mask2box",
-        embedding_dim: int | None = None,
+        channels: int,
+        num_queries: int,
+        num_layers: int,
+        ffn_channels: int,
+        num_heads: int,
+        num_levels: int,
+        num_points: int,
+        anchors: Anchors,
+        embedding_dim: int | None,
     ) -> None:
         super().__init__()
         if anchors not in get_args(Anchors):
@@ -105,9 +89,9 @@ class MaskDINODecoder(nn.Module):
         self.label_embed = nn.Embedding(num_classes, channels)
         self.mask_embed = mlp(channels, channels, channels)
         self.box_embed = mlp(channels, channels, 4)
-        self.place_embed = mlp(2 * channels, channels, channels, num_layers=2)
+        self.place_embed = mlp(2 * channels, channels, channels, num_layers=2)  # of positions
         self.layers = nn.ModuleList(
-            DecoderLayer(channels, ffn_channels, num_heads, num_levels, num_points)
+            DeformableDecoderLayer(channels, ffn_channels, num_heads, num_levels, num_points)
             for _ in range(num_layers)
         )
         self.norm = nn.LayerNorm(channels)
@@ -126,7 +110,7 @@ class MaskDINODecoder(nn.Module):
         denoising: Denoising | None,
         *,
         every_level: bool,
-    ) -> FrameOutput:
+    ) -> MaskDINODecoderOutput:
         """Decode frames.
 
         Args:
@@ -134,9 +118,7 @@ class MaskDINODecoder(nn.Module):
                 the encoder has its finest level first, and the other way round.
             mask_features: (B*T, C, h, w), stride 4.
             denoising: noised instances to be reconstructed, or None.
-            every_level: predict from the queries before each layer too, as training needs.
-
-        Maps with fewer places than queries are wanted have a query for each place.
+            every_level: also predict from the queries before each layer, as training needs.
         """
         sizes = [(map_.shape[-2], map_.shape[-1]) for map_ in features]
         tokens = torch.cat([map_.flatten(2).transpose(1, 2) for map_ in features], dim=1)
@@ -145,12 +127,12 @@ class MaskDINODecoder(nn.Module):
         normed = self.norm(content)
         proposals = self._predict(normed, normed, mask_features, box_logits.sigmoid())
         content, boxes = content.detach(), self._anchors(proposals)
-        allowed = None
+        attention_mask = None
         if denoising is not None:
             noised = self.label_embed(denoising.labels) * denoising.real[..., None]
             content = torch.cat((noised.to(content.dtype), content), dim=1)
             boxes = torch.cat((_settled(denoising.boxes).to(boxes.dtype), boxes), dim=1)
-            allowed = denoising.allowed(num_queries)
+            attention_mask = denoising.attention_mask(num_queries)
         elif every_level:  # every parameter takes part in every step of a distributed run
             content = content + 0 * self.label_embed.weight.sum()
         levels = []
@@ -160,8 +142,8 @@ class MaskDINODecoder(nn.Module):
         before = boxes  # with the gradient of one layer back; `boxes` themselves carry none
         for index, layer in enumerate(self.layers, start=1):
             boxes_now = boxes.to(tokens.dtype)
-            place = self.place_embed(sine_embedding(boxes_now, tokens.shape[-1] // 2))
-            content = layer(content, place, boxes_now, tokens, sizes, allowed)
+            query_pos = self.place_embed(sine_embedding(boxes_now, tokens.shape[-1] // 2))
+            content = layer(content, query_pos, boxes_now, tokens, sizes, attention_mask)
             normed = self.norm(content)
             if every_level or index == len(self.layers):
                 reported = (self.box_embed(normed) + inverse_sigmoid(before)).sigmoid()
@@ -171,7 +153,7 @@ class MaskDINODecoder(nn.Module):
                 before = (self.box_embed(content) + inverse_sigmoid(boxes)).sigmoid()
                 boxes = before.detach()
         own = normed[:, -num_queries:]
-        return FrameOutput(levels, proposals, self.embedding_head(own))
+        return MaskDINODecoderOutput(levels, proposals, self.embedding_head(own))
 
     def _select(self, tokens: Tensor, sizes: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
         """Return the best tokens (B*T, Q, C) and the logits of their boxes (B*T, Q, 4)."""
@@ -187,6 +169,7 @@ class MaskDINODecoder(nn.Module):
     def _anchors(self, proposals: FramePrediction) -> Tensor:
         """Return the first boxes, (B*T, Q, 4), without gradient."""
         if self.anchors == "selected":
+            assert proposals.boxes is not None
             return proposals.boxes.detach()
         masks = proposals.mask_logits.detach() > 0
         # float32 in every network, as in the official code; float64 begins after the first layer.
@@ -198,10 +181,10 @@ class MaskDINODecoder(nn.Module):
         """Read a level off the inputs of the heads, made from normed queries (B*T, Q, C)."""
         logits = self.mask_embed(inputs) @ mask_features.flatten(2)
         masks = logits.unflatten(2, mask_features.shape[-2:])
-        return FramePrediction(self.class_embed(inputs), masks, boxes, queries)
+        return FramePrediction(self.class_embed(inputs), masks, queries, boxes)
 
 
-class DecoderLayer(Checkpointed):
+class DeformableDecoderLayer(Checkpointed):
     """Self-attention, deformable cross-attention and a feed-forward part, post-norm."""
 
     def __init__(
@@ -221,30 +204,31 @@ class DecoderLayer(Checkpointed):
     def forward(
         self,
         queries: Tensor,
-        place: Tensor,
+        query_pos: Tensor,
         boxes: Tensor,
         tokens: Tensor,
         sizes: list[tuple[int, int]],
-        allowed: Tensor | None,
+        attention_mask: Tensor | None,
     ) -> Tensor:
         """Return refined queries (B*T, Q, C).
 
         Args:
             queries: their content, (B*T, Q, C).
-            place: embedding of their boxes, (B*T, Q, C).
-            boxes: where they look, (B*T, Q, 4).
+            query_pos: their position embeddings, made from the boxes, (B*T, Q, C).
+            boxes: around which they sample, (B*T, Q, 4).
             tokens: the maps, one after another, (B*T, S, C).
             sizes: (H_l, W_l) of each map.
-            allowed: which queries each may see, (1, Q, Q) bool, or None.
+            attention_mask: (1, Q, Q) bool, True where a query attends to another, or None.
         """
-        placed = queries + place
-        queries = self.self_norm(queries + self.self_attn(placed, placed, queries, allowed))
+        positioned = queries + query_pos
+        attended = self.self_attn(positioned, positioned, queries, attention_mask)
+        queries = self.self_norm(queries + attended)
         reference = boxes[:, :, None].expand(-1, -1, len(sizes), -1)
-        attended = self.cross_attn(queries + place, reference, tokens, sizes)
+        attended = self.cross_attn(queries + query_pos, reference, tokens, sizes)
         queries = self.cross_norm(queries + attended)
         return self.ffn_norm(queries + self.linear2(F.relu(self.linear1(queries), inplace=True)))
 
 
 def _settled(boxes: Tensor) -> Tensor:
-    """Keep boxes 1e-5 away from 0 and 1, where their logits end."""
+    """Keep boxes 1e-5 away from 0 and 1, so that their logits are finite."""
     return inverse_sigmoid(boxes).sigmoid()

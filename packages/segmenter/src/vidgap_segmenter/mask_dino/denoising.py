@@ -17,7 +17,7 @@ class Denoising:
     Attributes:
         labels: class indices, some of them wrong, (B*T, P), int64.
         boxes: noised, (B*T, P, 4), float32; those of empty slots in the middle.
-        real: which slots hold an instance, (B*T, P), bool.
+        real: which slots hold an instance, (B*T, P), bool; in each frame the first of a group.
         num_groups: G; each holds every instance once.
         matching: the pairs of a slot and its instance, groups one after another.
     """
@@ -28,11 +28,11 @@ class Denoising:
     num_groups: int
     matching: Matching
 
-    def allowed(self, num_queries: int) -> Tensor:
-        """Return which query may see which, denoising queries first, (1, P + Q, P + Q) bool.
+    def attention_mask(self, num_queries: int) -> Tensor:
+        """Return which query attends to which, denoising queries first, (1, P + Q, P + Q) bool.
 
-        Groups do not see each other, and matching queries see no group: an instance must not be
-        read off its noised copy.
+        Groups do not attend to each other, and matching queries to no group: an instance must not
+        be read off its noised copy.
         """
         slots = self.labels.shape[1]
         device = self.labels.device
@@ -46,17 +46,17 @@ def make_denoising(
     targets: FrameTargets,
     num_classes: int,
     *,
-    num_denoising: int = 100,
-    label_noise: float = 0.2,
-    box_noise: float = 0.4,
+    num_denoising: int,
+    label_noise: float,
+    box_noise: float,
 ) -> Denoising | None:
     """Noise the instances of a batch, with torch's default generator.
 
     Args:
         targets: the instances of B*T frames.
         num_classes: K, from which wrong labels are drawn.
-        num_denoising: slots wanted; there are as many groups as fit, so many instances in one frame
-            make it none.
+        num_denoising: the most slots; there are as many groups as fit, none where one frame has
+            more instances.
         label_noise: probability that a label is drawn anew.
         box_noise: how far a centre moves, in halves of the box, and how much its size changes.
 

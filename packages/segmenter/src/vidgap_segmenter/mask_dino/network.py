@@ -7,21 +7,17 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from vidgap_segmenter.backbones import build_backbone
-from vidgap_segmenter.clip_segmenter import ClipSegmenter, padded_size
+from vidgap_segmenter.clip_segmenter import ClipSegmenter
 from vidgap_segmenter.frame_targets import FrameTargets
-from vidgap_segmenter.mask_dino.decoder import Anchors, FramePrediction, MaskDINODecoder
+from vidgap_segmenter.frames import padded_size
+from vidgap_segmenter.mask_dino.decoder import Anchors, MaskDINODecoder
 from vidgap_segmenter.mask_dino.denoising import Denoising, make_denoising
 from vidgap_segmenter.mask_dino.output import MaskDINOOutput, Reconstruction
 from vidgap_segmenter.pixel_decoder import PixelDecoder
 from vidgap_segmenter.precision import autocast_off
 from vidgap_segmenter.settings import check_counts
-from vidgap_segmenter.structures import (
-    ClipTargets,
-    HeadInputs,
-    Prediction,
-    by_clip,
-    check_targets,
-)
+from vidgap_segmenter.structures import HeadInputs, Prediction, by_clip
+from vidgap_segmenter.targets import ClipTargets, check_targets
 from vidgap_segmenter.temporal import Features, TemporalModule
 
 
@@ -37,17 +33,17 @@ class MaskDINO(ClipSegmenter):
         temporal: what mixes frames, or None; it is given a map for each of `strides`.
         embedding_dim: width of a separate embedding head; None: embeddings are the queries.
         channels: C of encoder and decoder.
-        num_queries: Q; frames with fewer places on the encoder's maps have a query for each.
+        num_queries: Q; frames with fewer tokens on the encoder's maps have a query for each.
         num_encoder_layers: deformable encoder layers.
         encoder_ffn_channels: hidden channels of their feed-forward part.
         num_decoder_layers: decoder layers.
         decoder_ffn_channels: hidden channels of their feed-forward part.
         num_heads: heads of all attention.
-        num_points: samples a head of deformable attention takes from each scale.
+        num_points: points that a head of deformable attention samples on each scale.
         strides: of the encoded maps, fine to coarse (see `PixelDecoder`).
         coarse_first: the order of levels in the weights ("high2low" in official configurations).
         anchors: where the first boxes come from.
-        num_denoising: denoising queries wanted while training; 0 is none.
+        num_denoising: denoising queries in training, as `make_denoising` has it; 0 is none.
         label_noise: probability that a noised instance has a random label.
         box_noise: how far its box is moved.
         train_backbone: False freezes the backbone: no gradient goes through it.
@@ -55,8 +51,8 @@ class MaskDINO(ClipSegmenter):
             the official recipe; the decoder always does.
 
     Raises:
-        ValueError: an argument has no such value; in training mode `forward` raises it for targets
-            that do not fit the frames.
+        ValueError: an argument is out of its range; in training mode `forward` raises it for
+            targets that do not fit the frames.
     """
 
     architecture = "mask_dino"
@@ -90,18 +86,19 @@ class MaskDINO(ClipSegmenter):
                 "num_denoising and box_noise must be 0 or more and label_noise in [0, 1], got "
                 f"{num_denoising}, {box_noise}, {label_noise}"
             )
-        check_counts(
-            num_classes=num_classes,
-            embedding_dim=embedding_dim,
-            channels=channels,
-            num_queries=num_queries,
-            num_encoder_layers=num_encoder_layers,
-            encoder_ffn_channels=encoder_ffn_channels,
-            num_decoder_layers=num_decoder_layers,
-            decoder_ffn_channels=decoder_ffn_channels,
-            num_heads=num_heads,
-            num_points=num_points,
-        )
+        counts = {
+            "num_classes": num_classes,
+            "embedding_dim": embedding_dim,
+            "channels": channels,
+            "num_queries": num_queries,
+            "num_encoder_layers": num_encoder_layers,
+            "encoder_ffn_channels": encoder_ffn_channels,
+            "num_decoder_layers": num_decoder_layers,
+            "decoder_ffn_channels": decoder_ffn_channels,
+            "num_heads": num_heads,
+            "num_points": num_points,
+        }
+        check_counts(counts)
         built = build_backbone(backbone)
         pixel_decoder = PixelDecoder(
             built.channels,
@@ -116,16 +113,7 @@ class MaskDINO(ClipSegmenter):
         )
         config = {
             "backbone": backbone,
-            "num_classes": num_classes,
-            "embedding_dim": embedding_dim,
-            "channels": channels,
-            "num_queries": num_queries,
-            "num_encoder_layers": num_encoder_layers,
-            "encoder_ffn_channels": encoder_ffn_channels,
-            "num_decoder_layers": num_decoder_layers,
-            "decoder_ffn_channels": decoder_ffn_channels,
-            "num_heads": num_heads,
-            "num_points": num_points,
+            **counts,
             "strides": list(strides),
             "coarse_first": coarse_first,
             "anchors": anchors,
@@ -181,29 +169,27 @@ class MaskDINO(ClipSegmenter):
                 denoising,
                 every_level=self.training,
             )
+        num_frames = frames.shape[1]
         num_slots = 0 if denoising is None else denoising.labels.shape[1]
 
         def predictions(rows: slice) -> list[Prediction]:
-            return [_prediction(level, rows, frames.shape[1]) for level in output.levels]
+            return [Prediction.of(level, num_frames, rows) for level in output.levels]
 
         *auxiliary, last = predictions(slice(num_slots, None))
         reconstruction = None
         if denoising is not None:
             *earlier, final = predictions(slice(num_slots))
             reconstruction = Reconstruction((final, *earlier), denoising)
-        everything = slice(None)
         return MaskDINOOutput(
             class_logits=last.class_logits,
             mask_logits=last.mask_logits,
-            embeddings=by_clip(output.embeddings, frames.shape[1]),
+            embeddings=by_clip(output.embeddings, num_frames),
             auxiliary=tuple(auxiliary),
             frame_size=(frames.shape[-2], frames.shape[-1]),
             padded_size=padded_size(frames),
             boxes=last.boxes,
             independent_classes=True,
-            proposals=_prediction(output.proposals, everything, frames.shape[1])
-            if self.training
-            else None,
+            proposals=Prediction.of(output.proposals, num_frames) if self.training else None,
             reconstruction=reconstruction,
             head_inputs=HeadInputs.of(
                 [level.queries[:, num_slots:] for level in output.levels],
@@ -229,12 +215,3 @@ class MaskDINO(ClipSegmenter):
             label_noise=self.label_noise,
             box_noise=self.box_noise,
         )
-
-
-def _prediction(level: FramePrediction, rows: slice, num_frames: int) -> Prediction:
-    """Turn some queries of a level into clips."""
-    return Prediction(
-        by_clip(level.class_logits[:, rows], num_frames),
-        by_clip(level.mask_logits[:, rows], num_frames),
-        by_clip(level.boxes[:, rows], num_frames),
-    )

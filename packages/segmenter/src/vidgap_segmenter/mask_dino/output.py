@@ -1,4 +1,4 @@
-"""Mask DINO's answer: a clip's output, and what its training needs beside it."""
+"""Mask DINO's output: predictions for clips, and what training needs beside them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vidgap_segmenter.structures import ClipOutput, Prediction
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What was predicted of noised instances.
+    """What was predicted for noised instances.
 
     Attributes:
         levels: predictions of the denoising queries, the last level first.
@@ -26,8 +26,8 @@ class MaskDINOOutput(ClipOutput):
     """A `ClipOutput` with boxes and independent classes.
 
     Attributes:
-        proposals: what the selected tokens predict by themselves; in training mode only.
-        reconstruction: of the denoising queries, where there were any.
+        proposals: predictions from the selected tokens themselves; in training mode only.
+        reconstruction: predictions of the denoising queries, if there were any.
     """
 
     proposals: Prediction | None = None

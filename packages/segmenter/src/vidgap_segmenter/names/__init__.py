@@ -1,1 +1,1 @@
-"""What others call our weights: tables of names, below the backbones and all that reads weights."""
+"""Tables of the names that other code has for our weights."""

@@ -122,7 +122,7 @@ IN_MEMORY_SPELLINGS = [
         ]
     ),
 ]
-"""What `state_dict()` says in transformers 5 -> what stands on disk."""
+"""Names in transformers 5's `state_dict()` -> names on disk."""
 
 LEFT_OUT = [
     (r"criterion\..*", "belongs to the loss"),
@@ -130,4 +130,4 @@ LEFT_OUT = [
     (r".*\.num_batches_tracked", "batch norms are frozen"),
     (r".*\.relative_position_index", "is computed"),
 ]
-"""(pattern, why it has no place in our networks)."""
+"""(pattern, why our networks do not use it)."""

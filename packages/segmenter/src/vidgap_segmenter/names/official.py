@@ -135,10 +135,10 @@ OLD_SPELLINGS = [
 
 
 def as_in_the_zoo(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Give a Mask2Former's weights the names of its model zoo's `.pkl` files.
+    """Rename a Mask2Former's weights as in the `.pkl` files of its model zoo.
 
-    Its head takes weights that come without a version, as arrays do, for old ones, and itself puts
-    `pixel_decoder.` into every name but the predictor's, into up-to-date ones too
+    The official head takes weights without a version, as arrays are, for old ones, and inserts
+    `pixel_decoder.` into every name but the predictor's, even into up-to-date ones
     (`MaskFormerHead._load_from_state_dict`).
     """
     return {name.replace(PIXEL, HEAD): tensor for name, tensor in state.items()}
@@ -150,7 +150,7 @@ LEFT_OUT = [
     (r".*\.num_batches_tracked", "batch norms are frozen"),
     (r".*\.(relative_position_index|attn_mask)", "is computed"),
 ]
-"""(pattern, why it has no place in our networks)."""
+"""(pattern, why our networks do not use it)."""
 
 SHARED = [
     (r"(.*predictor\.)(?:decoder\.bbox_embed\.\d+|bbox_embed\.\d+)(\..*)", r"\1_bbox_embed\2"),

@@ -1,4 +1,4 @@
-"""Tables of names: our weights on the left, somebody else's on the right, read in both directions.
+"""Tables of weights' names: ours on the left, somebody else's on the right, for both directions.
 
 A name is a template: `#` stands for a number and a final `*` for the last word (`weight`,
 `running_mean`); both sides have the same ones in the same order. Several names on the right are
@@ -30,8 +30,8 @@ class Renamed:
 
     Attributes:
         state: the weights.
-        sources: our name -> their names of it, in order of the parts.
-        unknown: their names that no row knows or whose other parts lack.
+        sources: our name -> their names of its parts, in order.
+        unknown: their names that match no row, or whose other parts are missing.
     """
 
     state: dict[str, Tensor]
@@ -41,7 +41,7 @@ class Renamed:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows, each name matched by one of them at most."""
+    """Rows, of which a name matches one at most."""
 
     rows: tuple[Row, ...]
 
@@ -52,7 +52,7 @@ class Table:
         return cls(tuple(Row(ours, tuple(theirs)) for ours, theirs in rows))
 
     def to_ours(self, state: Mapping[str, Tensor]) -> Renamed:
-        """Give their weights our names, joining parts.
+        """Rename their weights to ours, joining parts.
 
         Raises:
             ValueError: two names mean one weight of ours, or parts differ in shape.
@@ -61,11 +61,11 @@ class Table:
         wanted: dict[str, int] = {}
         unknown = []
         for name in state:
-            place = self._find_theirs(name)
-            if place is None:
+            found_row = self._find_theirs(name)
+            if found_row is None:
                 unknown.append(name)
                 continue
-            ours, part, wanted[ours] = place
+            ours, part, wanted[ours] = found_row
             other = found.setdefault(ours, {}).setdefault(part, name)
             if other != name:
                 raise ValueError(f"{other} and {name} are both {ours}")
@@ -80,7 +80,7 @@ class Table:
         return Renamed(joined, sources, tuple(unknown))
 
     def to_theirs(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Give our weights their names, splitting into parts.
+        """Rename our weights to theirs, splitting into parts.
 
         Raises:
             ValueError: no row knows one of our names.
@@ -95,7 +95,7 @@ class Table:
         return renamed
 
     def _find_theirs(self, name: str) -> tuple[str, int, int] | None:
-        """Return our name, which part of it this is, and of how many; None where no row knows."""
+        """Return our name, which part of it this is, and of how many; None without a match."""
         for pattern, row, part in self._theirs:
             match = pattern.fullmatch(name)
             if match:
@@ -132,7 +132,7 @@ def respell(name: str, rules: Iterable[tuple[str, str]]) -> str:
 def merge(
     state: Mapping[str, Tensor], rules: Iterable[tuple[str, str]]
 ) -> tuple[dict[str, Tensor], dict[str, list[str]]]:
-    """Respell all names; those that become one name must hold one value.
+    """Respell all names; weights whose names become the same must be equal.
 
     Returns:
         The weights under their new names, and the old names of each.

@@ -1,4 +1,4 @@
-"""The ops of the segmenter, a folder each, and what each runs on here."""
+"""The segmenter's ops, a folder each, and which backends run here."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Weights on disk and into modules: a network's folder, here or on the Hub, and files of others.
+"""Reading, writing and loading weights: a network's folder, here or on the Hub, and other files.
 
-Loading is strict or reported, never silent, and reading runs no code of a file.
+Loading is strict or reported, never silent, and reading a file runs none of its code.
 """
 
 from vidgap_segmenter.weights.files import read_state_dict

@@ -14,12 +14,12 @@ from vidgap_segmenter.weights.pickles import load as load_pickle
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """Read weights by name from a `.safetensors` file, or from a pickle of tensors or arrays.
 
-    A pickle is one of `torch.save` (`.pth`) or of numpy arrays (`.pkl`), told by its content; what
-    stands beside the weights (an optimiser's state) is read and dropped, and no code is run.
+    A pickle is one of `torch.save` (`.pth`) or of numpy arrays (`.pkl`), told apart by its content.
+    What stands beside the weights (an optimiser's state) is dropped, and no code is run.
 
     Raises:
-        ValueError: a pickle is broken or names anything but arrays, or there are other things than
-            weights among the weights.
+        ValueError: a pickle is broken or names anything but arrays, or something among the weights
+            is not one.
         SafetensorError: a `.safetensors` file is broken.
     """
     if path.suffix == ".safetensors":
@@ -43,5 +43,5 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def _has_values(value: object) -> bool:
-    """Say whether it is a tensor, dense, and no mere description of one (device "meta")."""
+    """Say whether `value` is a dense tensor with data (not on the device "meta")."""
     return isinstance(value, Tensor) and value.layout is torch.strided and not value.is_meta

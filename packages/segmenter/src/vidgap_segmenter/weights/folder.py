@@ -21,12 +21,10 @@ ARCHITECTURE = "architecture"
 
 
 class Savable(Protocol):
-    """What a folder describes and holds: a network."""
+    """A network, as far as a folder describes and holds it."""
 
     @property
-    def architecture(self) -> str:
-        """The network's name."""
-        ...
+    def architecture(self) -> str: ...
 
     @property
     def config(self) -> Mapping[str, object]:
@@ -34,18 +32,12 @@ class Savable(Protocol):
         ...
 
     @property
-    def num_classes(self) -> int:
-        """How many classes it tells apart."""
-        ...
+    def num_classes(self) -> int: ...
 
     @property
-    def temporal(self) -> TemporalModule | None:
-        """What mixes frames, if anything."""
-        ...
+    def temporal(self) -> TemporalModule | None: ...
 
-    def state_dict(self) -> Mapping[str, Tensor]:
-        """Return its weights by name."""
-        ...
+    def state_dict(self) -> Mapping[str, Tensor]: ...
 
 
 def write_folder(
@@ -54,7 +46,7 @@ def write_folder(
     """Write config and weights into `folder`, each under a temporary name that is then renamed.
 
     Args:
-        model: what is written.
+        model: the network.
         folder: made where it is missing; other files in it stay.
         classes: one `{"index", "category_id", "name"}` a class, in order of index.
 
@@ -137,7 +129,7 @@ def read_weights(folder: str | Path, *, with_temporal: bool) -> dict[str, Tensor
         with_temporal: whether the model that they are for has a temporal module.
 
     Raises:
-        ValueError: they are damaged, or hold a temporal module's and the model has none.
+        ValueError: they are damaged, or include a temporal module's and the model has none.
     """
     path = Path(folder) / WEIGHTS_FILE
     try:

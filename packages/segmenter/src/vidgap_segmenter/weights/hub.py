@@ -1,4 +1,4 @@
-"""Weights folders on the Hugging Face Hub: `user/name` where a folder could stand.
+"""Weights folders on the Hugging Face Hub: `user/name` wherever a folder is expected.
 
 Networks have `from_pretrained`, `save_pretrained` and `push_to_hub`, as with huggingface_hub's
 `PyTorchModelHubMixin`. That is not used: it must be a base class when the network is defined, which
@@ -16,7 +16,7 @@ from vidgap_segmenter.weights.folder import CONFIG_FILE, WEIGHTS_FILE
 
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 FILES = [CONFIG_FILE, WEIGHTS_FILE, "provenance.json", "README.md"]
-"""What a repository's folder may hold of ours; nothing else is sent or fetched."""
+"""The files of a repository that are sent and fetched."""
 
 REMEDY = "pip install 'vidgap-segmenter[hub]'"
 
@@ -24,8 +24,7 @@ REMEDY = "pip install 'vidgap-segmenter[hub]'"
 def resolve(source: str | Path, *, revision: str | None = None) -> Path:
     """Return a folder: `source` itself, or the one of a repository `user/name`, fetched if needed.
 
-    A folder that exists is never looked for elsewhere. What was fetched before is found without a
-    network.
+    A folder that exists is never looked for elsewhere. What was fetched before is found offline.
 
     Args:
         source: a folder, or a repository's name.
@@ -57,11 +56,11 @@ def push_to_hub(folder: str | Path, repo_id: str, *, private: bool = False) -> s
     Args:
         folder: as `save_pretrained` writes it.
         repo_id: `user/name`.
-        private: for a repository that is made.
+        private: whether a repository that is made is private.
 
     Raises:
         ImportError: huggingface_hub is not installed.
-        ValueError: the folder or the name is not what it should be.
+        ValueError: the folder holds no weights, or the name is not `user/name`.
     """
     folder = Path(folder)
     missing = [name for name in (CONFIG_FILE, WEIGHTS_FILE) if not (folder / name).is_file()]

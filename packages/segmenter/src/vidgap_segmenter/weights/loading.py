@@ -1,4 +1,4 @@
-"""Weights into a module: all of them, or a report of which not; never silently fewer."""
+"""Loading weights into a module: all of them, or a report of what does not fit; never silently."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 CLASS_HEAD = ("decoder.class_embed.weight", "decoder.class_embed.bias")
 CLASS_WEIGHTS = (*CLASS_HEAD, "decoder.label_embed.weight")
-"""All weights whose shape depends on the number of classes (Mask DINO denoises labels, too)."""
+"""All weights whose shape depends on the number of classes (Mask DINO embeds labels, too)."""
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """How weights fitted a module; `str()` gives a table.
+    """How weights fit a module; `str()` gives a table.
 
     Attributes:
         missing: names that the module has and the weights do not.
@@ -47,7 +47,7 @@ class WeightsMismatch(ValueError):  # noqa: N818 - the name says what is wrong
     Args:
         report: what does not fit; what was allowed to be missing or left out is not in it.
         module: the name of the module's class.
-        origin: whose weights they are, as "the official Mask2Former"; empty where nobody knows.
+        origin: whose weights they are, as "the official Mask2Former"; empty where that is unknown.
     """
 
     def __init__(self, report: LoadReport, module: str, origin: str = "") -> None:
@@ -94,7 +94,7 @@ def load_checked(
 
 
 def compare(module: nn.Module, state: Mapping[str, Tensor]) -> LoadReport:
-    """Say how weights fit a module; nothing is loaded."""
+    """Report how weights fit a module, without loading them."""
     own = module.state_dict()
     return LoadReport(
         missing=tuple(name for name in own if name not in state),

@@ -1,9 +1,9 @@
-"""Pickles that hold arrays by name, read without running anything that they name.
+"""Reading pickles that hold arrays by name, without running anything that they name.
 
 The official Mask2Former and Detectron2 files are pickles of numpy arrays. What such a pickle names
 is looked up in one short list; each entry is a stand-in of ours that checks what it is given, so
 that not even numpy's own constructors see the file's content. Anything else is refused. No entry
-has attributes that a pickle could set (its opcode BUILD does), which would outlast the file.
+has attributes that a pickle could set (its opcode BUILD does) and that would outlast the file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ OLD_TORCH = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
 NUMPY_1_AND_2 = ("core", "_core")
 
 WEIGHTS_KEYS = ("model", "state_dict")
-"""Under which files hold their weights, beside an optimiser's state and the like."""
+"""Keys under which files hold their weights, beside an optimiser's state and the like."""
 
 DTYPES = ("b1", "f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1")
 
@@ -34,7 +34,7 @@ REFUSAL = "it names {}, and a file of weights may name nothing but arrays"
 
 
 class Refused(pickle.UnpicklingError):
-    """A pickle names or holds what it need not."""
+    """A pickle names or holds something that weights do not need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,6 @@ class PickledFunction:
     function: Callable[..., Any]
 
     def __call__(self, *arguments: object) -> Any:
-        """Call it."""
         return self.function(*arguments)
 
     def __setstate__(self, state: object) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vidgap_augment import Sample
-from vidgap_segmenter.structures import ClipTargets, same_num_frames
+from vidgap_segmenter.targets import ClipTargets, same_num_frames
 from vidgap_vis.data.datasets import ClipDataset, ClipKey
 from vidgap_vis.errors import InputError
 from vidgap_vis.formats.rle import Size

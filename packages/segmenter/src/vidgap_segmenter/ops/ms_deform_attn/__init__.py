@@ -33,9 +33,9 @@ def ms_deform_attn(
     *,
     backend: Backend = "auto",
 ) -> Tensor:
-    """Sum bilinear samples of several maps, weighted, for each query and head.
+    """Sum weighted bilinear samples of several maps for each query and head.
 
-    A place of a map is sampled as `grid_sample` does with zero padding and `align_corners=False`
+    Maps are sampled as `grid_sample` does with zero padding and `align_corners=False`
     (pixel = location * size - 0.5). A sample with a non-finite location contributes 0 and has
     gradients 0.
 
@@ -83,7 +83,7 @@ def ms_deform_attn_fused(
     *,
     backend: Backend = "auto",
 ) -> Tensor:
-    """Run `ms_deform_attn` from what a network predicts: offsets and logits.
+    """Run `ms_deform_attn` on what a network predicts: offsets and logits.
 
     Weights are the softmax of a head's logits over its L*P samples. Locations are
     reference + offset / (W_l, H_l), or for boxes (x, y, w, h) centre + offset / P * (w, h) / 2.

@@ -5,7 +5,7 @@ Here are their schemas, fake kernels and autograd formulas; arguments are checke
 
 On a CPU the result has the same bits for any number of threads. On a GPU the gradient of `value`
 is summed by atomics, in no fixed order, and `torch.use_deterministic_algorithms` refuses it.
-Autocast casts nothing here: locations stay as they are, values and weights come in any precision.
+Autocast casts nothing here: values and weights may have any precision, locations keep theirs.
 """
 
 from __future__ import annotations
@@ -82,29 +82,29 @@ def _backward_fused(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     call = Call("ms_deform_attn_fused", value, shapes, offsets, logits, reference)
     value_grad = torch.empty_like(call.value, dtype=call.coordinates)
-    places_grad = (
+    locations_grad = (
         torch.empty_like(call.locations, dtype=call.coordinates) if reference_grad else None
     )
     offsets_grad, logits_grad = torch.empty_like(call.locations), torch.empty_like(call.weights)
-    call.backward(grad, value_grad, places_grad, offsets_grad, logits_grad)
+    call.backward(grad, value_grad, locations_grad, offsets_grad, logits_grad)
     return (
         value_grad.to(value.dtype),
         reference.new_empty(0)
-        if places_grad is None
-        else _sum_places(places_grad, offsets, reference),
+        if locations_grad is None
+        else _reference_grad(locations_grad, offsets, reference),
         offsets_grad.to(offsets.dtype),
         logits_grad.to(logits.dtype),
     )
 
 
-def _sum_places(places_grad: Tensor, offsets: Tensor, reference: Tensor) -> Tensor:
-    """Sum gradients of places (B, Q, M, L, P, 2) to those of the reference (B, Q, L, 2 or 4)."""
-    centre = places_grad.sum((2, 4))
+def _reference_grad(locations_grad: Tensor, offsets: Tensor, reference: Tensor) -> Tensor:
+    """Sum gradients of locations (B, Q, M, L, P, 2) to the reference's, (B, Q, L, 2 or 4)."""
+    centre = locations_grad.sum((2, 4))
     if reference.shape[-1] == 2:
         return centre
-    # An offset that is not finite has a place that is not, whose gradient is 0 already.
-    shares = offsets.to(places_grad.dtype).nan_to_num(0.0, 0.0, 0.0) / (2 * offsets.shape[4])
-    return torch.cat((centre, (places_grad * shares).sum((2, 4))), dim=-1)
+    # Where an offset is not finite, neither is its location, whose gradient is 0 already.
+    shares = offsets.to(locations_grad.dtype).nan_to_num(0.0, 0.0, 0.0) / (2 * offsets.shape[4])
+    return torch.cat((centre, (locations_grad * shares).sum((2, 4))), dim=-1)
 
 
 def _fake_forward(value: Tensor, _shapes: list[int], locations: Tensor, _weights: Tensor) -> Tensor:

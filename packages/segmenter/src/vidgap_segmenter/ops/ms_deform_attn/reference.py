@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 OUTSIDE = -5.0
-"""A place, as `grid_sample` counts them (-1 to 1), whose sample lies outside a map of any size."""
+"""A coordinate of `grid_sample` (-1 to 1 over the map) that lies outside a map of any size."""
 
 
 def ms_deform_attn(
@@ -15,7 +15,7 @@ def ms_deform_attn(
     sampling_locations: Tensor,
     attention_weights: Tensor,
 ) -> Tensor:
-    """Sum weighted bilinear samples; arguments are those of the op, already checked."""
+    """Compute the op of the same name, whose contract states and checks the arguments."""
     weights = attention_weights.to(sampling_locations.dtype).permute(0, 2, 3, 4, 1)
     return _sum_samples(value, spatial_shapes, 2 * sampling_locations - 1, weights)
 
@@ -27,7 +27,7 @@ def ms_deform_attn_fused(
     offsets: Tensor,
     logits: Tensor,
 ) -> Tensor:
-    """Take the softmax and the locations, then sum samples as `ms_deform_attn` does."""
+    """Compute the op of the same name, whose contract states and checks the arguments."""
     levels, points = offsets.shape[3:5]
     # (B, Q, M, L*P) -> (B, M, L*P, Q): a softmax over so few numbers is slow along the last axis.
     weights = logits.to(reference.dtype).permute(0, 2, 3, 1).contiguous().softmax(2)
@@ -37,29 +37,29 @@ def ms_deform_attn_fused(
         shift = offsets * (2 / _level_sizes(spatial_shapes, reference)[:, None])  # (L, 1, 2)
     else:
         shift = _product(offsets, reference[:, :, None, :, None, 2:] / points)
-    places = (2 * centre - 1) + shift
-    return _sum_samples(value, spatial_shapes, places, weights.unflatten(2, (levels, points)))
+    coordinates = (2 * centre - 1) + shift
+    return _sum_samples(value, spatial_shapes, coordinates, weights.unflatten(2, (levels, points)))
 
 
 def _sum_samples(
-    value: Tensor, spatial_shapes: list[tuple[int, int]], places: Tensor, weights: Tensor
+    value: Tensor, spatial_shapes: list[tuple[int, int]], coordinates: Tensor, weights: Tensor
 ) -> Tensor:
     """Sum samples over levels and points.
 
     Args:
         value: (B, S, M, D).
         spatial_shapes: (H_l, W_l) of each level.
-        places: -1 to 1 over each map, (B, Q, M, L, P, 2).
+        coordinates: -1 to 1 over each map, (B, Q, M, L, P, 2).
         weights: (B, M, L, P, Q).
 
     Returns:
         (B, Q, M*D) in the dtype of `value`.
     """
     batch, _, heads, channels = value.shape
-    queries = places.shape[1]
+    queries = coordinates.shape[1]
     # Queries come last inside, where arithmetic over them is fast. A head is an image of its own.
-    maps = value.to(places.dtype).permute(0, 2, 3, 1).flatten(0, 1)  # (B*M, D, S)
-    finite = places.nan_to_num(nan=OUTSIDE, posinf=OUTSIDE, neginf=OUTSIDE)
+    maps = value.to(coordinates.dtype).permute(0, 2, 3, 1).flatten(0, 1)  # (B*M, D, S)
+    finite = coordinates.nan_to_num(nan=OUTSIDE, posinf=OUTSIDE, neginf=OUTSIDE)
     grids = finite.permute(3, 0, 2, 4, 1, 5).flatten(1, 2)  # (L, B*M, P, Q, 2)
     shares = weights.permute(2, 0, 1, 3, 4).flatten(1, 2)  # (L, B*M, P, Q)
     areas = [height * width for height, width in spatial_shapes]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
@@ -11,20 +9,7 @@ from vidgap_temporal.ops.about import Backend
 from vidgap_temporal.ops.backend import Obstacles, choose
 from vidgap_temporal.ops.checks import check_alike, check_floating, check_shape, describe
 from vidgap_temporal.ops.conv_gru import cuda_gates, native, reference
-
-
-class GRUWeights(NamedTuple):
-    """Weights of one ConvGRU layer; the 3C output channels are the gates r, z, c in this order.
-
-    Attributes:
-        input: convolution over the frames, (3C, C, 3, 3).
-        hidden: convolution over the state, (3C, C, 3, 3).
-        bias: (3C,), added once for both convolutions.
-    """
-
-    input: Tensor
-    hidden: Tensor
-    bias: Tensor
+from vidgap_temporal.ops.conv_gru.weights import GRUWeights
 
 
 def conv_gru(
@@ -50,8 +35,7 @@ def conv_gru(
     """
     check_inputs(x, h, weights)
     chosen = choose("conv_gru", backend, obstacles(x.device, x.dtype))
-    run = native.conv_gru if chosen == "native" else reference.conv_gru
-    return run(x, h, weights.input, weights.hidden, weights.bias)
+    return (native if chosen == "native" else reference).conv_gru(x, h, weights)
 
 
 def obstacles(device: torch.device, dtype: torch.dtype = torch.float32) -> Obstacles:

@@ -8,17 +8,16 @@ The kernels have no atomics: results have the same bits every time, as far as th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from vidgap_temporal.ops.conv_gru import sequence
 from vidgap_temporal.ops.conv_gru.cuda_gates import cuda_gates
 from vidgap_temporal.ops.conv_gru.gates import Gates
-from vidgap_temporal.ops.conv_gru.sequence import Kept, Wanted
-from vidgap_temporal.ops.conv_gru.sequence import backward as sequence_backward
-from vidgap_temporal.ops.conv_gru.sequence import forward as sequence_forward
+from vidgap_temporal.ops.conv_gru.sequence import Kept, StateGradients, Wanted
+from vidgap_temporal.ops.conv_gru.weights import GRUWeights
 
 LIBRARY = torch.library.Library("vidgap_temporal", "FRAGMENT")
 ARGUMENTS = "Tensor x, Tensor? h, Tensor input_weight, Tensor hidden_weight, Tensor bias"
@@ -31,9 +30,50 @@ LIBRARY.define(
 )
 
 
-def conv_gru(
-    x: Tensor, h: Tensor | None, input_weight: Tensor, hidden_weight: Tensor, bias: Tensor
-) -> tuple[Tensor, Tensor]:
+class Inputs(NamedTuple):
+    """Arguments of the operator `conv_gru`; `keep` is whether a backward pass may follow."""
+
+    x: Tensor
+    h: Tensor | None
+    input_weight: Tensor
+    hidden_weight: Tensor
+    bias: Tensor
+    keep: bool
+
+
+class Outputs(NamedTuple):
+    """What it returns; the gates r, z, c are as in `Kept`, empty without `keep`.
+
+    Attributes:
+        output: states after each frame, (B, T, C, H, W).
+        last: the last of them, (B, C, H, W).
+    """
+
+    output: Tensor
+    last: Tensor
+    reset: Tensor
+    update: Tensor
+    candidate: Tensor
+
+
+class BackwardInputs(NamedTuple):
+    """Arguments of the operator `conv_gru_backward`; `wanted` has the order of `Wanted`."""
+
+    grad_output: Tensor | None
+    grad_last: Tensor | None
+    x: Tensor
+    h: Tensor | None
+    input_weight: Tensor
+    hidden_weight: Tensor
+    bias: Tensor
+    output: Tensor
+    reset: Tensor
+    update: Tensor
+    candidate: Tensor
+    wanted: list[bool]
+
+
+def conv_gru(x: Tensor, h: Tensor | None, weights: GRUWeights) -> tuple[Tensor, Tensor]:
     """Compute `vidgap_temporal.ops.conv_gru`, which states and checks the arguments.
 
     In autocast the convolutions run in its dtype, as those of the reference do, with states in
@@ -44,104 +84,76 @@ def conv_gru(
         dtype = torch.get_autocast_dtype(kind)
     state = x.dtype if x.dtype in (dtype, torch.float32) else torch.float32
     # Once a call: convolutions would turn weights that lie otherwise at every step.
-    weights = [
+    kernels = [
         weight.to(dtype, memory_format=torch.channels_last)
-        for weight in (input_weight, hidden_weight)
+        for weight in (weights.input, weights.hidden)
     ]
-    inputs = (x.to(state), None if h is None else h.to(state), *weights, bias.to(dtype))
+    inputs = (x.to(state), None if h is None else h.to(state), *kernels, weights.bias.to(dtype))
     keep = torch.is_grad_enabled() and any(i is not None and i.requires_grad for i in inputs)
     output, last, *_ = torch.ops.vidgap_temporal.conv_gru(*inputs, keep)
     return output.to(x.dtype), last.to(x.dtype)
 
 
-Five = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+def forward(gates: Gates, inputs: Inputs) -> Outputs:
+    """Compute the operator with `gates`."""
+    weights = GRUWeights(inputs.input_weight, inputs.hidden_weight, inputs.bias)
+    kept, last = sequence.forward(gates, inputs.x, inputs.h, weights, inputs.keep)
+    return Outputs(kept.output.permute(0, 1, 4, 2, 3), last.permute(0, 3, 1, 2), *kept[1:])
 
 
-def forward(
-    gates: Gates,
-    x: Tensor,
-    h: Tensor | None,
-    input_weight: Tensor,
-    hidden_weight: Tensor,
-    bias: Tensor,
-    keep: bool,
-) -> Five:
-    """Compute the operator with `gates`: states as (B, T, C, H, W) and (B, C, H, W)."""
-    weights = (input_weight, hidden_weight, bias)
-    kept, last = sequence_forward(gates, x, h, weights, keep)
-    return kept.output.permute(0, 1, 4, 2, 3), last.permute(0, 3, 1, 2), *kept[1:]
+def backward(gates: Gates, inputs: BackwardInputs) -> tuple[Tensor, ...]:
+    """Compute the backward operator with `gates`: five gradients, empty where not wanted."""
+    x = inputs.x
+    weights = GRUWeights(inputs.input_weight, inputs.hidden_weight, inputs.bias)
+    output = inputs.output.permute(0, 1, 3, 4, 2)
+    kept = Kept(output, inputs.reset, inputs.update, inputs.candidate)
+    grads, wanted = StateGradients(inputs.grad_output, inputs.grad_last), Wanted(*inputs.wanted)
+    found = sequence.backward(gates, grads, x, inputs.h, weights, kept, wanted)
+    return tuple(x.new_empty(0) if grad is None else grad for grad in found)
 
 
-def backward(
-    gates: Gates,
-    grad_output: Tensor | None,
-    grad_last: Tensor | None,
-    x: Tensor,
-    h: Tensor | None,
-    input_weight: Tensor,
-    hidden_weight: Tensor,
-    bias: Tensor,
-    output: Tensor,
-    *kept_and_wanted: Any,
-) -> Five:
-    """Compute the backward operator with `gates`: a gradient not wanted is an empty tensor."""
-    *gate_maps, wanted = kept_and_wanted
-    kept = Kept(output.permute(0, 1, 3, 4, 2), *gate_maps)
-    grads, weights = (grad_output, grad_last), (input_weight, hidden_weight, bias)
-    found = sequence_backward(gates, grads, x, h, weights, kept, Wanted(*wanted))
-    return five(x.new_empty(0) if grad is None else grad for grad in found)
+def _forward_cuda(*arguments: Any) -> Outputs:
+    inputs = Inputs(*arguments)
+    with torch.cuda.device(inputs.x.device):
+        return forward(cuda_gates(inputs.x, inputs.input_weight.dtype), inputs)
 
 
-def five(tensors: Iterable[Tensor]) -> Five:
-    """Tell the type checker how many there are."""
-    one, two, three, four, five = tensors
-    return one, two, three, four, five
+def _backward_cuda(*arguments: Any) -> tuple[Tensor, ...]:
+    inputs = BackwardInputs(*arguments)
+    with torch.cuda.device(inputs.x.device):
+        return backward(cuda_gates(inputs.x, inputs.input_weight.dtype), inputs)
 
 
-def _forward_cuda(x: Tensor, h: Tensor | None, input_weight: Tensor, *others: Any) -> Five:
-    with torch.cuda.device(x.device):
-        gates = cuda_gates(x, input_weight.dtype)
-        return forward(gates, x, h, input_weight, *others)
-
-
-def _backward_cuda(
-    grad_output: Tensor | None, grad_last: Tensor | None, x: Tensor, *others: Any
-) -> Five:
-    with torch.cuda.device(x.device):
-        gates = cuda_gates(x, others[1].dtype)
-        return backward(gates, grad_output, grad_last, x, *others)
-
-
-def _fake_forward(x: Tensor, h: Tensor | None, input_weight: Tensor, *others: Any) -> Five:
-    batch, num_frames, channels, height, width = x.shape
+def _fake_forward(*arguments: Any) -> Outputs:
+    inputs = Inputs(*arguments)
+    batch, num_frames, channels, height, width = inputs.x.shape
     size = (batch, height, width, channels)
-    keep = others[-1]
-    gates = num_frames if keep else 0
-    resets = gates - 1 if keep and h is None else gates
-    return (
-        x.new_empty(batch, num_frames, *size[1:]).permute(0, 1, 4, 2, 3),
-        x.new_empty(size).permute(0, 3, 1, 2),
-        input_weight.new_empty(resets, *size),
-        input_weight.new_empty(gates, *size),
-        input_weight.new_empty(gates, *size),
+    gates = num_frames if inputs.keep else 0
+    resets = gates - 1 if inputs.keep and inputs.h is None else gates
+    return Outputs(
+        inputs.x.new_empty(batch, num_frames, *size[1:]).permute(0, 1, 4, 2, 3),
+        inputs.x.new_empty(size).permute(0, 3, 1, 2),
+        *(inputs.bias.new_empty(length, *size) for length in (resets, gates, gates)),
     )
 
 
-def _fake_backward(*arguments: Any) -> Five:
-    _, _, x, _, input_weight, hidden_weight, bias, *_, wanted = arguments
+def _fake_backward(*arguments: Any) -> tuple[Tensor, ...]:
+    inputs = BackwardInputs(*arguments)
+    x = inputs.x
     batch, num_frames, channels, height, width = x.shape
     size = (batch, height, width, channels)
     grads = (
         x.new_empty(num_frames, *size).permute(1, 0, 4, 2, 3),
         x.new_empty(size).permute(0, 3, 1, 2),
-        torch.empty_like(input_weight, memory_format=torch.channels_last),
-        torch.empty_like(hidden_weight, memory_format=torch.channels_last),
-        torch.empty_like(bias),
+        torch.empty_like(inputs.input_weight, memory_format=torch.channels_last),
+        torch.empty_like(inputs.hidden_weight, memory_format=torch.channels_last),
+        torch.empty_like(inputs.bias),
     )
-    return five(grad if want else x.new_empty(0) for grad, want in zip(grads, wanted, strict=True))
+    wanted = zip(grads, inputs.wanted, strict=True)
+    return tuple(grad if want else x.new_empty(0) for grad, want in wanted)
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Five) -> None:
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     *tensors, _ = inputs
     states, _, *gates = output
     ctx.mark_non_differentiable(*gates)

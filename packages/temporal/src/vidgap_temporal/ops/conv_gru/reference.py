@@ -6,24 +6,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vidgap_temporal.ops.conv_gru.weights import GRUWeights
 
-def conv_gru(
-    x: Tensor, h: Tensor | None, input_weight: Tensor, hidden_weight: Tensor, bias: Tensor
-) -> tuple[Tensor, Tensor]:
+
+def conv_gru(x: Tensor, h: Tensor | None, weights: GRUWeights) -> tuple[Tensor, Tensor]:
     """Compute `vidgap_temporal.ops.conv_gru`, which states and checks the arguments."""
     batch, num_frames, channels, height, width = x.shape
     if h is not None:
         h = h.to(x.dtype)  # another one only under autocast
     elif num_frames == 1:
-        # One frame alone goes the general way, so that `hidden_weight` gets a gradient (zero)
+        # One frame alone goes the general way, so that `weights.hidden` gets a gradient (zero)
         # rather than none, which distributed training takes for an unused parameter.
         h = x.new_zeros(batch, channels, height, width)
 
     # The input half of both convolutions for all frames at once: only the hidden half is
     # sequential. CPUs convolve fastest with the channels last (tensor cores want them so, too).
     frames = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)  # (B*T, C, H, W)
-    gates = F.conv2d(frames, input_weight, bias, padding=1)  # (B*T, 3C, H, W)
-    gate_weight, candidate_weight = hidden_weight.tensor_split([2 * channels])
+    gates = F.conv2d(frames, weights.input, weights.bias, padding=1)  # (B*T, 3C, H, W)
+    gate_weight, candidate_weight = weights.hidden.tensor_split([2 * channels])
 
     states: list[Tensor] = []
     for gate in gates.unflatten(0, (batch, num_frames)).unbind(1):

@@ -11,7 +11,7 @@ kept in the dtype of the frames x, all else in the dtype of the weights, which c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,10 +26,14 @@ from vidgap_temporal.ops.conv_gru.convolutions import (
     split,
     weight_grad,
 )
-from vidgap_temporal.ops.conv_gru.gates import Gates
-
-Weights: TypeAlias = tuple[Tensor, Tensor, Tensor]
-"""Input (3C, C, 3, 3), hidden (3C, C, 3, 3), bias (3C,): `GRUWeights`."""
+from vidgap_temporal.ops.conv_gru.gates import (
+    BlendBackward,
+    BlendForward,
+    Gates,
+    ResetBackward,
+    ResetForward,
+)
+from vidgap_temporal.ops.conv_gru.weights import GRUWeights
 
 
 class Kept(NamedTuple):
@@ -48,8 +52,20 @@ class Kept(NamedTuple):
     candidate: Tensor
 
 
+class StateGradients(NamedTuple):
+    """Gradients of what the op returns, None where it was not used.
+
+    Attributes:
+        output: of the states, (B, T, C, H, W).
+        last: of the last state, (B, C, H, W).
+    """
+
+    output: Tensor | None
+    last: Tensor | None
+
+
 class Wanted(NamedTuple):
-    """Which gradients to compute."""
+    """Which gradients to compute, in the order of the op's arguments."""
 
     x: bool
     h: bool
@@ -58,8 +74,18 @@ class Wanted(NamedTuple):
     bias: bool
 
 
+class Gradients(NamedTuple):
+    """Gradients of the op's arguments, in their shapes; None where they are not wanted."""
+
+    x: Tensor | None
+    h: Tensor | None
+    input: Tensor | None
+    hidden: Tensor | None
+    bias: Tensor | None
+
+
 def forward(
-    gates: Gates, x: Tensor, h: Tensor | None, weights: Weights, keep: bool
+    gates: Gates, x: Tensor, h: Tensor | None, weights: GRUWeights, keep: bool
 ) -> tuple[Kept, Tensor]:
     """Run over x (B, T, C, H, W) from h (B, C, H, W), of its dtype, or None for zeros.
 
@@ -67,35 +93,30 @@ def forward(
         What the backward pass needs (without `keep` the output alone, the others are empty), and
         the last state, (B, H, W, C).
     """
-    input_weight, hidden_weight, bias = weights
-    frames = time_first(x, input_weight.dtype)  # (T, B, H, W, C)
+    frames = time_first(x, weights.input.dtype)  # (T, B, H, W, C)
     num_frames, *size = frames.shape
-    gates_of_all = convolve(frames.flatten(0, 1), input_weight)  # (T*B, H, W, 3C)
+    gates_of_all = convolve(frames.flatten(0, 1), weights.input)  # (T*B, H, W, 3C)
     frame_gates = gates_of_all.unflatten(0, frames.shape[:2]).unbind()
-    gate_weight, candidate_weight = split(hidden_weight)
+    gate_weight, candidate_weight = split(weights.hidden)
 
     kept = make_kept(x, frames, keep, zero_state=h is None)
     last = x.new_empty(size)
-    resets, updates, candidates = gate_maps(kept, frames, keep)
     reset_state = frames.new_empty(size)
     # A convolution copies what is not dense in its own dtype: the kernel writes that as well.
     carried = frames.new_empty(size) if size[0] > 1 or x.dtype != frames.dtype else None
 
-    state = None if h is None else rows(h)
+    state, bias = None if h is None else rows(h), weights.bias
     dense = None if state is None else state.to(frames.dtype)
-    for t, after in enumerate(kept.output.unbind(1)):
+    steps = zip(frame_gates, *gate_maps(kept, frames, keep), kept.output.unbind(1), strict=True)
+    for t, (frame, reset, update, candidate, after) in enumerate(steps):
         candidate_gates = None
         if state is not None and dense is not None:
             state_gates = convolve(dense, gate_weight)
-            gates.reset(
-                *(frame_gates[t], state_gates, bias, state),
-                *(resets[t], updates[t], reset_state),
-            )
+            gates.reset(ResetForward(frame, state_gates, bias, state, reset, update, reset_state))
             candidate_gates = convolve(reset_state, candidate_weight)
-        gates.blend(
-            *(frame_gates[t], candidate_gates, bias, state, updates[t], candidates[t]),
-            *(after, carried, last if t == num_frames - 1 else None),
-        )
+        read = (frame, candidate_gates, bias, state, update)
+        at_end = last if t == num_frames - 1 else None
+        gates.blend(BlendForward(*read, candidate, output=after, carried=carried, last=at_end))
         state, dense = after, after if carried is None else carried
     return kept, last
 
@@ -125,27 +146,17 @@ def gate_maps(
 
 def backward(
     gates: Gates,
-    grads: tuple[Tensor | None, Tensor | None],
+    grads: StateGradients,
     x: Tensor,
     h: Tensor | None,
-    weights: Weights,
+    weights: GRUWeights,
     kept: Kept,
     wanted: Wanted,
-) -> tuple[Tensor | None, ...]:
-    """Return the gradients of x, h, input, hidden and bias, None where not wanted.
-
-    Args:
-        gates: the kernels.
-        grads: of the output, (B, T, C, H, W), and of the last state, (B, C, H, W).
-        x: as in `forward`; so are `h` and `weights`.
-        h: see x.
-        weights: see x.
-        kept: what `forward` returned.
-        wanted: which gradients.
-    """
-    hidden = split(weights[1])
+) -> Gradients:
+    """Return the wanted gradients, where `kept` is what `forward` returned for x, h and weights."""
+    hidden = split(weights.hidden)
     found = walk_back(gates, grads, h, hidden, kept, wanted.h)
-    grad_x, grad_input, grad_bias = input_grads(x, weights[0], found, wanted)
+    grad_x, grad_input, grad_bias = input_grads(x, weights.input, found, wanted)
     grad_hidden = None
     if wanted.hidden:
         first = len(found.gates) - len(found.before)  # the step from a zero state has no part
@@ -153,11 +164,11 @@ def backward(
             weight_grad(found.before, found.gates[first:], hidden[0]),
             weight_grad(found.reset_states, found.candidates[first:], hidden[1]),
         )
-    return grad_x, found.h, grad_input, grad_hidden, grad_bias
+    return Gradients(grad_x, found.h, grad_input, grad_hidden, grad_bias)
 
 
 class Found(NamedTuple):
-    """What the walk back through time finds, frames first.
+    """What the walk back through time gives, frames first.
 
     Attributes:
         gates: gradients of the sums of r, z, (T, B, H, W, 2C).
@@ -176,7 +187,7 @@ class Found(NamedTuple):
 
 def walk_back(
     gates: Gates,
-    grads: tuple[Tensor | None, Tensor | None],
+    grads: StateGradients,
     h: Tensor | None,
     hidden: tuple[Tensor, Tensor],
     kept: Kept,
@@ -192,24 +203,22 @@ def walk_back(
     resets, updates, candidates = (maps.unbind() for maps in kept[1:])
     gate_grads, candidate_grads = of_gates.unbind(), of_candidates.unbind()
     pairs = list(zip(reset_states.unbind(), before.unbind(), strict=True))
-    grad_outputs = unbind_output(grads[0], num_frames)
-    grad_next = None if grads[1] is None else rows(grads[1])
+    grad_outputs = unbind_output(grads.output, num_frames)
+    grad_next = None if grads.last is None else rows(grads.last)
     grad_state, grad_through = kept.output.new_empty(size), None
     for t in reversed(range(num_frames)):
-        gates.blend_backward(
-            *(grad_outputs[t], grad_next, grad_through, states[t]),
-            *(updates[t], candidates[t], gate_grads[t], candidate_grads[t], grad_state),
-        )
-        grad_next, state = grad_state, states[t]
+        state, grad_gates, grad_candidate = states[t], gate_grads[t], candidate_grads[t]
+        read = (grad_outputs[t], grad_next, grad_through, state, updates[t], candidates[t])
+        gates.blend_backward(BlendBackward(*read, grad_gates, grad_candidate, grad_state))
+        grad_next = grad_state
         if state is None:
             return Found(of_gates, of_candidates, before, reset_states, None)
         i = t - num_frames  # counts from the end, where all have their last frame
-        grad_reset_state = convolve_back(candidate_grads[t], candidate_weight)
-        gates.reset_backward(
-            *(grad_reset_state, state, resets[i], grad_state, gate_grads[t], *pairs[i]),
-        )
+        grad_reset_state = convolve_back(grad_candidate, candidate_weight)
+        written = (grad_state, grad_gates, *pairs[i])
+        gates.reset_backward(ResetBackward(grad_reset_state, state, resets[i], *written))
         if t > 0 or wants_h:
-            grad_through = convolve_back(gate_grads[t], gate_weight)
+            grad_through = convolve_back(grad_gates, gate_weight)
     grad_h = None
     if wants_h and grad_through is not None:
         grad_h = nchw(grad_state + grad_through)

@@ -11,6 +11,7 @@ from vidgap_temporal.ops.about import Backend
 from vidgap_temporal.ops.backend import Obstacles, choose
 from vidgap_temporal.ops.checks import check_alike, check_floating, check_shape, describe
 from vidgap_temporal.ops.window_attention import reference, triton
+from vidgap_temporal.ops.window_attention.settings import WindowSettings
 
 
 def window_attention(
@@ -54,12 +55,14 @@ def window_attention(
     Raises:
         ValueError: an argument does not fit (said before any work), or `backend` cannot run.
     """
-    check_inputs(q, k, v, bias, num_heads, window_size, shift, partner)
+    of_frames = None if partner is None else tuple(partner)
+    settings = WindowSettings(num_heads, window_size, shift, of_frames)
+    check_inputs(q, k, v, bias, settings)
     num_frames, head_channels = q.shape[1], q.shape[4] // num_heads
     size = (window_size, head_channels, num_frames)
     chosen = choose("window_attention", backend, obstacles(q.device, q.dtype, *size))
     run = triton.window_attention if chosen == "triton" else reference.window_attention
-    return run(q, k, v, bias, num_heads, window_size, shift, partner)
+    return run(q, k, v, bias, settings)
 
 
 def obstacles(
@@ -77,16 +80,7 @@ def obstacles(
     return {"triton": fused, "reference": None}
 
 
-def check_inputs(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    bias: Tensor,
-    num_heads: int,
-    window_size: int,
-    shift: int,
-    partner: Sequence[int] | None,
-) -> None:
+def check_inputs(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, settings: WindowSettings) -> None:
     """Raise ValueError where the arguments of `window_attention` do not fit together."""
     if q.ndim != 5 or 0 in q.shape[1:]:
         raise ValueError(f"q must be (B, T, H, W, C) with T, H, W, C >= 1, got {describe(q)}")
@@ -94,6 +88,7 @@ def check_inputs(
     for name, tensor in (("k", k), ("v", v)):
         check_shape(name, tensor, tuple(q.shape), "to match q")
         check_alike(name, tensor, "q", q)
+    num_heads, window_size, shift, partner = settings
     num_frames, channels = q.shape[1], q.shape[4]
     if num_heads < 1 or channels % num_heads:
         raise ValueError(f"num_heads must divide the {channels} channels of q, got {num_heads}")
@@ -105,9 +100,7 @@ def check_inputs(
     check_shape("bias", bias, offsets, f"for {num_heads} heads and windows of {window_size}")
     check_alike("bias", bias, "q", q)
     if partner is not None and sorted(partner) != list(range(num_frames)):
-        raise ValueError(
-            f"partner must be a permutation of 0..{num_frames - 1}, got {tuple(partner)}"
-        )
+        raise ValueError(f"partner must be a permutation of 0..{num_frames - 1}, got {partner}")
 
 
 __all__ = ["window_attention"]

@@ -1,7 +1,7 @@
 """The kernels of window attention, forward and backward (paper §3.2; Swin's windows and masks).
 
 A block is the tokens that are computed together: one window of a frame, or several where they are
-small, in KEYS places (a power of two). A program has one head and every `groups`-th block. It
+small, in KEYS slots (a power of two). A program has one head and every `groups`-th block. It
 holds the keys of a block and takes the queries in pieces of QUERIES, so that a row of scores is
 always whole and the softmax needs no second pass, in the backward kernel neither: no sum of the
 forward kernel is kept. Maps are read and written where they lie. With one piece a block, the
@@ -17,7 +17,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from vidgap_temporal.ops.window_attention.places import locate, mask_of, partner_of, rows_of
+from vidgap_temporal.ops.window_attention.addressing import locate, mask_of, partner_of, rows_of
 
 LOG2E = tl.constexpr(1.4426950408889634)
 MASKED = tl.constexpr(-1e30)  # finite, so that a row without any key makes no NaN
@@ -28,7 +28,7 @@ SIZES = ["num_frames", "height", "width", "shift", "num_blocks", "groups"]
 
 @triton.jit
 def bias_of(bias, head, query, key, WINDOW: tl.constexpr):
-    """Return the biases of places, (queries, keys) in units of log(2)."""
+    """Return the biases of slots, (queries, keys) in units of log(2)."""
     dy = (query // WINDOW % WINDOW)[:, None] - (key // WINDOW % WINDOW)[None, :]
     dx = (query % WINDOW)[:, None] - (key % WINDOW)[None, :]
     side: tl.constexpr = 2 * WINDOW - 1
@@ -43,10 +43,10 @@ def multiply(left, right):
 
 
 @triton.jit
-def weights_of(q, k, biases, allowed, scale):
+def weights_of(q, k, biases, attention_mask, scale):
     """Return exp(scores), (queries, keys), and what makes their sums 1, (queries, 1)."""
     scores = multiply(q, tl.trans(k)) * (scale * LOG2E) + biases
-    scores = tl.where(allowed, scores, MASKED)
+    scores = tl.where(attention_mask, scores, MASKED)
     weights = tl.exp2(scores - tl.max(scores, 1)[:, None])
     return weights, (1.0 / tl.sum(weights, 1))[:, None]
 
@@ -105,8 +105,8 @@ def forward_kernel(
             if QUERIES != KEYS:
                 biases = bias_of(bias, head, query, key, WINDOW)
             q = tl.load(q_map + rows_of(q_strides, batch, frame, y, x) + column, mask, 0.0)
-            allowed = region[:, None] == key_region[None, :]
-            weights, norm = weights_of(q, k, biases, allowed, scale)
+            attention_mask = region[:, None] == key_region[None, :]
+            weights, norm = weights_of(q, k, biases, attention_mask, scale)
             out = multiply(weights.to(v.dtype), v) * norm
             rows = rows_of(out_strides, batch, frame, y, x)
             tl.store(out_map + rows + column, out.to(q.dtype), mask)
@@ -182,8 +182,8 @@ def backward_kernel(
             rows = rows_of(out_strides, batch, frame, y, x) + column
             # Where there is no query, the gradient is 0, and so is all that comes of it.
             grad = tl.load(grad_map + rows, mask, 0.0)
-            allowed = region[:, None] == key_region[None, :]
-            weights, norm = weights_of(q, k, biases, allowed, scale)
+            attention_mask = region[:, None] == key_region[None, :]
+            weights, norm = weights_of(q, k, biases, attention_mask, scale)
             weights *= norm
             dv += multiply(tl.trans(weights.to(v.dtype)), grad)
             change = multiply(grad, tl.trans(v))
@@ -192,8 +192,8 @@ def backward_kernel(
                 if QUERIES == KEYS:
                     bias_grad += change
                 else:
-                    place = partial + query[:, None] * KEYS
-                    tl.store(place, tl.load(place) + change)
+                    sums = partial + query[:, None] * KEYS
+                    tl.store(sums, tl.load(sums) + change)
             short = change.to(q.dtype)
             dk += multiply(tl.trans(short), q)
             tl.store(q_grad + rows, (multiply(short, k) * scale).to(q.dtype), mask)
@@ -243,5 +243,5 @@ def bias_gradient_kernel(
     column = tl.arange(0, 2 * SIDE)
     chosen = column[:, None] == (x - kx + (WINDOW - 1))[None, :]
     entry = tl.sum(tl.where(chosen, sums[None, :], 0.0), 1)
-    place = bias_grad + (head * (2 * WINDOW - 1) + row) * (2 * WINDOW - 1) + column
-    tl.store(place, entry.to(bias_grad.dtype.element_ty), column < 2 * WINDOW - 1)
+    target = bias_grad + (head * (2 * WINDOW - 1) + row) * (2 * WINDOW - 1) + column
+    tl.store(target, entry.to(bias_grad.dtype.element_ty), column < 2 * WINDOW - 1)

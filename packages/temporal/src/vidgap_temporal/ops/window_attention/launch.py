@@ -15,24 +15,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vidgap_temporal.ops.window_attention.addressing import BITS, FRAMES_A_WORD
 from vidgap_temporal.ops.window_attention.kernels import (
     backward_kernel,
     bias_gradient_kernel,
     forward_kernel,
 )
-from vidgap_temporal.ops.window_attention.places import BITS, FRAMES_A_WORD
+from vidgap_temporal.ops.window_attention.settings import WindowSettings
 from vidgap_temporal.ops.window_attention.tiles import Tiles, power_of_two, tiles_of
 
 WARPS_FORWARD, WARPS_BACKWARD = 16, 8
 """Warps of a multiprocessor: what its registers hold of the kernels (docs/kernels.md)."""
 
 
-def forward(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, *settings: Any) -> Tensor:
+def forward(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, settings: WindowSettings) -> Tensor:
     """Compute the operator: (B, T, H, W, C), contiguous."""
     out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
     if out.numel():
         maps = [with_dense_channels(x) for x in (q, k, v)]
-        launch = launch_for(q, WARPS_FORWARD, *settings)
+        launch = launch_for(q, WARPS_FORWARD, settings)
         launch.run(forward_kernel, *maps, bias.contiguous(), out, maps=maps)
     return out
 
@@ -43,14 +44,14 @@ def backward(
     k: Tensor,
     v: Tensor,
     bias: Tensor,
-    *settings_and_wants_bias: Any,
+    settings: WindowSettings,
+    wants_bias: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Compute the backward operator: gradients of q, k, v, and of `bias` or an empty tensor."""
-    *settings, wants_bias = settings_and_wants_bias
     q_grad, k_grad, v_grad = (torch.empty_like(q, memory_format=CONTIGUOUS) for _ in range(3))
     if not q.numel():
         return q_grad, k_grad, v_grad, bias.new_zeros(bias.shape if wants_bias else 0)
-    launch = launch_for(q, WARPS_BACKWARD, *settings)
+    launch = launch_for(q, WARPS_BACKWARD, settings)
     partial = launch.partial(wants_bias)
     maps = [with_dense_channels(x) for x in (q, k, v)]
     tensors = (*maps, bias.contiguous(), grad.to(q.dtype).contiguous())
@@ -71,7 +72,7 @@ class Launch:
         device: that of the maps.
         groups: programs a head.
         arguments: what both kernels take, beside tensors and the strides of q, k and v.
-        tiles: how they cut their work.
+        tiles: how they split their work.
     """
 
     device: torch.device
@@ -87,12 +88,10 @@ class Launch:
         itemsize: int,
         device: torch.device,
         warps: int,
-        num_heads: int,
-        window_size: int,
-        shift: int,
-        partner: tuple[int, ...],
+        settings: WindowSettings,
     ) -> Launch:
         """Return the launch for maps of `shape` with `warps` warps a multiprocessor."""
+        num_heads, window_size, shift, partner = settings
         batch, num_frames, height, width, channels = shape
         head_channels = channels // num_heads
         tiles = tiles_of(window_size, head_channels, itemsize)
@@ -103,7 +102,7 @@ class Launch:
         row = width * channels
         arguments = {
             "out_strides": (num_frames * height * row, height * row, row, channels),
-            "partner": pack(partner),
+            "partner": pack(partner or ()),
             "num_frames": num_frames,
             "height": height,
             "width": width,
@@ -159,12 +158,9 @@ class Launch:
         return bias_grad
 
 
-def launch_for(
-    q: Tensor, warps: int, num_heads: int, window_size: int, shift: int, partner: Sequence[int]
-) -> Launch:
+def launch_for(q: Tensor, warps: int, settings: WindowSettings) -> Launch:
     """Return the launch for maps like `q`."""
-    like = (tuple(q.shape), q.element_size(), q.device)
-    return Launch.of(*like, warps, num_heads, window_size, shift, tuple(partner))
+    return Launch.of(tuple(q.shape), q.element_size(), q.device, warps, settings)
 
 
 def current(device: torch.device) -> contextlib.AbstractContextManager[Any]:

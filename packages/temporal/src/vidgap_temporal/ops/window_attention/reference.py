@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vidgap_temporal.ops.window_attention.settings import WindowSettings
+
 PADDING = -1
 
 
 def window_attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    bias: Tensor,
-    num_heads: int,
-    window_size: int,
-    shift: int,
-    partner: Sequence[int] | None,
+    q: Tensor, k: Tensor, v: Tensor, bias: Tensor, settings: WindowSettings
 ) -> Tensor:
     """Compute `vidgap_temporal.ops.window_attention`, which states and checks the arguments."""
+    num_heads, window_size, shift, partner = settings
     batch, num_frames, height, width, _ = q.shape
     rows, columns = Axis(height, window_size, shift), Axis(width, window_size, shift)
     if partner is not None:
@@ -33,8 +28,8 @@ def window_attention(
     if rows.is_cut or columns.is_cut:
         same_region = rows.same_region(q.device)[:, None, :, None, :, None]
         same_region = same_region & columns.same_region(q.device)[None, :, None, :, None, :]
-        allowed = same_region.flatten(4, 5).flatten(2, 3).flatten(0, 1)  # (windows, n, n)
-        scores = scores.masked_fill(~allowed[:, None], -torch.inf)
+        attention_mask = same_region.flatten(4, 5).flatten(2, 3).flatten(0, 1)  # (windows, n, n)
+        scores = scores.masked_fill(~attention_mask[:, None], -torch.inf)
         # The windows stand beside the heads, where scores need not be repeated for every frame.
         out = attend(q.flatten(1, 2), k.flatten(1, 2), v.flatten(1, 2), scores.flatten(0, 1)[None])
     else:

@@ -1,4 +1,4 @@
-"""How the Triton kernels cut windows and heads of a size, and which are too large for them."""
+"""How the Triton kernels split windows and heads of a size, and which are too large for them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ MOST_FRAMES = 1024
 
 @dataclass(frozen=True)
 class Tiles:
-    """How the kernels cut their work; what they mean by it is said there.
+    """How the kernels split their work; `kernels.py` explains the terms.
 
     Attributes:
         pack: windows of a block.
-        keys: places of a block.
-        queries: places of a piece of a block.
+        keys: slots of a block.
+        queries: slots of a piece of a block.
         depth: channels of a head, padded.
         num_warps: of a program.
         num_stages: 2 where the maps of the next block are fetched while this one is computed.

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from vidgap_temporal.ops.backend import Obstacle
+from vidgap_temporal.ops.window_attention.settings import WindowSettings
 from vidgap_temporal.ops.window_attention.tiles import obstacle_of_size
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -37,23 +37,15 @@ Four = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def window_attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    bias: Tensor,
-    num_heads: int,
-    window_size: int,
-    shift: int,
-    partner: Sequence[int] | None,
+    q: Tensor, k: Tensor, v: Tensor, bias: Tensor, settings: WindowSettings
 ) -> Tensor:
     """Compute `vidgap_temporal.ops.window_attention`, which states and checks the arguments.
 
     In autocast `k` and `v` may have other dtypes and are cast to that of `q`; `bias` is read in
     any dtype, and added in float32.
     """
-    return torch.ops.vidgap_temporal.window_attention(
-        q, k.to(q.dtype), v.to(q.dtype), bias, num_heads, window_size, shift, list(partner or ())
-    )
+    k, v, partner = k.to(q.dtype), v.to(q.dtype), list(settings.partner or ())
+    return torch.ops.vidgap_temporal.window_attention(q, k, v, bias, *settings[:3], partner)
 
 
 def obstacle(
@@ -85,13 +77,18 @@ def is_too_old(device: torch.device) -> bool:
 def _forward(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, *settings: Any) -> Tensor:
     from vidgap_temporal.ops.window_attention.launch import forward
 
-    return forward(q, k, v, bias, *settings)
+    return forward(q, k, v, bias, _settings(*settings))
 
 
-def _backward(grad: Tensor, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, *settings: Any) -> Four:
+def _backward(grad: Tensor, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, *others: Any) -> Four:
     from vidgap_temporal.ops.window_attention.launch import backward
 
-    return backward(grad, q, k, v, bias, *settings)
+    *settings, wants_bias = others
+    return backward(grad, q, k, v, bias, _settings(*settings), wants_bias)
+
+
+def _settings(num_heads: int, window_size: int, shift: int, partner: list[int]) -> WindowSettings:
+    return WindowSettings(num_heads, window_size, shift, tuple(partner))
 
 
 def _fake_forward(q: Tensor, *_: Any) -> Tensor:

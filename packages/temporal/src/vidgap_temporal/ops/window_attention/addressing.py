@@ -14,7 +14,7 @@ FRAMES_A_WORD = tl.constexpr(4)
 
 @triton.jit
 def locate(token, block, height, width, shift, WINDOW: tl.constexpr, PACK: tl.constexpr):
-    """Return y, x, whether they are on the map, and the region of places `token` of a block.
+    """Return y, x, whether they are on the map, and the region of the slots `token` of a block.
 
     `block` counts within the frame, and windows in the map that was padded and rolled by -shift.
     Tokens may attend to each other within a region: those of a window on one side of the seams.
@@ -50,8 +50,8 @@ def partner_of(frame, words):
         word = words[0]
         for index in tl.static_range(1, len(words)):
             word = tl.where(frame // FRAMES_A_WORD == index, words[index], word)
-        place = 1 + BITS * (frame % FRAMES_A_WORD)
-        partner = ((word >> place) & LOWEST).to(tl.int32)
+        shift = 1 + BITS * (frame % FRAMES_A_WORD)
+        partner = ((word >> shift) & LOWEST).to(tl.int32)
     return partner
 
 

@@ -92,7 +92,7 @@ def field(backbone: str, training: bool, work: Work) -> Field:
 
 
 @contextmanager
-def precision(work: Work, backend: str = "") -> Iterator[None]:
+def precision(work: Work, backend: str) -> Iterator[None]:
     """Set the backend that "auto" takes, and autocast where the dtype is narrow."""
     before = os.environ.get(SWITCH)
     os.environ[SWITCH] = backend

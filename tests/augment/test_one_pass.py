@@ -6,14 +6,12 @@ from typing import Any
 
 import torch
 from augment.chains import CHAINS, far_from_edges, ones_like, smooth_clip
-from augment.clips import assert_whole, generator
+from augment.clips import SEEDS, assert_whole, generator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tolerances import TWICE_INTERPOLATED
 
 from vidgap_augment import ClipCompose, Sample
-
-SEEDS = st.integers(0, 2**63)
 
 
 def by_hand(members: list[Any], sample: Sample, seed: int) -> Sample:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from augment.chains import CHAINS, far_from_edges, ones_like, smooth_clip
-from augment.clips import generator
+from augment.clips import SEEDS, generator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tolerances import TURNED_EDGE
@@ -22,8 +22,6 @@ from vidgap_augment.render import Rendered, render
 from vidgap_augment.render.cpu import render_on_cpu
 from vidgap_augment.render.device import render_on_device
 from vidgap_augment.sample import open_sample
-
-SEEDS = st.integers(0, 2**63)
 
 
 def rendered_on_device(

@@ -56,11 +56,11 @@ def test_properties_of_eq_1_and_eq_2(clip: Sample, seed: int, per: Any) -> None:
     assert (result["masks"].sum(dim=0) <= 1).all()
     for index, instance in enumerate(clip["ids"].tolist()):
         expected = clip["masks"][index] & ~pasted
-        places = (result["ids"] == instance).nonzero()[:, 0].tolist()
-        assert len(places) == expected.any()
-        for place in places:
-            assert torch.equal(result["masks"][place], expected)
-            assert result["labels"][place] == clip["labels"][index]
+        rows = (result["ids"] == instance).nonzero()[:, 0].tolist()
+        assert len(rows) == expected.any()
+        for row in rows:
+            assert torch.equal(result["masks"][row], expected)
+            assert result["labels"][row] == clip["labels"][index]
     assert len(news) <= (1 if per == "video" else len(clip["video"]))
 
 

@@ -64,8 +64,8 @@ def test_paste_is_eq_1_and_eq_2() -> None:
     picture = torch.full((1, 3, 12, 12), 7, dtype=torch.uint8)
     mask = torch.zeros(1, 12, 12, dtype=torch.bool)
     mask[:, 2:9, 3:10] = True
-    places = np.stack([translation(x, 5.0) for x in (0.0, 10.0, 33.0)])
-    pasted, all_masks = V.paste(frames, masks, picture, mask, places)
+    matrices = np.stack([translation(x, 5.0) for x in (0.0, 10.0, 33.0)])
+    pasted, all_masks = V.paste(frames, masks, picture, mask, matrices)
     assert all_masks.shape == (3, 3, 30, 40)
     for time, x in enumerate((0, 10, 33)):
         expected = torch.zeros(30, 40, dtype=torch.bool)

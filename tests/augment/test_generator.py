@@ -148,7 +148,7 @@ def test_a_default_device_elsewhere_does_not_move_the_draws() -> None:
 
 
 @pytest.mark.parametrize("transform", [ClipFlip(), ClipCompose([ClipFlip()])], ids=str)
-def test_a_generator_that_is_none_is_refused(transform: Any) -> None:
+def test_what_is_no_generator_is_refused(transform: Any) -> None:
     with pytest.raises(ValueError, match=r"generator must be a torch.Generator or None, got int"):
         transform(make_clip(), 3)
     with pytest.raises(ValueError, match=r"must hold an image or a video, got nothing"):

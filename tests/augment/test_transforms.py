@@ -58,10 +58,10 @@ def test_clip_stays_whole_and_the_given_one_untouched(
     result = transform(clip, generator(seed))
     assert_whole(result)
     assert len(result["video"]) == len(clip["video"])
-    order = {id_: place for place, id_ in enumerate(clip["ids"].tolist())}
-    places = [order[id_] for id_ in result["ids"].tolist()]
-    assert places == sorted(places)
-    assert torch.equal(result["labels"], clip["labels"][places])
+    order = {id_: row for row, id_ in enumerate(clip["ids"].tolist())}
+    rows = [order[id_] for id_ in result["ids"].tolist()]
+    assert rows == sorted(rows)
+    assert torch.equal(result["labels"], clip["labels"][rows])
     for key, value in before.items():
         assert torch.equal(value, clip[key]), key
 

@@ -24,7 +24,7 @@ PLACES = (
     f"{os.environ.get('CUDA_HOME', '/usr/local/cuda')}/bin",
     *("/usr/local/cuda/bin", "/usr/local/bin", "/usr/bin", "/bin", "/opt/cuda/bin"),
 )
-FOLDERS_OF_NVCC = sorted({place for place in PLACES if (Path(place) / "nvcc").exists()})
+FOLDERS_OF_NVCC = sorted({folder for folder in PLACES if (Path(folder) / "nvcc").exists()})
 NO_NVCC = {"CMAKE_ARGS": f"-DCMAKE_IGNORE_PATH={';'.join(FOLDERS_OF_NVCC)}", "CUDA_HOME": ""}
 BROKEN_NVCC = {"CMAKE_ARGS": "-DVIDGAP_NVCC=/bin/false"}
 NO_CUDA = {"VIDGAP_CUDA": "0"}

@@ -93,8 +93,8 @@ def test_a_paste_may_be_cut_from_another_source(make: Callable[..., Rendered]) -
     picture = torch.arange(3 * 20 * 20).reshape(1, 3, 20, 20).to(torch.uint8)
     own = torch.zeros(1, 1, 20, 20, dtype=torch.bool)
     own[..., 4:14, 3:18] = True
-    places = np.stack([translation(10.0, 5.0), translation(-8.0, 33.0)])
-    placement = Placement.start(2, (20, 20)).then(Step(places, (50, 70)))
+    matrices = np.stack([translation(10.0, 5.0), translation(-8.0, 33.0)])
+    placement = Placement.start(2, (20, 20)).then(Step(matrices, (50, 70)))
     paste = Paste(picture, SourceMasks(own), 0, (True, True), placement)
     plan = Plan(frames, Placement.start(2, (50, 70)), SourceMasks(masks), pastes=(paste,))
     made = make(plan, keep_absent=True)

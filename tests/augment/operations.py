@@ -1,4 +1,4 @@
-"""The photometric operations beside what Pillow has for them, and pictures to run them on."""
+"""The photometric operations with their counterparts in Pillow, and pictures for both."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Strength = int | float
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation, what Pillow has for it, strengths to test, and how they may differ."""
+    """An operation, its counterpart in Pillow, strengths to test, and the largest difference."""
 
     name: str
     pillow: Callable[..., Image.Image]
@@ -83,7 +83,7 @@ LIKE_PILLOW = (*TABLES, COLOR, SHARPNESS)
 
 
 def noise(num_frames: int, height: int, width: int, seed: int = 0) -> Pixels:
-    """Return (T, H, W, 3) noise of a range of its own, so that autocontrast has work."""
+    """Return (T, H, W, 3) noise in a random range, so that autocontrast changes it."""
     g = np.random.default_rng(seed)
     low, high = sorted(g.integers(0, 256, 2).tolist())
     return g.integers(low, high + 1, (num_frames, height, width, 3), dtype=np.uint8)
@@ -139,7 +139,7 @@ def convolved(frames: Pixels, radius: float) -> npt.NDArray[np.float64]:
 
 
 def turned(frames: Pixels, shift: float) -> npt.NDArray[np.float64]:
-    """Return frames with each pixel's hue turned in real numbers."""
+    """Return frames with each pixel's hue shifted, exactly."""
     pixels = []
     for pixel in frames.reshape(-1, 3) / 255:
         h, s, v = colorsys.rgb_to_hsv(*pixel)

@@ -1,4 +1,4 @@
-"""Video auto augmentation: what is drawn, and that every frame gets the same of it."""
+"""Video auto augmentation: what is drawn, and that all frames are changed alike."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_equal_frames_stay_equal(name: Any) -> None:
 
 
 def test_what_is_measured_is_measured_before_black_turns_in() -> None:
-    """Equalize reads its table off the still, not off turned frames with black corners."""
+    """Equalize measures the still, not rotated frames with black corners."""
     image = make_image(1, 40, 40)
     image["image"] = image["image"] // 2 + 100  # no black in it
     turn = PseudoClip(3, 45.0)
@@ -210,7 +210,7 @@ def test_per_image_draws_for_each_frame_apart() -> None:
 
 
 def test_after_a_paste_the_pasted_frames_are_changed() -> None:
-    """By hand or in one list: what is measured then is measured on the pasted frames."""
+    """By hand or in one list: levels are measured on the pasted frames."""
     image = make_image(2, 40, 50)
     before = [PseudoClip(3), VideoCopyPaste(1.0, min_area=1)]
     after = [VideoAutoAugment(1, 1, pool=["equalize"]), ClipFlip(1.0)]

@@ -105,7 +105,7 @@ def shrunk(mask: Tensor) -> Tensor:
 
 
 def test_the_rim_is_not_darkened() -> None:
-    """An instance on ground of its own colour: cut out black first, its rim would turn grey."""
+    """On a background of its own colour: on black, the rim would become darker."""
     image = make_image(1, 80, 80)
     image["image"] = torch.full_like(image["image"], 200)
     image["masks"] = torch.zeros(1, 80, 80, dtype=torch.bool)
@@ -117,7 +117,7 @@ def test_the_rim_is_not_darkened() -> None:
 
 
 def test_the_pivot_is_cut_from_the_still_not_from_turned_frames() -> None:
-    """At pose zero the pasted disc is the still's to the pixel, though the frame is turned."""
+    """At pose zero the pasted disc is the still's to the pixel, though the frame is rotated."""
     image = discs()
     plan = PseudoClip(2, 60.0).extend(open_sample(image).plan, generator(1))
     pose = Pose(40.5, 60.5, 1.0, 0.0)
@@ -159,7 +159,7 @@ def test_a_paste_that_leaves_the_frame_is_absent_there() -> None:
 
 @pytest.mark.parametrize("scale", [0.1, 0.2, 0.5, 2.0])
 def test_a_paste_is_the_same_by_torch_alone_at_any_scale(scale: float) -> None:
-    """Black on white: what is averaged into the rim shows."""
+    """Black on white: what is averaged into the rim is visible."""
     image = discs()
     image["image"] = torch.where(image["masks"][0], 0, 255).to(torch.uint8).expand(3, -1, -1)
     plan = PseudoClip(2, 0.0).extend(open_sample(image).plan, generator())

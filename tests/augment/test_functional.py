@@ -1,4 +1,4 @@
-"""The core on plain tensors and arrays."""
+"""The operations on plain tensors and arrays."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_bad_size_and_fill_are_refused_by_name(arguments: dict[str, Any], messag
 
 
 def test_arrays_of_any_memory_are_taken() -> None:
-    """OpenCV's BGR is turned by a negative stride; arrays of files may be read-only."""
+    """A negative stride makes RGB of OpenCV's BGR; arrays from files may be read-only."""
     frames, masks = plain()
     pixels, bits = frames.permute(0, 2, 3, 1).numpy(), masks.numpy()
     expected = V.warp_clip(np.ascontiguousarray(pixels[..., ::-1]), bits, MATRICES)

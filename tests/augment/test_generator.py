@@ -1,4 +1,4 @@
-"""The generator contract: a clip depends on its seed alone, not on workers, order or history."""
+"""A clip depends on its generator's seed alone, not on workers, order or history."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def test_own_geometry_is_one_matrix_a_frame_and_joins_the_one_pass() -> None:
 
 
 class Given(FrameTransform[None]):
-    """Gives what it is told to make of frames and masks."""
+    """Returns what a function makes of frames and masks."""
 
     def __init__(self, change: Callable[[Tensor], Any]) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ def test_boxes_alone_cannot_follow_a_transform_of_one_s_own() -> None:
 
 
 class Stepping(GeometricTransform[None]):
-    """Steps as it is told."""
+    """Takes the step that a function returns."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What is drawn of a copy & paste: the pivot, where it starts, and its smooth path."""
+"""The draws of a copy & paste: the pivot, its start, and its smooth path."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_what_is_out_of_sight_is_no_pivot() -> None:
 
 
 def test_a_pivot_is_in_sight_by_its_pixels_not_by_its_box() -> None:
-    """The lower right half of a square: the upper left corner of its box shows nothing of it."""
+    """The lower right half of a square has no pixel in the upper left corner of its box."""
     image = discs()
     image["masks"] = torch.stack([torch.tril(torch.ones(100, 100)).flip(1) > 0, image["masks"][0]])
     crop, pad = ClipFixedCrop((40, 40)), ClipFixedCrop((100, 100))

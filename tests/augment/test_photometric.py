@@ -1,4 +1,4 @@
-"""The photometric operations: they are Pillow's, on a clip as on one tall picture."""
+"""The photometric operations equal Pillow's on the clip as one tall picture."""
 
 from __future__ import annotations
 

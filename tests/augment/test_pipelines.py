@@ -1,4 +1,4 @@
-"""The paper's pipelines: sizes, arms of the ablations, workers, and whatever comes in."""
+"""The paper's pipelines: sizes, arms of the ablations, workers, and unusual samples."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_every_arm_of_the_ablations_gives_whole_clips(arms: tuple[Any, Any, Any]
 
 
 def test_rotation_of_the_pool_turns_only_where_the_clip_does_not() -> None:
-    """So that all turning together stays within 15 degrees."""
+    """So all rotations together stay within 15 degrees."""
     for angle, expected in ((15.0, 0.0), (60.0, 0.0), (0.0, 15.0)):
         for pipeline in (
             pretrain_clips(max_rotation_deg=angle),

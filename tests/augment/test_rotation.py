@@ -1,4 +1,4 @@
-"""The pseudo-clip: how frames turn, and that the masks turn with them."""
+"""The pseudo-clip: how frames are rotated, and their masks with them."""
 
 from __future__ import annotations
 

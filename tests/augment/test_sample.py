@@ -1,4 +1,4 @@
-"""Boxes, dropped instances, and what a malformed sample is answered."""
+"""Boxes, dropped instances, and the errors of malformed samples."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def test_leaves_that_mean_nothing_pass_through_as_they_are() -> None:
 
 
 def test_a_tuple_without_labels_keeps_a_row_for_each_instance() -> None:
-    """Whatever else is known of the instances is not in the sample, so rows must not move."""
+    """The caller may know more of the instances by their rows, so rows must not move."""
     clip = make_clip(4)
     clip["masks"][1] = False
     video, masks = PIPELINE((clip["video"], clip["masks"]), generator(1))

@@ -71,7 +71,7 @@ def test_clip_stays_whole_and_the_given_one_untouched(
 def test_masks_go_where_the_pixels_go(
     transform: ClipTransform[Any], clip: Sample, seed: int
 ) -> None:
-    """Where a frame shows the mask's grey unmixed, the mask must be what it shows."""
+    """Where a frame shows pure mask or pure background, the mask must agree."""
     clip = drop_empty(clip)
     if len(clip["ids"]) == 0:
         return

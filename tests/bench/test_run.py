@@ -1,4 +1,4 @@
-"""The benchmark's command: it checks before it times, keeps what it found, says what is wrong."""
+"""The command `bench.run`: it checks before it times, keeps all numbers and reports errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The temporal module in Hugging Face's Mask2Former: what it does there is what it does in ours."""
+"""The temporal module in Hugging Face's Mask2Former does the same as in ours."""
 
 from __future__ import annotations
 

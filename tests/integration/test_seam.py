@@ -67,7 +67,7 @@ def cut(output: ClipOutput, frames: slice) -> ClipOutput:
 
 
 def largest_difference(ours: ClipOutput, other: ClipOutput) -> float:
-    """In standard deviations of the tensor, over what networks answer with."""
+    """The largest difference of two outputs, in standard deviations of the tensor."""
     pairs = [
         (getattr(ours, name), getattr(other, name))
         for name in ("class_logits", "mask_logits", "embeddings", "boxes")

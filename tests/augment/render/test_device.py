@@ -1,4 +1,4 @@
-"""A plan made by torch alone, as on a GPU: the same clip as in CPU memory."""
+"""Plans rendered by torch alone, as on a GPU: the same clips as in CPU memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from vidgap_augment.sample import open_sample
 def rendered_on_device(
     sample: Sample, pipeline: ClipCompose, seed: int
 ) -> tuple[Rendered, Rendered]:
-    """Return a clip as made on CPU memory, and as made by torch alone."""
+    """Return a clip rendered in CPU memory, and rendered by torch alone."""
     plan = pipeline.extend(open_sample(sample).plan, generator(seed))
     return render(plan), render_on_device(plan)
 

@@ -1,4 +1,4 @@
-"""Masks through one warp, 32 at a time: each as alone, and all rounded alike."""
+"""Masks in one warp, 32 at a time: each as if alone, all rounded alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inputs and costs of the ops, and what is switched while a contender runs."""
+"""Inputs and costs of the ops, and settings that hold while a contender runs."""
 
 from __future__ import annotations
 

@@ -197,7 +197,7 @@ def moved_box(box: Box, matrix: Matrix, size: Size) -> Box:
 
 
 def rotation_matrix(angle_deg: float, center: tuple[float, float]) -> Matrix:
-    """Return the (2, 3) matrix that turns counter-clockwise, as seen, about `center` (x, y)."""
+    """Return the (2, 3) matrix that rotates counter-clockwise, as seen, about `center` (x, y)."""
     cos, sin = math.cos(math.radians(angle_deg)), math.sin(math.radians(angle_deg))
     turn = np.array([[cos, sin], [-sin, cos]])  # y points down
     shift = np.asarray(center) - turn @ center

@@ -78,7 +78,7 @@ def finetune_pseudo_clips(
 ) -> ClipCompose:
     """Return the transform of an image sample beside real clips (CTVIS; paper §4, Table 7).
 
-    CTVIS's sliding crop, resize, flip and slow rotation; then the paste onto the turned frames.
+    CTVIS's sliding crop, resize, flip and slow rotation; then the paste onto the rotated frames.
 
     Args:
         num_frames: T.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from segmenter.support import random_frames
 from tolerances import PARITY_FLOAT32, PARITY_FLOAT64, TOLERANCE
 from torch import Tensor
 
@@ -49,11 +50,6 @@ def make_model(
         num_points=2,
     )
     return model.to(dtype).eval()
-
-
-def random_frames(*shape: int) -> Tensor:
-    generator = torch.Generator().manual_seed(2)
-    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
 
 
 def cut(output: ClipOutput, frames: slice) -> ClipOutput:

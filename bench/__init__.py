@@ -1,5 +1,5 @@
 """Benchmarks, run from the repository's root: `python -m bench.run NAME`.
 
-harness is what all share, and ops, networks and augment hold the benchmarks, each with its own
-defaults. They import harness and no other room; `bench.run` alone knows which there are.
+All share harness; ops, networks and augment hold the benchmarks, each with its own defaults. They
+import no other room than harness; only `bench.run` knows all of them.
 """

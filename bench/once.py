@@ -1,10 +1,10 @@
-"""Runs one implementation of an op once, forward and backward, for a profiler.
+"""Run one implementation of an op once, forward and backward, under a profiler.
 
     ncu --profile-from-start off --clock-control none python -m bench.once OP [CONTENDER]
 
-OP is a name from the tables of `bench.run`; CONTENDER is "native", or "triton" where there is no
-native one. On a GPU, in bfloat16, on a clip of 3 frames of 384x640; the profiler sees one call
-after one that warms up.
+OP is a name from the tables of `bench.run`; CONTENDER is by default "native", else "triton". It
+runs on a GPU, in bfloat16, on a clip of 3 frames of 384x640; the profiler sees one call, after one
+that warms up.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def chosen(op: Op, names: Sequence[str]) -> Contender | None:
-    """Return the first contender of that name, or None."""
-    found = {contender.name: contender for contender in op.field(WORK).contenders}
+    """Return the available contender whose name comes first in `names`, or None."""
+    found = {contender.name: contender for contender in op.contenders(WORK).available}
     return next((found[name] for name in names if name in found), None)
 
 

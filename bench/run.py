@@ -1,24 +1,23 @@
-"""What vidgap computes, against what else computes the same.
+"""Benchmarks of vidgap against other implementations of the same.
 
     python -m bench.run NAME... [--device cpu|cuda] [--quick] [--out FILE.json]
 
-NAME is ms_deform_attn, conv_gru or window_attention (each explained in `bench/ops/NAME.py`),
-segmenter (`bench/networks/segmenter.py`), augment (`bench/augment/rates.py`), or all: whatever
-runs on the device. Each has its own defaults; an option that means nothing to one is an error.
+NAME is ms_deform_attn, conv_gru or window_attention (see `bench/ops/NAME.py`), segmenter
+(`bench/networks/segmenter.py`), augment (`bench/augment/rates.py`), or all: those that run on the
+device. Each has its own defaults; an option that one does not take is an error.
 
 First every implementation must agree with the reference in float64, outputs and gradients; one
 that does not is reported, not timed, and the exit status is 1. Then all are timed on the maps of
 strides 8, 16 and 32 of the frames, 256 channels, forward and forward+backward. On the CPU they
 take turns, in processor time (wall time with several threads); on a GPU the time is between two
-events, with the replay of a CUDA graph and the host's share beside it. `x reference` and
-`x official` say how many times as fast a contender is as our definition in PyTorch, and as what
-others run (official, plain, swin, hugging face). `% of floor` compares with the
-least that bytes and arithmetic take at the rates of a copy and of a matrix product or convolution,
-measured in the same run. TF32 is off. The augmentations have a table of their own, in clips a
-second, and are not timed at all where clips differ.
+events, beside that of a CUDA graph's replay and the host's. `x reference` and `x official` are the
+speed-ups over our definition in PyTorch and over what others use (official, plain, swin, hugging
+face). `% of floor` is the share of the least time for bytes and arithmetic, at the rates of a copy
+and of a matrix product or convolution measured in the same run. TF32 is off. The augmentations
+have their own table, in clips a second, and are not timed if clips differ.
 
-Numbers go to bench/results/NAME-DEVICE.json, for all but augment with a chart beside it, or to
---out; with --quick to --out alone.
+Numbers go to bench/results/NAME-DEVICE.json or to --out, with --quick only to --out; all but
+augment draw a chart beside it.
 """
 
 from __future__ import annotations
@@ -52,10 +51,9 @@ T = TypeVar("T")
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+    """Reports an error in one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Exit with status 2."""
         self.exit(2, f"bench.run: {message}\n")
 
 
@@ -70,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def settings() -> Iterator[None]:
-    """Turn TF32 off, and restore it and the number of threads."""
+    """Turn TF32 off; restore it and the number of threads afterwards."""
     threads, tf32 = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False  # that of matrix products is off by default
     try:
@@ -81,7 +79,7 @@ def settings() -> Iterator[None]:
 
 
 def parse(argv: Sequence[str] | None) -> list[tuple[Measurement, Path | None]]:
-    """Read the command line: what measures, and the file for its numbers, for each name."""
+    """Read the command line; return a measurement and the file for its numbers for each name."""
     parser = Parser(prog="python -m bench.run", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     names = ", ".join([*(benchmark.name for benchmark in BENCHMARKS), "all"])
@@ -107,7 +105,7 @@ def parse(argv: Sequence[str] | None) -> list[tuple[Measurement, Path | None]]:
 
 
 def options_of(given: argparse.Namespace) -> Options:
-    """Return what is asked of benchmarks.
+    """Return the options of the benchmarks.
 
     Raises:
         ValueError: an option cannot be read.
@@ -126,7 +124,7 @@ def options_of(given: argparse.Namespace) -> Options:
 
 
 def benchmarks(names: Sequence[str], options: Options) -> list[Benchmark]:
-    """Return those of the names; "all" is whatever runs on the device.
+    """Return the benchmarks of the names; "all": those that run on the device.
 
     Raises:
         ValueError: a name is not known, or an option is not for its benchmark.
@@ -149,7 +147,7 @@ def benchmarks(names: Sequence[str], options: Options) -> list[Benchmark]:
 
 
 def several(text: str | None, read: Callable[[str], T]) -> tuple[T, ...] | None:
-    """Read words between commas; None is not given."""
+    """Read words between commas; None if there is no text."""
     return None if text is None else tuple(read(word.strip()) for word in text.split(","))
 
 
@@ -162,7 +160,7 @@ def size(word: str) -> tuple[int, int]:
 
 
 def count(option: str, word: str) -> int:
-    """Read a number from 1 up."""
+    """Read a positive integer."""
     if word.isdecimal() and int(word) > 0:
         return int(word)
     raise ValueError(f"{option} must be whole numbers from 1 up, got {word!r}")

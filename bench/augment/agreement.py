@@ -1,8 +1,8 @@
-"""Whether contenders make the same clips: no speed is reported where they do not.
+"""Whether contenders make the same clips; if not, no speed is reported.
 
-Masks are compared instance by instance in each frame, pictures where the source is seen. They are
-not equal: ours goes through one warp, the others through an interpolation a stage, so outlines are
-off by up to a source pixel, and what is enlarged or turned twice is blurred more.
+Masks are compared by instance and frame, pictures where the source is visible. They are not equal:
+ours interpolates once, the others once a stage, so outlines are off by up to a source pixel, and
+what is enlarged or rotated twice is blurred more.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 MIN_AREA = 32**2
-"""Pixels of a mask whose overlap is measured; below, one row of pixels is much of it."""
+"""The least pixels of a mask whose IoU counts; in smaller ones a row of pixels is a large part."""
 
 MAX_MEAN_DIFFERENCE = 1.0
 MIN_MEAN_IOU = 0.96
@@ -27,7 +27,7 @@ RIM = 4
 
 @dataclass(frozen=True)
 class Agreement:
-    """How near two makers of clips are.
+    """How close the clips of two contenders are.
 
     Attributes:
         mean_difference: of grey levels, absolute, inside; the largest of all clips.
@@ -55,7 +55,7 @@ class Agreement:
 
 
 class Comparison:
-    """Collects what clips differ by."""
+    """Collects the differences of clips."""
 
     def __init__(self) -> None:
         self._differences: list[float] = []

@@ -1,8 +1,8 @@
-"""What albumentations' `images=` can do of the pipelines, and ours beside it.
+"""The part of the pipelines that albumentations' `images=` supports, and ours of that part.
 
-Albumentations has no paste and draws one set of numbers for all images, so both get clips that
-brighten, turn by one angle, resize, flip, are cut and padded. Its resize is not antialiased and its
-boxes are not made; ours are. It is no dependency of vidgap: without it the row is left out.
+Albumentations has no paste and draws one set of numbers for all images, so both brighten, rotate by
+one angle, resize, flip, crop and pad. Ours also antialiases and makes boxes. It is no dependency of
+vidgap: without it the row is left out.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ folder of its own, here ALB, beside the project's environment:
 
 
 def common_pipeline(resize: ClipTransform, size: tuple[int, int]) -> nn.Module:
-    """Return our pipeline of what both can do, to a canvas of (H, W) `size`."""
+    """Return our pipeline of the common part, to a canvas of (H, W) `size`."""
     brightness = VideoAutoAugment(1, 1, pool=["brightness"], max_rotation_deg=0.0)
     return ClipCompose([brightness, SlowRotation(), resize, ClipFlip(), ClipFixedCrop(size)])
 
@@ -76,7 +76,7 @@ class AlbumentationsClip:
 
 
 def steps_of(library: Any, draw: Draw) -> list[Any]:
-    """Return the transforms of albumentations that always do what was drawn."""
+    """Return the transforms of albumentations that apply a draw."""
     params = draw.params
     if draw.name == "VideoAutoAugment":
         # Its contrast multiplies by 1 + limit: our brightness.

@@ -27,7 +27,7 @@ from vidgap_augment import (
 )
 
 Calls: TypeAlias = "dict[str, list[Callable[[], Any]]]"
-"""To a contender's name, one call a sample."""
+"""For each contender, by name, one call a sample."""
 
 WITHOUT_BOTH = {"copy_paste": None, "auto_augment": None}
 
@@ -38,10 +38,10 @@ ABLATIONS: dict[str, tuple[dict[str, None], bool]] = {
     "without both": (WITHOUT_BOTH, True),
     "without both, no masks": (WITHOUT_BOTH, False),
 }
-"""What is taken out of a pipeline of stills, and whether the samples have masks."""
+"""Arguments that leave parts out of a pipeline of stills, and whether samples have masks."""
 
 COMMON = "ours, common part"
-"""Our name where albumentations is compared with."""
+"""Our name in the comparison with albumentations."""
 
 NUM_COMPARED = 4
 INSTANCES_COMPARED = 10
@@ -58,7 +58,7 @@ class Config:
         size: (H, W) of the clips.
         is_still: whether the samples are images.
         pipeline: makes ours; takes `auto_augment`, `copy_paste` and `paste_probability`.
-        resize: makes the resize of the part that albumentations can do.
+        resize: makes the resize of the common part.
     """
 
     letter: str
@@ -129,12 +129,12 @@ def contenders(config: Config, num_instances: int, num_cases: int) -> Calls:
 
 
 def ours(pipeline: nn.Module, sample: Any, seed: int) -> Any:
-    """Run a pipeline of ours from a generator of its own."""
+    """Run our pipeline with a new generator."""
     return pipeline(sample, generator(seed))
 
 
 def common_contenders(config: Config, library: Any, num_instances: int, num_cases: int) -> Calls:
-    """Return the calls of ours and of albumentations for what both can do."""
+    """Return the calls of ours and of albumentations for the common part."""
     calls: Calls = {COMMON: [], "albumentations": []}
     for seed in range(num_cases):
         sample, draws, pipeline = common_case(config, num_instances, seed)
@@ -144,7 +144,7 @@ def common_contenders(config: Config, library: Any, num_instances: int, num_case
 
 
 def common_case(config: Config, num_instances: int, seed: int) -> tuple[Any, list[Draw], nn.Module]:
-    """Return a clip, what is drawn for it, and our pipeline that draws just this."""
+    """Return a clip, draws for it, and our pipeline that replays them."""
     sample = config.clip(num_instances, seed)
     pipeline = common_pipeline(config.resize(), config.size)
     draws = same_on_all_frames(recorded(pipeline, sample, seed))
@@ -152,7 +152,7 @@ def common_case(config: Config, num_instances: int, seed: int) -> tuple[Any, lis
 
 
 def ablation_contenders(config: Config, num_instances: int, num_cases: int) -> Calls:
-    """Return the calls of ours with parts taken out, for the draws of one that always pastes."""
+    """Return the calls of ours without parts, with the draws of one that always pastes."""
     everything = config.pipeline(paste_probability=1.0)
     calls: Calls = {name: [] for name in ABLATIONS}
     for seed in range(num_cases):
@@ -166,7 +166,7 @@ def ablation_contenders(config: Config, num_instances: int, num_cases: int) -> C
 
 
 def agreement(config: Config) -> Agreement:
-    """Compare ours with torchvision's, pastes included, colours not."""
+    """Compare ours with torchvision, with pastes and without colours."""
     comparison = Comparison()
     pipeline = config.pipeline(auto_augment=None, paste_probability=1.0)
     for seed in range(NUM_COMPARED):
@@ -178,7 +178,7 @@ def agreement(config: Config) -> Agreement:
 
 
 def common_agreement(config: Config, library: Any) -> Agreement:
-    """Compare ours with albumentations'."""
+    """Compare ours with albumentations."""
     comparison = Comparison()
     for seed in range(NUM_COMPARED):
         sample, draws, pipeline = common_case(config, INSTANCES_COMPARED, seed)

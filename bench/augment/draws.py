@@ -1,8 +1,8 @@
-"""The random numbers of a pipeline, noted as it draws them, for every contender to use.
+"""The random draws of a pipeline, recorded, for every contender to replay.
 
-Each transform of `vidgap_augment` draws in one public method, `draw`. What those of a pipeline
-return, in the order of the call, says all that is done to a clip, so other libraries can do the
-same, and a pipeline with a part taken out can be given what the whole one drew.
+Each transform of `vidgap_augment` draws in one public method, `draw`. What these return, in the
+order of the calls, says all that is done to a clip: other libraries can do the same, and a pipeline
+without a part can replay the draws of the whole.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Draw:
 
 
 def generator(seed: int) -> torch.Generator:
-    """Return a generator in a state that only the seed sets."""
+    """Return a new generator with a seed."""
     return torch.Generator().manual_seed(seed)
 
 
@@ -61,7 +61,7 @@ def recorded(pipeline: nn.Module, sample: Sample, seed: int) -> list[Draw]:
 
 
 def replaying(pipeline: nn.Module, draws: Sequence[Draw]) -> nn.Module:
-    """Make a pipeline draw what was noted, each class of transform having drawn once."""
+    """Make a pipeline draw what was recorded, one draw a class of transform."""
     params = {draw.name: draw.params for draw in draws}
     assert len(params) == len(draws), "two transforms of one class"
     for member in pipeline.modules():
@@ -72,7 +72,7 @@ def replaying(pipeline: nn.Module, draws: Sequence[Draw]) -> nn.Module:
 
 
 def same_on_all_frames(draws: Sequence[Draw]) -> list[Draw]:
-    """Return the draws with one angle for all frames, about the middle: what `images=` can do."""
+    """Return the draws with one angle for all frames, about the middle, as `images=` supports."""
     return [_with_one_angle(draw) if draw.name == "SlowRotation" else draw for draw in draws]
 
 

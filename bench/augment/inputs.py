@@ -24,7 +24,7 @@ NUM_CORNERS = 48
 NUM_LABELS = 80
 
 
-def still_sample(num_instances: int, seed: int, size: tuple[int, int] = (480, 640)) -> Any:
+def still_sample(num_instances: int, seed: int, size: tuple[int, int]) -> Any:
     """Return an image sample; its image (3, H, W) lies in memory as decoders write it."""
     rng = np.random.default_rng(seed)
     image = smooth_noise(size, rng)

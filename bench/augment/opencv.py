@@ -1,7 +1,7 @@
-"""The floor: what OpenCV takes for the pixels alone.
+"""The floor: the time that OpenCV takes for the pixels alone.
 
 One `cv2.LUT` on the source; for each frame one bilinear `cv2.warpAffine`, and one that takes the
-nearest pixel for each four masks; then planes in the layout of ours. Not antialiased, no paste, no
+nearest pixel for every four masks; then planes in our layout. Not antialiased, no paste, no
 padding, no boxes.
 """
 
@@ -31,7 +31,7 @@ class OpenCVFloor:
 
     Args:
         sample: an image or clip sample.
-        draws: of the pipeline; only where they move the frames is used.
+        draws: of the pipeline; only the geometric ones are used.
         num_frames: T.
     """
 
@@ -70,7 +70,7 @@ class OpenCVFloor:
 
 
 def frame_matrix(draws: Sequence[Draw], t: int, size: tuple[int, int]) -> Matrix:
-    """Return the matrix of all that was drawn for frame `t` of a source of (H, W) `size`."""
+    """Return the matrix of all draws for frame `t` of a source of (H, W) `size`."""
     matrix = np.eye(3)
     for draw in draws:
         step, size = step_matrix(draw, t, size)

@@ -1,8 +1,8 @@
-"""The pipelines as a user of torchvision writes them: v2 ops, frame by frame.
+"""The pipelines written with torchvision's v2 ops, frame by frame.
 
 Written to be fast: uint8 throughout, masks of a frame in one tensor and one call, planar memory
-(rotation is slower on what decoders write), nothing copied that an op does not copy. Ours also
-makes the boxes and drops the instances that have left; that is spared here.
+(rotation is slower on what decoders write), no copies besides those of the ops. Ours also makes the
+boxes and drops the instances that have left; here that is left out.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ COLOURS: dict[str, Callable[[Any, float], Any]] = {
 def torchvision_clip(
     source: Sequence[Things], draws: Sequence[Draw], num_frames: int, colours_once: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Do what was drawn to a still or a clip.
+    """Apply draws to a still or a clip.
 
     Args:
         source: a still, or one picture a frame, with masks (see `planar`).
@@ -68,7 +68,7 @@ def torchvision_clip(
 
 
 class TorchvisionClip:
-    """One clip on its way; each method is a stage that takes what was drawn.
+    """One clip in the making; each method is a stage that applies a draw.
 
     Args:
         source: a still, or one picture a frame, with masks.
@@ -108,7 +108,7 @@ class TorchvisionClip:
             )
 
     def recolour(self, draw: Draw) -> None:
-        """Change the colours of each frame, and of what will be pasted."""
+        """Change the colours of each frame, and of what is pasted later."""
         (self.source_ops,) = draw.params.ops
         self.frames = [(recoloured(image, self.source_ops), masks) for image, masks in self.frames]
 

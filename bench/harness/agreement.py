@@ -1,4 +1,4 @@
-"""Whether implementations compute the same: nothing is timed that disagrees with float64."""
+"""Whether implementations agree with float64; those that do not are not timed."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ FRAMES = 2
 
 @dataclass(frozen=True)
 class Verdict:
-    """How far an implementation is from float64.
+    """The error of an implementation against float64.
 
     Attributes:
         worst: the largest ||x - float64|| / ||float64|| of output and gradients; None: it raised.
-        where: which tensor that is, or what was raised.
+        where: the tensor with the largest error, or the exception.
         agrees: whether it may be timed.
     """
 
@@ -42,7 +42,7 @@ def verdicts(op: Op, work: Work) -> dict[str, Verdict]:
     expected = results(oracle, doubled(tensors), dtype)
     return {
         contender.name: verdict(contender, tensors, expected, dtype, op.tolerance[dtype])
-        for contender in op.field(work).contenders
+        for contender in op.contenders(work).available
     }
 
 
@@ -62,7 +62,7 @@ def verdict(
 def results(contender: Contender, tensors: Tensors, dtype: torch.dtype) -> Tensors:
     """Return the output and all gradients, for a random gradient that `dtype` can hold.
 
-    Of what computes gradients by itself, return what it gives.
+    A contender that computes gradients itself returns them by name.
     """
     names = differentiable(tensors)
     with contender.around(), torch.set_grad_enabled(bool(names)):

@@ -1,4 +1,4 @@
-"""What `bench.run` takes a benchmark for: its name, its defaults, and how it begins."""
+"""What a benchmark is to `bench.run`: its name, its options and defaults, and what measures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.harness.cpu import Effort
 from bench.harness.session import Scope, Session
 
 Measurement: TypeAlias = Callable[["Path | None"], bool]
-"""Checks, measures, prints, and writes to a file, if there is one; whether all agreed."""
+"""Checks, measures, prints, and writes to a file, if any; returns whether all agreed."""
 
 DEVICES = ("cpu", "cuda")
 
@@ -22,12 +22,12 @@ EFFORT = Effort(seconds=8, at_least=5, at_most=31)
 QUICK = Effort(seconds=0.5, at_least=2, at_most=7)
 
 CHOICES = ("threads", "dtype", "frames", "sizes", "compile")
-"""Options that a benchmark may take or not; each takes --device, --quick and --out."""
+"""Options that only some benchmarks take; all take --device, --quick and --out."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line asks for; None and False where it does not.
+    """Options of the command line; None or False if not given.
 
     Attributes:
         device: "cpu" or "cuda".
@@ -53,35 +53,31 @@ class Options:
 
 
 class Benchmark(Protocol):
-    """What stands behind a name of `bench.run`."""
+    """What a name of `bench.run` runs."""
 
     @property
     def name(self) -> str:
-        """Its name, and that of its file of results."""
-        ...
+        """Its name, also of its results' files."""
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """Where it runs."""
-        ...
+        """Those it runs on."""
 
     @property
     def takes(self) -> tuple[str, ...]:
-        """Which of `CHOICES` mean something to it."""
-        ...
+        """Those of `CHOICES` that it takes."""
 
     def prepared(self, options: Options) -> Measurement:
-        """Return what measures what is asked for, with its own defaults for the rest.
+        """Return a measurement of what is asked for, with its own defaults for the rest.
 
         Raises:
             ValueError: it cannot measure this.
         """
-        ...
 
 
 @dataclass(frozen=True)
 class Defaults:
-    """What is measured where nothing is asked for: all combinations.
+    """What is measured by default: all combinations.
 
     Attributes:
         frames: T of the clips.
@@ -94,16 +90,24 @@ class Defaults:
     sizes: tuple[tuple[int, int], ...] | None = None
 
 
+def quick_defaults(cpu_frames: int) -> dict[str, Defaults]:
+    """Return what is measured with --quick: one small case a device."""
+    return {
+        "cpu": Defaults((cpu_frames,), (torch.float32,), ((192, 320),)),
+        "cuda": Defaults((3,), (torch.bfloat16,), ((384, 640),)),
+    }
+
+
 @dataclass(frozen=True)
 class OpBenchmark:
-    """Ops, or networks, of one kind, each timed against what else computes the same.
+    """Ops, or networks, of one kind, each timed against other implementations.
 
     Attributes:
         name: as `bench.run` knows it.
         ops: in the order of the table.
         full, quick: the defaults on each device, without and with --quick.
-        multiple: what divides the sides of frames.
-        compiles: whether contenders can also take part compiled.
+        multiple: divides the sides of frames.
+        compiles: whether contenders can also be compiled.
     """
 
     name: str
@@ -115,19 +119,17 @@ class OpBenchmark:
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """Those that it has defaults for."""
         return tuple(self.full)
 
     @property
     def takes(self) -> tuple[str, ...]:
-        """All `CHOICES`, "compile" where there is something to compile."""
         return tuple(name for name in CHOICES if self.compiles or name != "compile")
 
     def prepared(self, options: Options) -> Measurement:
-        """Return what measures what is asked for.
+        """Return a measurement of what is asked for.
 
         Raises:
-            ValueError: a side of a frame has another multiple.
+            ValueError: a side of a frame is not a multiple of `multiple`.
         """
         scope = self.scope(options)
 

@@ -1,4 +1,4 @@
-"""What the machine can do, measured in the run that is compared with it."""
+"""The machine's rates, measured in the same run as the contenders."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Ceilings:
     """Rates that nothing on this machine exceeds by much.
 
     Attributes:
-        bytes: of a large copy, read and written ones, a second.
-        flops: of the faster of a large matrix product and a 3x3 convolution, a second.
-        lines: L1 lines that a GPU looks up a second, one a clock and multiprocessor (an
-            assumption, not a measurement); 0 on a CPU.
+        bytes: read and written a second by a large copy.
+        flops: a second, of the faster of a large matrix product and a 3x3 convolution.
+        lines: L1 look-ups of a GPU a second, one a clock and multiprocessor (an assumption, not
+            a measurement); 0 on a CPU.
     """
 
     bytes: float
@@ -41,7 +41,7 @@ class Ceilings:
 
 
 def measured(device: str, dtype: torch.dtype, quick: bool) -> Ceilings:
-    """Measure them, with the threads that torch has now."""
+    """Measure the rates with torch's current number of threads."""
     small = device == "cpu"
     size = 2 ** (24 if quick else 26) if small else 2**30
     source = torch.ones(size, dtype=torch.uint8, device=device)

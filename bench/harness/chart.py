@@ -21,8 +21,8 @@ BLACK, GREY, BLUE, ORANGE = (0, 0, 0), (165, 165, 165), (176, 114, 60), (60, 130
 def draw(rows: Sequence[Row], path: Path) -> None:
     """Write a PNG: groups below each other, times within a group to one scale.
 
-    Grey is the reference, orange others', blue ours. Beside a time stands how many times as fast as
-    the reference it is, or as what others run where the reference takes no part.
+    Grey is the reference, orange others', blue ours. Beside a time is the speed-up over the
+    reference, or over the official contender if there is no reference.
     """
     groups = [list(group) for _, group in groupby(rows, key=title)]
     height = GAP + sum((len(group) + 1) * ROW + GAP for group in groups)

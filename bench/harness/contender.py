@@ -1,4 +1,4 @@
-"""What an op's benchmark consists of: work, inputs, implementations, and the least cost."""
+"""The parts of an op's benchmark: work, inputs, contenders, and the least cost."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Work:
     Attributes:
         size: (H, W) of the frames; for kernels multiples of 32.
         frames: T of the one clip.
-        dtype: of values and weights; places of samples are float32 at least.
+        dtype: of values and weights; sampling locations are float32 at least.
         device: "cpu" or "cuda".
         compiled: whether networks also take part compiled.
     """
@@ -57,7 +57,7 @@ class Work:
 
     @property
     def tokens(self) -> int:
-        """Places of all maps of one frame."""
+        """Positions of all maps of one frame, S."""
         return sum(height * width for height, width in self.levels)
 
 
@@ -66,11 +66,11 @@ class Contender:
     """An implementation.
 
     Attributes:
-        name: as the table has it.
-        run: inputs to the output, differentiable by autograd; a training step runs backward itself
-            and gives the loss and gradients by name.
-        around: what must hold while it runs, its backward pass too.
-        stages: of a network, whose times are of interest.
+        name: in the table.
+        run: from inputs to the output, differentiable by autograd; a training step runs backward
+            itself and returns the loss and gradients by name.
+        around: context of the run and its backward pass.
+        stages: of a network, timed one by one.
     """
 
     name: str
@@ -80,26 +80,26 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class Field:
-    """Who takes part in some work.
+class Contenders:
+    """The contenders for some work.
 
     Attributes:
-        contenders: who can run here.
-        absent: why others cannot, by name.
+        available: those that run here.
+        absent: why others do not, by name.
     """
 
-    contenders: list[Contender]
+    available: list[Contender]
     absent: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Cost:
-    """The least that any implementation does.
+    """The least work of any implementation.
 
     Attributes:
         bytes: inputs read once, outputs written once.
         flops: multiplications and additions.
-        lines: cache lines that a gather looks up in L1, each on its own; 0: no gather.
+        lines: look-ups of cache lines in L1 by a gather; 0: no gather.
     """
 
     bytes: float
@@ -109,28 +109,28 @@ class Cost:
 
 @dataclass(frozen=True)
 class Op:
-    """A benchmark.
+    """An op, or a network, to benchmark.
 
     Attributes:
-        name: as the table has it.
-        reference: the contender that is the definition.
-        official: the contender that stands for what others use, for a second ratio.
-        inputs: work and seed to inputs.
-        field: who takes part.
-        oracle: inputs in float64 to what all must agree with.
+        name: in the table.
+        reference: name of the contender that defines the op.
+        official: name of the contender that others use, for a second ratio.
+        inputs: from work and seed to inputs.
+        contenders: of some work.
+        oracle: from inputs in float64 to the output that all must agree with.
         cost: of work, for the forward pass or (True) both.
         passes: which of `RUN` are timed.
-        tolerance: ||output - oracle|| / ||oracle|| that still is agreement, gradients too.
-        rotates: whether a GPU's cache could hold all that a call reads, so that calls must take
-            turns with several inputs.
-        sizes: of the frames, where none are asked for.
+        tolerance: the largest ||x - oracle|| / ||oracle|| of output and gradients.
+        rotates: whether calls take turns with several inputs, as a GPU's cache could hold all
+            that one reads.
+        sizes: (H, W) of the frames by default.
     """
 
     name: str
     reference: str
     official: str
     inputs: Callable[[Work, int], Tensors]
-    field: Callable[[Work], Field]
+    contenders: Callable[[Work], Contenders]
     oracle: Callable[[Work, Tensors], Any]
     cost: Callable[[Work, bool], Cost]
     tolerance: dict[torch.dtype, float]
@@ -145,13 +145,13 @@ def differentiable(tensors: Tensors) -> list[str]:
 
 
 def forward(contender: Contender, tensors: Tensors) -> Any:
-    """Run without a graph for gradients (a training step makes its own)."""
+    """Run without autograd (a training step turns it on itself)."""
     with torch.no_grad(), contender.around():
         return contender.run(tensors)
 
 
 def forward_backward(contender: Contender, tensors: Tensors) -> tuple[Tensor, ...]:
-    """Run, and return the gradients for a gradient of ones."""
+    """Run forward and backward from a gradient of ones; return the gradients."""
     wanted = [tensors[name] for name in differentiable(tensors)]
     with contender.around():
         output = contender.run(tensors)

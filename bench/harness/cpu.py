@@ -17,7 +17,7 @@ from bench.harness.timing import Durations, seconds_of, turns
 MEBI = 2**20
 
 SETTLING = 31 * MEBI
-"""Bytes, just below the most that glibc comes to serve from memory that it keeps."""
+"""Bytes, just below glibc's largest threshold for serving an allocation by mmap."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ class Effort:
     at_most: int
 
     def repeats(self, seconds_a_round: float) -> int:
-        """Return how often to repeat a round that takes so long."""
+        """Return the number of repeats of a round that takes `seconds_a_round`."""
         fitting = int(self.seconds / max(seconds_a_round, 1e-9))
         return max(self.at_least, min(self.at_most, fitting))
 
 
 @dataclass(frozen=True)
 class CpuTiming:
-    """Times of one contender, and its peak of memory over what was there before, or None."""
+    """Times of one contender, and the rise of its peak memory, None if unknown."""
 
     process: Durations
     wall: Durations
@@ -73,20 +73,20 @@ def measure(calls: dict[str, Callable[[], Any]], effort: Effort) -> dict[str, Cp
 
 
 def settle_allocator() -> None:
-    """Bring glibc's allocator where it is in a process that has run for a while.
+    """Bring glibc's allocator into the state of a process that has run for a while.
 
-    It gives freed memory back to the system, and takes it anew page by page, up to a size that
-    grows with what is freed. In a fresh process an op that makes large tensors may take half as
-    long again, and the order of measurements would matter.
+    Allocations above a threshold, which grows with what is freed, are mapped anew each time. In a
+    fresh process an op that makes large tensors may take half as long again, so the order of
+    measurements would matter.
     """
     block = torch.empty(SETTLING, dtype=torch.uint8)
     del block
 
 
 def peak_mib(call: Callable[[], Any]) -> float | None:
-    """Return by how much the resident set rises during a call; None where Linux does not tell.
+    """Return the rise of the resident set during a call; None if the system does not tell.
 
-    Small tensors may find room in what the allocator keeps, so this is right for large ones.
+    It is right for large tensors; small ones may fit into memory that the allocator keeps.
     """
     if sys.platform != "linux":
         call()

@@ -1,7 +1,7 @@
 """Contenders on a GPU: time of the kernels by events and by a graph's replay, and the host's time.
 
-Calls rotate through several sets of inputs, larger together than the L2 cache: a network that runs
-an op does not find its inputs there either.
+Calls rotate through several sets of inputs, together larger than the L2 cache: in a network an
+op does not find its inputs there either.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ WARM_UP = 3
 REPLAYS = 5
 SECONDS = 0.1
 AT_LEAST, AT_MOST = 5, 50
-"""Calls that are timed: so many as take `SECONDS`, within bounds."""
+"""Bounds of the number of timed calls, which together take `SECONDS`."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class CudaTiming:
             not be captured.
         note: why not.
         host: a call, until it returns to Python.
-        peak_mib: memory over what was there before.
+        peak_mib: rise of the peak memory.
     """
 
     events: Durations
@@ -61,7 +61,7 @@ class CudaTiming:
 
 
 def num_sets(tensors: Tensors) -> int:
-    """Return how many sets of inputs exceed the cache together."""
+    """Return the number of sets of inputs that together exceed the cache."""
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     return max(2, min(MAX_SETS, -(-int(BYTES_TOGETHER) // size)))
 
@@ -70,7 +70,7 @@ def measure(call: Callable[[Tensors], Any], sets: Sequence[Tensors]) -> CudaTimi
     """Time one contender.
 
     Raises:
-        RuntimeError: it cannot run, for want of memory for example.
+        RuntimeError: it cannot run, e.g. for lack of memory.
     """
     for turn in range(WARM_UP):
         call(sets[turn % len(sets)])

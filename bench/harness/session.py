@@ -74,7 +74,7 @@ class Session:
         return Work(size, frames, dtype, self.scope.device, self.scope.compiled)
 
     def agree(self, op: Op, dtype: torch.dtype) -> set[str]:
-        """Compare an op's contenders with float64; return the names of those that may be timed."""
+        """Compare an op's contenders with float64; return the names of those that agree."""
         name = str(dtype).removeprefix("torch.")
         print(f"\n{op.name}  {name}  against float64")
         work = self.work(SMALL, FRAMES, dtype)
@@ -84,7 +84,7 @@ class Session:
             self.report["agreement"].append(
                 {"op": op.name, "dtype": name, "implementation": who} | asdict(verdict)
             )
-        absent = op.field(work).absent
+        absent = op.contenders(work).absent
         for who, why in absent.items():
             print(f"   {who:<26} left out: {why}")
         self.report["absent"] |= absent
@@ -101,7 +101,7 @@ class Session:
 
     def time(self, op: Op, work: Work, threads: int, rates: Ceilings, agreed: set[str]) -> None:
         """Time the contenders of an op on some work, and print the tables."""
-        contenders = [one for one in op.field(work).contenders if one.name in agreed]
+        contenders = [one for one in op.contenders(work).available if one.name in agreed]
         if not contenders:
             return
         sets = [op.inputs(work, 0)]
@@ -163,7 +163,7 @@ class Session:
         self.path.write_text(json.dumps(self.report, indent=1) + "\n")
 
     def finish(self) -> None:
-        """Write the last, and the chart beside it."""
+        """Write the report, and the chart beside it."""
         self.write()
         if self.path is not None and self.rows:
             chart.draw(self.rows, self.path.with_suffix(".png"))

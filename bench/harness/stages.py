@@ -1,8 +1,8 @@
-"""Where a network's time goes: stages lie between hooks on their first and last module.
+"""The times of a network's stages, by hooks on the first and the last module of each.
 
-Forward a stage is from the call of its first module to the return of its last. Backward it begins
-where autograd turns to what made one of its outputs, and ends where the stage before it begins:
-what was computed last goes first.
+Forward, a stage is from the call of its first module to the return of its last. Backward, it begins
+with the gradient of one of its outputs and ends where the previous stage begins: the last stage
+goes first.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ def measured(call: Callable[[], Any], stages: Stages, repeats: int) -> dict[str,
     }
 
 
-def fields() -> tuple[dataclasses.Field[Any], ...]:
-    """Return what a stage's time consists of."""
+def fields() -> tuple[dataclasses.Contenders[Any], ...]:
+    """Return the fields of a stage's time."""
     return dataclasses.fields(StageTime)
 
 

@@ -1,4 +1,4 @@
-"""The files of `bench.run` in short: our fastest on each work, beside the reference and others.
+"""A summary of `bench.run`'s files: our fastest on each work, beside the reference and others.
 
 python -m bench.harness.summary bench/results/*-cuda.json
 """
@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def cells(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Return a row of the table for each work on which something of ours was timed."""
+    """Return a row of the table for each work on which one of ours was timed."""
     found = []
     for work, group in groupby(rows, key=title):
         ours = [row for row in group if row["implementation"].startswith(OURS)]
@@ -59,7 +59,7 @@ def cells(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
 
 
 def title(row: dict[str, Any]) -> str:
-    """Return what the contenders of a group have in common."""
+    """Return the heading of a group: what its rows share."""
     height, width = row["size"]
     threads = "" if "event_ms" in row else f" {row['threads']} thr"
     what = f"{row['op']} {height}x{width} T={row['frames']} {row['dtype']}"

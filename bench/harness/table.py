@@ -27,9 +27,8 @@ class Row:
         op, work, direction, threads: what was run.
         name: of the contender.
         timing: of it.
-        times_reference, times_official: how many times as fast as these it is; None: they do not
-            take part.
-        floor: the least time by the machine's rates, as a share of the time it took.
+        times_reference, times_official: speed-up over these; None if they were not timed.
+        floor: the least time by the machine's rates, as a fraction of its time.
     """
 
     op: str
@@ -84,7 +83,7 @@ def rows(
 
 
 def title(row: Row) -> str:
-    """Return what the contenders of a group have in common."""
+    """Return the heading of a group: what its rows share."""
     height, width = row.work.size
     dtype = str(row.work.dtype).removeprefix("torch.")
     threads = "" if row.work.device == "cuda" else f"  threads {row.threads}"

@@ -1,4 +1,4 @@
-"""The time of contenders on the same work, turn by turn, and what machine it was."""
+"""Times of contenders on the same work, turn by turn, and the circumstances of a run."""
 
 from __future__ import annotations
 
@@ -23,17 +23,13 @@ QUIETLY: dict[str, Any] = {"capture_output": True, "text": True, "check": True}
 
 
 @dataclass(frozen=True)
-class Timing:
-    """Clips a second of one contender: over the repeats, the median and 10th and 90th percentile.
-
-    `values` holds one rate a repeat, each over all the cases.
-    """
+class Rates:
+    """Clips a second of one contender, a rate a repeat, each over all cases."""
 
     values: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """The median rate."""
         return float(np.median(self.values))
 
     @property
@@ -57,7 +53,6 @@ class Durations:
 
     @property
     def median(self) -> float:
-        """The median."""
         return float(np.median(self.values))
 
     def as_json(self) -> dict[str, float]:
@@ -69,19 +64,19 @@ class Durations:
 
 def interleaved(
     contenders: Mapping[str, Sequence[Callable[[], Any]]], repeats: int
-) -> dict[str, Timing]:
-    """Time contenders turn by turn, so that a slow minute of the machine meets them all.
+) -> dict[str, Rates]:
+    """Time contenders turn by turn, so that a slow minute of the machine affects them all.
 
     Args:
-        contenders: to a name, one call a case; all have the same number of cases. Results are
-            thrown away before the next call.
-        repeats: how often every case is run, after each contender has run one that is not timed.
+        contenders: by name, one call a case; all have the same number of cases. Results are freed
+            before the next call.
+        repeats: how often every case is run, after one call of each contender that is not timed.
     """
     for calls in contenders.values():
         calls[0]()
     seconds = turns(contenders, repeats)[..., 0]  # (repeats, cases, contenders)
     rates = seconds.shape[1] / seconds.sum(1)
-    return {name: Timing(tuple(column)) for name, column in zip(contenders, rates.T, strict=True)}
+    return {name: Rates(tuple(column)) for name, column in zip(contenders, rates.T, strict=True)}
 
 
 def turns(
@@ -100,7 +95,7 @@ def turns(
 
 
 def seconds_of(call: Callable[[], Any]) -> tuple[float, float]:
-    """Return processor and wall time of one call, without the freeing of its result."""
+    """Return processor and wall seconds of one call, without freeing its result."""
     start, wall_start = time.process_time(), time.perf_counter()
     result = call()
     wall_stop, stop = time.perf_counter(), time.process_time()
@@ -109,7 +104,7 @@ def seconds_of(call: Callable[[], Any]) -> tuple[float, float]:
 
 
 def circumstances(packages: Sequence[str]) -> dict[str, Any]:
-    """Return command, commit, date, machine and versions, for a file of results."""
+    """Return command, commit, date, machine and versions, for a results file."""
     return {
         "command": shlex.join(["python", "-m", *_module(), *sys.argv[1:]]),
         "commit": commit(),
@@ -125,7 +120,7 @@ def circumstances(packages: Sequence[str]) -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """Return the commit that is measured, with "+" where files differ from it; None outside git."""
+    """Return the commit, with "+" if tracked files differ from it; None outside git."""
     try:
         name = subprocess.run([*GIT, "rev-parse", "--short", "HEAD"], **QUIETLY).stdout.strip()
         changed = subprocess.run([*GIT, "status", "--porcelain", "-uno"], **QUIETLY).stdout.strip()
@@ -135,7 +130,7 @@ def commit() -> str | None:
 
 
 def cpu_model() -> str:
-    """Return the processor's name as the system gives it."""
+    """Return the processor's name."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

@@ -51,9 +51,9 @@ def inputs(work: Work, seed: int) -> Tensors:
     height, width = work.size
     shape = (1, work.frames, 3, height, width)
     frames = 255 * torch.rand(shape, generator=generator, device=work.device)
-    place = torch.rand(NUM_INSTANCES, work.frames, 2, generator=generator, device=work.device)
+    corners = torch.rand(NUM_INSTANCES, work.frames, 2, generator=generator, device=work.device)
     tops, lefts = (
-        (place * torch.tensor([height, width], device=work.device) * 0.7).long().unbind(-1)
+        (corners * torch.tensor([height, width], device=work.device) * 0.7).long().unbind(-1)
     )
     rows, columns = (torch.arange(side, device=work.device) for side in work.size)
     down, across = rows - tops[..., None], columns - lefts[..., None]
@@ -65,7 +65,7 @@ def inputs(work: Work, seed: int) -> Tensors:
 
 
 def padded(maps: Tensor) -> Tensor:
-    """Pad maps (..., H, W) with zeros to what the networks can halve five times."""
+    """Pad maps (..., H, W) with zeros to multiples of `SIZE_DIVISOR`."""
     height, width = maps.shape[-2:]
     return F.pad(maps, (0, -width % SIZE_DIVISOR, 0, -height % SIZE_DIVISOR))
 
@@ -74,7 +74,7 @@ def padded(maps: Tensor) -> Tensor:
 def ours(name: str, device: str, dtype: torch.dtype, full_precision: bool) -> Mask2Former:
     """Return our network, with the same weights each time.
 
-    At first samples would lie just between pixels, where gradients of their places jump.
+    Offsets are random: initially samples lie between pixels, where their gradients jump.
     """
     with torch.random.fork_rng():
         torch.manual_seed(SEED)
@@ -108,7 +108,7 @@ class Ours:
     Attributes:
         backbone: its name.
         owner: the network, whose mode is set.
-        model: what is called: `owner`, or what was compiled from it.
+        model: the callable: `owner`, or it compiled.
     """
 
     backbone: str
@@ -142,7 +142,7 @@ class Ours:
         return results(loss, self.owner, {name: name for name in probes(self.backbone)})
 
     def stages(self, training: bool) -> Stages:
-        """Return what it consists of; a compiled network has no parts."""
+        """Return its stages; a compiled network has none."""
         if self.model is not self.owner:
             return {}
         pixels: Any = self.owner.pixel_decoder
@@ -162,7 +162,7 @@ class Theirs:
     Attributes:
         backbone: its name.
         owner: the network.
-        model: what is called: `owner`, or what was compiled from it.
+        model: the callable: `owner`, or it compiled.
         norm: ours, which normalises frames for both.
     """
 
@@ -214,9 +214,9 @@ def probes(backbone: str) -> dict[str, str]:
 
 
 def results(loss: Tensor, model: nn.Module, names: dict[str, str]) -> Tensors:
-    """Return a loss, and gradients of parameters under the keys of `names`; forget all gradients.
+    """Return a loss, and gradients of parameters under the keys of `names`; zero all gradients.
 
-    So a step begins without any, and its memory is that of its own.
+    So each step begins without any, and the memory measured is its own.
     """
     found = {"loss": loss.detach()}
     for key, name in names.items():
@@ -228,7 +228,7 @@ def results(loss: Tensor, model: nn.Module, names: dict[str, str]) -> Tensors:
 
 
 def frame_by_frame(shape: tuple[int, ...], *, device: torch.device) -> Tensor:
-    """Draw points as Hugging Face does: those for matching by themselves for each frame.
+    """Draw points as Hugging Face does: those for matching separately for each frame.
 
     A GPU's generator gives other numbers for one large tensor than for its parts.
     """

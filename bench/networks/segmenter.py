@@ -2,13 +2,13 @@
 
 ResNet-50 at 360x640 and Swin-T at 480x864, unless other sizes are asked for. A training step is
 forward, matching and losses (12,544 points, 8 instances a frame), and backward to all weights; the
-optimiser is not in it. Everybody has the same weights, frames, masks and random points.
+optimiser is not in it. All contenders have the same weights, frames, masks and random points.
 
 reference                    ours with VIDGAP_BACKEND=reference; forward alone
 hugging face                 `Mask2FormerForUniversalSegmentation`
 native                       ours with the best backend of each op
 native, float32 decoder      in bfloat16: with the pixel decoder in float32, as in the official
-                             recipe; all others run all of it under autocast, where they let it
+                             recipe; the others run under autocast as far as they allow
 ..., compiled                with --compile: after torch.compile, ours without graph breaks
 
 bfloat16 is autocast over float32 weights. "peak MiB" of a step holds the gradients of all weights.
@@ -26,8 +26,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.harness.benchmark import Defaults, OpBenchmark
-from bench.harness.contender import PASSES, STEP, Contender, Cost, Field, Op, Tensors, Work
+from bench.harness.benchmark import Defaults, OpBenchmark, quick_defaults
+from bench.harness.contender import PASSES, STEP, Contender, Contenders, Cost, Op, Tensors, Work
 from bench.networks.models import Ours, Theirs, inputs, ours, theirs
 from vidgap_segmenter.ops import extension
 
@@ -38,7 +38,7 @@ TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1}
 """Wider than an op's: attention is masked where a sigmoid passes 1/2, which rounding decides."""
 
 STEP_TOLERANCE = {torch.float32: 1e-2, torch.bfloat16: 0.5}
-"""Wider still: rounding also decides which points are the most uncertain, and who is matched."""
+"""Wider still: rounding also decides which points are the most uncertain, and the matching."""
 
 
 def network(backbone: str, work: Work, full_precision: bool, *, compiled: bool = False) -> Ours:
@@ -55,19 +55,19 @@ def fullgraph(model: nn.Module) -> Any:
 
 @functools.cache
 def in_pieces(model: nn.Module) -> Any:
-    """Return a network compiled as far as that goes."""
+    """Return a network compiled with graph breaks."""
     return torch.compile(model, dynamic=False)
 
 
-def field(backbone: str, training: bool, work: Work) -> Field:
-    """Return who takes part."""
+def contenders(backbone: str, training: bool, work: Work) -> Contenders:
+    """Return the contenders."""
     narrow = work.dtype != torch.float32
-    found = Field([])
+    found = Contenders([])
 
     def add(name: str, member: Ours | Theirs, backend: str = "") -> None:
         run = member.step if training else member.forward
         around = functools.partial(precision, work, backend)
-        found.contenders.append(Contender(name, run, around, member.stages(training)))
+        found.available.append(Contender(name, run, around, member.stages(training)))
 
     if not training:
         add("reference", network(backbone, work, not narrow), "reference")
@@ -92,7 +92,7 @@ def field(backbone: str, training: bool, work: Work) -> Field:
 
 
 @contextmanager
-def precision(work: Work, backend: str = "") -> Iterator[None]:
+def precision(work: Work, backend: str) -> Iterator[None]:
     """Set the backend that "auto" takes, and autocast where the dtype is narrow."""
     before = os.environ.get(SWITCH)
     os.environ[SWITCH] = backend
@@ -117,7 +117,7 @@ def oracle(backbone: str, training: bool, work: Work, tensors: Tensors) -> Any:
 def cost(backbone: str, work: Work, training: bool) -> Cost:
     """Return the least arithmetic, counted in a run (without the samples), and traffic.
 
-    Traffic is that of the weights alone: of the maps between layers nobody must write any.
+    Traffic is that of the weights alone: no map between layers has to be written.
     """
     member = network(backbone, work, True)
     run: Callable[[Tensors], Any] = member.step if training else member.forward
@@ -128,11 +128,11 @@ def cost(backbone: str, work: Work, training: bool) -> Cost:
 
 
 def op(backbone: str, training: bool) -> Op:
-    """Return one of the benchmarks."""
+    """Return the forward pass or the training step of a network."""
     return Op(
         f"{backbone} step" if training else backbone,
         *("reference", "hugging face", inputs),
-        functools.partial(field, backbone, training),
+        functools.partial(contenders, backbone, training),
         functools.partial(oracle, backbone, training),
         functools.partial(cost, backbone),
         STEP_TOLERANCE if training else TOLERANCE,
@@ -149,10 +149,7 @@ BENCHMARK = OpBenchmark(
         "cpu": Defaults(frames=(1,), dtypes=(torch.float32,)),
         "cuda": Defaults(frames=(1, 3), dtypes=(torch.float32, torch.bfloat16)),
     },
-    quick={
-        "cpu": Defaults(frames=(1,), dtypes=(torch.float32,), sizes=((192, 320),)),
-        "cuda": Defaults(frames=(3,), dtypes=(torch.bfloat16,), sizes=((384, 640),)),
-    },
+    quick=quick_defaults(cpu_frames=1),
     multiple=1,
     compiles=True,
 )

@@ -1,1 +1,1 @@
-"""One op against what else computes it, a file a benchmark; other implementations in peers."""
+"""A benchmark a file, one op against other implementations, which are in peers."""

@@ -17,8 +17,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.harness.benchmark import Defaults, OpBenchmark
-from bench.harness.contender import CHANNELS, STRIDES, Contender, Cost, Field, Op, Tensors, Work
+from bench.harness.benchmark import Defaults, OpBenchmark, quick_defaults
+from bench.harness.contender import (
+    CHANNELS,
+    STRIDES,
+    Contender,
+    Contenders,
+    Cost,
+    Op,
+    Tensors,
+    Work,
+)
 from vidgap_temporal.ops import GRUWeights, conv_gru
 
 KERNEL = 3
@@ -45,7 +54,7 @@ def inputs(work: Work, seed: int) -> Tensors:
 
 
 def each_scale(layer: Layer) -> Callable[[Tensors], Tensor]:
-    """Return what runs a layer on all scales, its outputs (B, T, C, places) side by side."""
+    """Return a function that runs a layer on all scales, its outputs (B, T, C, S) side by side."""
 
     def run(tensors: Tensors) -> Tensor:
         outputs = [layer(*(tensors[f"{part}{stride}"] for part in PARTS)) for stride in STRIDES]
@@ -80,11 +89,11 @@ def plain(x: Tensor, h: Tensor, input_: Tensor, hidden: Tensor, bias: Tensor) ->
     return torch.stack(states, dim=1)
 
 
-def field(work: Work) -> Field:
-    """Return who takes part."""
+def contenders(work: Work) -> Contenders:
+    """Return the contenders."""
     from vidgap_temporal.ops.conv_gru import obstacles
 
-    found = Field(
+    found = Contenders(
         [
             Contender("reference", each_scale(ours("reference"))),
             Contender("plain", each_scale(plain)),
@@ -92,36 +101,33 @@ def field(work: Work) -> Field:
     )
     obstacle = obstacles(torch.device(work.device))["native"]
     if obstacle is None:
-        found.contenders.append(Contender("native", each_scale(ours("native"))))
+        found.available.append(Contender("native", each_scale(ours("native"))))
     else:
         found.absent["native"] = str(obstacle)
     return found
 
 
 def oracle(_: Work, tensors: Tensors) -> Tensor:
-    """Return what all must agree with."""
+    """Return the reference's output."""
     return each_scale(ours("reference"))(tensors)
 
 
 def cost(work: Work, backward: bool) -> Cost:
     """Return the least traffic and arithmetic: frames in, states out, weights once."""
-    places = work.frames * work.tokens
-    maps = places * CHANNELS * work.dtype.itemsize
+    positions = work.frames * work.tokens
+    maps = positions * CHANNELS * work.dtype.itemsize
     weights = 2 * 3 * CHANNELS * CHANNELS * KERNEL**2 * len(STRIDES)
-    flops = 2 * places * (weights // len(STRIDES))
+    flops = 2 * positions * (weights // len(STRIDES))
     forward = Cost(2 * maps + weights * work.dtype.itemsize, flops)
     return Cost(3 * forward.bytes, 3 * forward.flops) if backward else forward
 
 
 BENCHMARK = OpBenchmark(
     "conv_gru",
-    (Op("conv_gru", "reference", "plain", inputs, field, oracle, cost, TOLERANCE),),
+    (Op("conv_gru", "reference", "plain", inputs, contenders, oracle, cost, TOLERANCE),),
     full={
         "cpu": Defaults(frames=(3,), dtypes=(torch.float32,)),
         "cuda": Defaults(frames=(3, 10, 30), dtypes=(torch.float32, torch.bfloat16)),
     },
-    quick={
-        "cpu": Defaults(frames=(3,), dtypes=(torch.float32,), sizes=((192, 320),)),
-        "cuda": Defaults(frames=(3,), dtypes=(torch.bfloat16,), sizes=((384, 640),)),
-    },
+    quick=quick_defaults(cpu_frames=3),
 )

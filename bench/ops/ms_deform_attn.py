@@ -1,9 +1,9 @@
-"""Multi-scale deformable attention: ours, and what others run for it.
+"""Multi-scale deformable attention, against other implementations.
 
 Two ops: `ms_deform_attn` takes locations and weights, as all others do; `ms_deform_attn_fused`
-takes what a network predicts (offsets, logits), and there the others need torch for the softmax
-and the locations first, as networks do. Every token of the pyramid is a query; offsets are normal
-with a deviation of 3 pixels, as trained networks have them.
+takes what a network predicts (offsets, logits), for which the others compute softmax and
+locations with torch first, as networks do. Every token of the pyramid is a query; offsets are
+normal with a deviation of 3 pixels, as in trained networks.
 
 reference             ours, in PyTorch (grid_sample)
 official              the formulation in PyTorch of Deformable DETR and Mask2Former, here
@@ -11,10 +11,10 @@ official              the formulation in PyTorch of Deformable DETR and Mask2For
 torch-ms-deform-attn  the official CUDA kernels and a CPU op, on PyPI. Optional, Apache-2.0; built
                       by `pip install --no-build-isolation --no-deps torch-ms-deform-attn==0.1.1`
                       (a minute on one core; for a GPU: on a machine where one is visible)
-naive                 on a GPU: a kernel of ours as one writes it first (in `peers`)
+naive                 on a GPU: a straightforward kernel (in `peers`)
 native                ours; on the CPU also for older instruction sets, on a GPU each variant
 
-Others take values of one dtype with the locations: bfloat16 is widened for them, which is timed.
+Others take values in the dtype of the locations: bfloat16 is widened for them, within the time.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.harness.benchmark import Defaults, OpBenchmark
+from bench.harness.benchmark import Defaults, OpBenchmark, quick_defaults
 from bench.harness.contender import (
     CHANNELS,
     HEADS,
     STRIDES,
     Contender,
+    Contenders,
     Cost,
-    Field,
     Op,
     Tensors,
     Work,
@@ -83,7 +83,7 @@ def plain_inputs(work: Work, seed: int) -> Tensors:
 
 
 def centres(work: Work) -> Tensor:
-    """Return the place (x, y) of every token, normalised, (S, 1, 2)."""
+    """Return the position (x, y) of every token, normalised, (S, 1, 2)."""
     grids = []
     for height, width in work.levels:
         y, x = (torch.arange(n) + 0.5 for n in (height, width))
@@ -99,7 +99,7 @@ def sizes(work: Work) -> Tensor:
 
 
 def off_lines(reference: Tensor, offsets: Tensor, size: Tensor) -> Tensor:
-    """Move samples that lie on a line between pixel centres, in steps that any dtype can hold."""
+    """Move samples away from the lines of pixel centres, in steps that any dtype can hold."""
     for _ in range(3):
         pixel = reference[:, :, None, :, None] * size - 0.5 + offsets.float()
         near = (pixel - pixel.round()).abs() < MARGIN
@@ -108,7 +108,7 @@ def off_lines(reference: Tensor, offsets: Tensor, size: Tensor) -> Tensor:
 
 
 def glue(work: Work, tensors: Tensors) -> tuple[Tensor, Tensor]:
-    """Return locations and weights from what a network predicts, as networks compute them."""
+    """Return locations and weights from offsets and logits, as networks compute them."""
     offsets, logits, reference = (tensors[name] for name in ("offsets", "logits", "reference"))
     scale = sizes(work).to(reference)
     locations = reference[:, :, None, :, None] + offsets / scale
@@ -116,8 +116,8 @@ def glue(work: Work, tensors: Tensors) -> tuple[Tensor, Tensor]:
     return locations, weights
 
 
-def plain_field(work: Work) -> Field:
-    """Return who samples at given places."""
+def plain_contenders(work: Work) -> Contenders:
+    """Return the contenders that take locations and weights."""
 
     def ours(backend: str) -> Callable[[Tensors], Tensor]:
         return lambda t: ms_deform_attn(
@@ -131,11 +131,11 @@ def plain_field(work: Work) -> Field:
     def theirs(sampler: Sampler) -> Callable[[Tensors], Tensor]:
         return lambda t: sampler(work, t["value"], t["locations"], t["weights"])
 
-    return everyone(work, ours, theirs)
+    return contenders(work, ours, theirs)
 
 
-def fused_field(work: Work) -> Field:
-    """Return who goes from offsets and logits to the samples' sum."""
+def fused_contenders(work: Work) -> Contenders:
+    """Return the contenders that take offsets and logits."""
 
     def ours(backend: str) -> Callable[[Tensors], Tensor]:
         return lambda t: ms_deform_attn_fused(
@@ -150,33 +150,33 @@ def fused_field(work: Work) -> Field:
     def theirs(sampler: Sampler) -> Callable[[Tensors], Tensor]:
         return lambda t: sampler(work, t["value"], *glue(work, t))
 
-    return everyone(work, ours, theirs)
+    return contenders(work, ours, theirs)
 
 
-def everyone(
+def contenders(
     work: Work,
     ours: Callable[[str], Callable[[Tensors], Tensor]],
     theirs: Callable[[Sampler], Callable[[Tensors], Tensor]],
-) -> Field:
+) -> Contenders:
     """Return all contenders of one op, made by `ours` and `theirs`."""
-    field = Field([Contender("reference", ours("reference"))])
+    found = Contenders([Contender("reference", ours("reference"))])
     for name, (sampler, why) in peers(work.device).items():
         if sampler is None:
-            field.absent[name] = why
+            found.absent[name] = why
         else:
-            field.contenders.append(Contender(name, theirs(sampler)))
+            found.available.append(Contender(name, theirs(sampler)))
     obstacle = extension.obstacle(torch.device(work.device))
     if obstacle is not None:
-        field.absent["native"] = str(obstacle)
-        return field
+        found.absent["native"] = str(obstacle)
+        return found
     native = ours("native")
-    field.contenders.append(Contender("native", native))
-    field.contenders.extend(variants(work.device, native))
-    return field
+    found.available.append(Contender("native", native))
+    found.available.extend(variants(work.device, native))
+    return found
 
 
 def variants(device: str, native: Callable[[Tensors], Tensor]) -> list[Contender]:
-    """Return our kernels one by one: instruction sets on the CPU, variants on a GPU."""
+    """Return our kernels as contenders: instruction sets on the CPU, variants on a GPU."""
     if device == "cuda":
         return [
             Contender(f"native {name}", native, partial(variant, number))
@@ -193,7 +193,7 @@ def variants(device: str, native: Callable[[Tensors], Tensor]) -> list[Contender
 
 @contextmanager
 def variant(number: int) -> Iterator[None]:
-    """Let one of the CUDA kernels run instead of the one that the rule takes."""
+    """Run one of the CUDA kernels instead of the one that the rule chooses."""
     call.variant = number
     try:
         yield
@@ -203,7 +203,7 @@ def variant(number: int) -> Iterator[None]:
 
 @contextmanager
 def instructions(name: str, best: str) -> Iterator[None]:
-    """Let the CPU's kernels for an instruction set run instead of the best."""
+    """Run the CPU's kernels for an instruction set instead of the best."""
     extension.extension().use_cpu_kernels(name)
     try:
         yield
@@ -217,17 +217,17 @@ def cost(work: Work, backward: bool) -> Cost:
     Backward reads all inputs and the output's gradient, and writes a gradient for each input, that
     of the values in float32, in which it is summed.
     """
-    places = work.frames * work.tokens
-    samples = places * HEADS * len(STRIDES) * POINTS
+    positions = work.frames * work.tokens
+    samples = positions * HEADS * len(STRIDES) * POINTS
     narrow = work.dtype.itemsize
-    values = places * CHANNELS * narrow
+    values = positions * CHANNELS * narrow
     predicted = samples * 3 * narrow  # two offsets and a logit
     depth = CHANNELS // HEADS
     forward = Cost(2 * values + predicted, samples * depth * 8, samples * 4)
     if not backward:
         return forward
     return Cost(
-        forward.bytes + 2 * values + places * CHANNELS * 4 + 2 * predicted,
+        forward.bytes + 2 * values + positions * CHANNELS * 4 + 2 * predicted,
         forward.flops * 4,  # the samples again, their products with the gradient, and the scatter
         forward.lines * 2,
     )
@@ -236,27 +236,24 @@ def cost(work: Work, backward: bool) -> Cost:
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 1.5e-2}
 
 
-def op(name: str, inputs: Callable[..., Tensors], field: Callable[[Work], Field]) -> Op:
+def op(name: str, inputs: Callable[..., Tensors], found: Callable[[Work], Contenders]) -> Op:
     """Return one of the two ops; float64 is computed by the reference."""
 
     def oracle(work: Work, tensors: Tensors) -> Tensor:
-        return field(work).contenders[0].run(tensors)
+        return found(work).available[0].run(tensors)
 
-    return Op(name, "reference", "official", inputs, field, oracle, cost, TOLERANCE)
+    return Op(name, "reference", "official", inputs, found, oracle, cost, TOLERANCE)
 
 
 BENCHMARK = OpBenchmark(
     "ms_deform_attn",
     (
-        op("ms_deform_attn", plain_inputs, plain_field),
-        op("ms_deform_attn_fused", fused_inputs, fused_field),
+        op("ms_deform_attn", plain_inputs, plain_contenders),
+        op("ms_deform_attn_fused", fused_inputs, fused_contenders),
     ),
     full={
         "cpu": Defaults(frames=(1, 3), dtypes=(torch.float32,)),
         "cuda": Defaults(frames=(3, 10, 30), dtypes=(torch.float32, torch.bfloat16)),
     },
-    quick={
-        "cpu": Defaults(frames=(1,), dtypes=(torch.float32,), sizes=((192, 320),)),
-        "cuda": Defaults(frames=(3,), dtypes=(torch.bfloat16,), sizes=((384, 640),)),
-    },
+    quick=quick_defaults(cpu_frames=1),
 )

@@ -20,14 +20,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.harness.benchmark import Defaults, OpBenchmark
+from bench.harness.benchmark import Defaults, OpBenchmark, quick_defaults
 from bench.harness.contender import (
     CHANNELS,
     HEADS,
     STRIDES,
     Contender,
+    Contenders,
     Cost,
-    Field,
     Op,
     Tensors,
     Work,
@@ -55,7 +55,7 @@ def inputs(work: Work, seed: int) -> Tensors:
 
 
 def each_scale(attention: Attention) -> Callable[[Tensors], Tensor]:
-    """Return what attends on all scales, outputs (B, T, places, C) one after another."""
+    """Return a function that attends on all scales, outputs (B, T, S, C) side by side."""
 
     def run(tensors: Tensors) -> Tensor:
         outputs = []
@@ -74,7 +74,7 @@ def partner(num_frames: int, cross: bool) -> tuple[int, ...] | None:
 
 
 def settings(work: Work, cross: bool) -> peers.Settings:
-    """Return how windows lie and who attends to whom."""
+    """Return the settings of the windows and of the frames."""
     return peers.Settings(HEADS, WINDOW, WINDOW // 2 * cross, partner(work.frames, cross))
 
 
@@ -94,23 +94,23 @@ def ours(backend: str, how: peers.Settings) -> Callable[[Tensors], Tensor]:
     return each_scale(attention)
 
 
-def field(work: Work, cross: bool) -> Field:
-    """Return who takes part."""
+def contenders(work: Work, cross: bool) -> Contenders:
+    """Return the contenders."""
     how = settings(work, cross)
     swin = functools.partial(peers.swin, how)
-    found = Field(
+    found = Contenders(
         [Contender("reference", ours("reference", how)), Contender("swin", each_scale(swin))]
     )
     if work.device == "cuda":
         flex = functools.partial(peers.flex, how, peers.compiled_flex())
-        found.contenders.append(Contender("flex", each_scale(flex)))
+        found.available.append(Contender("flex", each_scale(flex)))
     else:
         found.absent["flex"] = "compiled for GPUs only"
     obstacle = triton_obstacle(work)
     if obstacle:
         found.absent["triton"] = obstacle
     else:
-        found.contenders.append(Contender("triton", ours("triton", how)))
+        found.available.append(Contender("triton", ours("triton", how)))
     return found
 
 
@@ -127,9 +127,9 @@ def cost(work: Work, backward: bool) -> Cost:
     Forward reads three maps and writes one; backward reads these and the output's gradient, and
     writes three.
     """
-    places = work.frames * work.tokens
-    map_bytes = places * CHANNELS * work.dtype.itemsize
-    flops = 4 * places * WINDOW**2 * CHANNELS
+    positions = work.frames * work.tokens
+    map_bytes = positions * CHANNELS * work.dtype.itemsize
+    flops = 4 * positions * WINDOW**2 * CHANNELS
     return Cost(12 * map_bytes, 3.5 * flops) if backward else Cost(4 * map_bytes, flops)
 
 
@@ -139,8 +139,8 @@ def op(name: str, cross: bool) -> Op:
     def oracle(work: Work, tensors: Tensors) -> Tensor:
         return ours("reference", settings(work, cross))(tensors)
 
-    field_of = functools.partial(field, cross=cross)
-    return Op(name, "reference", "swin", inputs, field_of, oracle, cost, TOLERANCE)
+    found = functools.partial(contenders, cross=cross)
+    return Op(name, "reference", "swin", inputs, found, oracle, cost, TOLERANCE)
 
 
 BENCHMARK = OpBenchmark(
@@ -150,8 +150,5 @@ BENCHMARK = OpBenchmark(
         "cpu": Defaults(frames=(3, 10), dtypes=(torch.float32,)),
         "cuda": Defaults(frames=(3, 10, 30), dtypes=(torch.float32, torch.bfloat16)),
     },
-    quick={
-        "cpu": Defaults(frames=(3,), dtypes=(torch.float32,), sizes=((192, 320),)),
-        "cuda": Defaults(frames=(3,), dtypes=(torch.bfloat16,), sizes=((384, 640),)),
-    },
+    quick=quick_defaults(cpu_frames=3),
 )

@@ -1,4 +1,4 @@
-"""What the documentation points to is there: links, headings, and pages that sources name."""
+"""The targets of the documentation exist: links, headings, and pages that sources name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What two packages must both have, because neither may import the other, is the same."""
+"""Files that two packages both need, as neither may import the other, are the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists of transforms, clips that survive them, and where their edges are."""
+"""Lists of transforms, smooth clips for them, and the distance from edges."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CHAINS: dict[str, list[Any]] = {
 
 
 def smooth_clip(num_instances: int, num_frames: int, height: int, width: int, seed: int) -> Sample:
-    """Return a clip without fine detail, which any interpolation must keep."""
+    """Return a clip without fine detail, which every interpolation preserves."""
     clip = make_clip(num_instances, num_frames, height, width, seed)
     blurred = F.gaussian_blur(clip["video"], [31, 31], [8.0, 8.0]).float()
     stretched = (blurred - 127) * 6 + 127

@@ -1,4 +1,4 @@
-"""Small samples, hypothesis strategies for them, and the slow boxes they are checked against."""
+"""Small samples, hypothesis strategies for them, and slow boxes to compare with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchvision import tv_tensors
 
-from vidgap_augment import ClipTransform, Sample
+from vidgap_augment import ClipTransform, PseudoClip, Sample
 
 
 def make_clip(
@@ -37,6 +37,26 @@ def make_image(num_instances: int = 3, height: int = 12, width: int = 15, seed: 
         "masks": tv_tensors.Mask(clip["masks"][:, 0]),
         "labels": clip["labels"],
     }
+
+
+SEEDS = st.integers(0, 2**63)
+
+ALWAYS: dict[str, Any] = {"probability": 1.0, "min_area": 1}
+"""Settings of a `VideoCopyPaste` for clips with an instance in sight."""
+
+
+def discs(num_frames: int = 1, size: int = 100) -> Sample:
+    """Return an image of two discs apart: 0 in red of label 5, 1 in green of label 9."""
+    y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    masks = torch.stack(
+        [(x - 30) ** 2 + (y - 30) ** 2 < 15**2, (x - 70) ** 2 + (y - 70) ** 2 < 9**2]
+    )
+    image = torch.full((3, size, size), 90, dtype=torch.uint8)
+    for channel in range(2):
+        image[:, masks[channel]] = 0
+        image[channel, masks[channel]] = 250
+    sample = {"image": image, "masks": masks, "labels": torch.tensor([5, 9])}
+    return sample if num_frames == 1 else PseudoClip(num_frames, 0)(sample)
 
 
 def clips() -> st.SearchStrategy[Sample]:

@@ -1,4 +1,4 @@
-"""The core on plain tensors and arrays."""
+"""The operations on plain tensors and arrays."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def test_paste_is_eq_1_and_eq_2() -> None:
     picture = torch.full((1, 3, 12, 12), 7, dtype=torch.uint8)
     mask = torch.zeros(1, 12, 12, dtype=torch.bool)
     mask[:, 2:9, 3:10] = True
-    places = np.stack([translation(x, 5.0) for x in (0.0, 10.0, 33.0)])
-    pasted, all_masks = V.paste(frames, masks, picture, mask, places)
+    matrices = np.stack([translation(x, 5.0) for x in (0.0, 10.0, 33.0)])
+    pasted, all_masks = V.paste(frames, masks, picture, mask, matrices)
     assert all_masks.shape == (3, 3, 30, 40)
     for time, x in enumerate((0, 10, 33)):
         expected = torch.zeros(30, 40, dtype=torch.bool)
@@ -143,7 +143,7 @@ def test_bad_size_and_fill_are_refused_by_name(arguments: dict[str, Any], messag
 
 
 def test_arrays_of_any_memory_are_taken() -> None:
-    """OpenCV's BGR is turned by a negative stride; arrays of files may be read-only."""
+    """A negative stride makes RGB of OpenCV's BGR; arrays from files may be read-only."""
     frames, masks = plain()
     pixels, bits = frames.permute(0, 2, 3, 1).numpy(), masks.numpy()
     expected = V.warp_clip(np.ascontiguousarray(pixels[..., ::-1]), bits, MATRICES)

@@ -1,4 +1,4 @@
-"""The generator contract: a clip depends on its seed alone, not on workers, order or history."""
+"""A clip depends on its generator's seed alone, not on workers, order or history."""
 
 from __future__ import annotations
 
@@ -145,3 +145,11 @@ def test_a_default_device_elsewhere_does_not_move_the_draws() -> None:
     with torch.device("meta"):
         params = PseudoClip(2).make_params(IMAGE, generator(1))
     assert params == PseudoClip(2).make_params(IMAGE, generator(1))
+
+
+@pytest.mark.parametrize("transform", [ClipFlip(), ClipCompose([ClipFlip()])], ids=str)
+def test_what_is_no_generator_is_refused(transform: Any) -> None:
+    with pytest.raises(ValueError, match=r"generator must be a torch.Generator or None, got int"):
+        transform(make_clip(), 3)
+    with pytest.raises(ValueError, match=r"must hold an image or a video, got nothing"):
+        transform()

@@ -6,14 +6,12 @@ from typing import Any
 
 import torch
 from augment.chains import CHAINS, far_from_edges, ones_like, smooth_clip
-from augment.clips import assert_whole, generator
+from augment.clips import SEEDS, assert_whole, generator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tolerances import TWICE_INTERPOLATED
 
 from vidgap_augment import ClipCompose, Sample
-
-SEEDS = st.integers(0, 2**63)
 
 
 def by_hand(members: list[Any], sample: Sample, seed: int) -> Sample:
@@ -39,7 +37,7 @@ def test_one_pass_gives_what_one_after_the_other_gives(chain: str, length: int, 
     assert difference.movedim(1, 0)[:, inside].max() <= TWICE_INTERPOLATED
     for index, instance in enumerate(many["ids"].tolist()):
         other = many["masks"][index]
-        places = (once["ids"] == instance).nonzero()[:, 0]
-        mask = once["masks"][places].any(dim=0) if len(places) else torch.zeros_like(other)
+        rows = (once["ids"] == instance).nonzero()[:, 0]
+        mask = once["masks"][rows].any(dim=0) if len(rows) else torch.zeros_like(other)
         clear = far_from_edges(other, 4) & far_from_edges(mask, 4)
         assert not ((mask != other) & clear).any()

@@ -1,4 +1,4 @@
-"""The pseudo-clip: how frames turn, and that the masks turn with them."""
+"""The pseudo-clip: how frames are rotated, and their masks with them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import math
 import pytest
 import torch
 from augment.clips import (
+    SEEDS,
     assert_whole,
     clips,
     generator,
@@ -24,8 +25,6 @@ from torchvision.transforms.v2 import functional as F
 
 from vidgap_augment import PseudoClip, Sample, SlowRotation
 from vidgap_augment.rotation import Rotation
-
-SEEDS = st.integers(0, 2**63)
 
 
 def blob(height: int, width: int) -> torch.Tensor:

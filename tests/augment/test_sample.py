@@ -1,9 +1,10 @@
-"""Boxes, dropped instances, and what a malformed sample is answered."""
+"""Boxes, dropped instances, and the errors of malformed samples."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from augment.clips import assert_same, assert_whole, clips, make_clip, make_image, slow_boxes
@@ -16,6 +17,9 @@ from vidgap_augment import (
     SlowRotation,
     boxes_from_masks,
     drop_empty,
+    finetune_pseudo_clips,
+    finetune_real_clips,
+    pretrain_clips,
 )
 
 
@@ -105,7 +109,7 @@ def test_missing_key_is_named(key: str) -> None:
 
 def test_clip_without_pixels_is_refused() -> None:
     with pytest.raises(ValueError, match=r"\['video'\] must have pixels, got \(0, 3, 12, 15\)"):
-        ClipFlip()(make_clip(num_frames=0))
+        finetune_real_clips()(make_clip(num_frames=0))
 
 
 def test_sample_without_a_picture_is_refused() -> None:
@@ -119,21 +123,32 @@ def test_sample_without_a_picture_is_refused() -> None:
 
 BAD_IMAGES = [
     ("image", torch.zeros(1, 12, 15).byte(), r"\(3, H, W\) uint8, got \(1, 12, 15\) uint8"),
-    ("image", torch.zeros(3, 12, 15), r"\['image'\] must be \(3, H, W\) uint8, got .* float32"),
-    ("image", torch.zeros(3, 0, 15).byte(), r"\['image'\] must have pixels, got \(3, 0, 15\)"),
     ("image", torch.zeros(4, 12, 15).byte(), r"\(3, H, W\) uint8, got \(4, 12, 15\) uint8"),
+    ("image", torch.zeros(12, 15).byte(), r"\(3, H, W\) uint8, got \(12, 15\) uint8"),
+    ("image", torch.zeros(3, 0, 15).byte(), r"\['image'\] must have pixels, got \(3, 0, 15\)"),
+    ("image", torch.zeros(3, 12, 15), r"\['image'\] must be \(3, H, W\) uint8, got .* float32"),
     ("image", torch.zeros(3, 12, 15), r"v2.ToDtype\(torch.uint8, scale=True\) turns 0..1"),
-    ("iscrowd", torch.zeros(2), r"\['iscrowd'\] must be \(3,\), got \(2,\) float32"),
-    ("masks", torch.zeros(3, 12, 16) > 0, r"\(N, 12, 15\) bool, got \(3, 12, 16\) bool"),
+    ("image", np.zeros((12, 15, 3), np.uint8), r"must be a tensor .* got ndarray"),
+    (
+        "masks",
+        torch.zeros(3, 12, 16) > 0,
+        r"\['masks'\] must be \(N, 12, 15\) bool, got \(3, 12, ",
+    ),
     ("masks", torch.zeros(12, 15) > 0, r"\(N, 12, 15\) bool, got \(12, 15\) bool"),
+    ("masks", torch.zeros(3, 12, 15).byte(), r"\(N, 12, 15\) bool, got \(3, 12, 15\) uint8"),
+    ("masks", None, r"\['masks'\] must be a tensor .* bool, got NoneType"),
     ("labels", torch.zeros(4).long(), r"\['labels'\] must be \(3,\) int64, got \(4,\) int64"),
+    ("labels", torch.zeros(3), r"\['labels'\] must be \(3,\) int64, got \(3,\) float32"),
+    ("labels", [1, 2, 3], r"\['labels'\] must be a tensor \(3,\) int64, got list"),
+    ("iscrowd", torch.zeros(2), r"\['iscrowd'\] must be \(3,\), got \(2,\) float32"),
 ]
 
 
 @pytest.mark.parametrize(("key", "value", "message"), BAD_IMAGES)
 def test_malformed_image_is_refused_by_key(key: str, value: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        PseudoClip()(make_image() | {key: value})
+    for transform in (PseudoClip(), pretrain_clips(), finetune_pseudo_clips()):
+        with pytest.raises(ValueError, match=message):
+            transform(make_image() | {key: value})
 
 
 def test_image_without_pixels_is_refused() -> None:
@@ -153,3 +168,30 @@ def test_masks_elsewhere_than_the_frames_are_refused() -> None:
         ValueError, match=r"\['masks'\] must be on meta as sample\['video'\], got c"
     ):
         SlowRotation()(clip)
+
+
+def test_masks_that_are_not_bool_and_pictures_are_told_what_to_do() -> None:
+    clip = make_clip()
+    with pytest.raises(ValueError, match=r"got .* uint8; masks > 0 makes them bool"):
+        ClipFlip()(clip | {"masks": clip["masks"].byte()})
+    from PIL import Image
+
+    picture = Image.fromarray(np.zeros((4, 5, 3), np.uint8))
+    target = {"masks": torch.zeros(1, 4, 5) > 0, "labels": torch.zeros(1).long()}
+    with pytest.raises(ValueError, match=r"tuple of Image, dict; v2.ToImage\(\) makes tensors"):
+        PseudoClip()((picture, target))
+
+
+def test_a_clip_with_labels_needs_ids_however_it_is_given() -> None:
+    clip = make_clip()
+    target = {key: clip[key] for key in ("masks", "labels")}
+    for sample in ((clip["video"], target), {"video": clip["video"], **target}):
+        with pytest.raises(ValueError, match=r"must have the key 'ids', got the keys \["):
+            ClipFlip()(sample)
+
+
+@pytest.mark.parametrize("ids", [[5, 5, 1], [2**62, 1, 2]])
+def test_ids_that_leave_no_new_one_are_refused(ids: list[int]) -> None:
+    message = r"sample\['ids'\] must (differ, got 5 more than once|be below 4611686018427387904)"
+    with pytest.raises(ValueError, match=message):
+        ClipFlip()(make_clip(3) | {"ids": torch.tensor(ids)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict, defaultdict
 from typing import Any, NamedTuple
 
 import pytest
@@ -67,7 +68,7 @@ def test_leaves_that_mean_nothing_pass_through_as_they_are() -> None:
 
 
 def test_a_tuple_without_labels_keeps_a_row_for_each_instance() -> None:
-    """Whatever else is known of the instances is not in the sample, so rows must not move."""
+    """The caller may know more of the instances by their rows, so rows must not move."""
     clip = make_clip(4)
     clip["masks"][1] = False
     video, masks = PIPELINE((clip["video"], clip["masks"]), generator(1))
@@ -123,6 +124,11 @@ def test_two_pictures_in_one_sample_are_refused() -> None:
         ValueError, match=r"one of its frames, got sample\['video'\] and sample\['next"
     ):
         ClipFlip()(clip)
+
+
+def test_a_message_names_the_path_through_the_structure() -> None:
+    with pytest.raises(ValueError, match=r"sample\.target\[1\]\['video'\] must be \(T, 3, H, W\)"):
+        ClipFlip()(Pair(None, [{}, {"video": torch.zeros(1, 3, 4, 5)}]))
 
 
 def boxes_only(boxes: Tensor, num_frames: int, height: int = 40, width: int = 60) -> dict[str, Any]:
@@ -207,3 +213,25 @@ def test_sanitize_makes_what_is_too_small_absent_and_drops_what_is_always_so() -
     assert torch.equal(result["ids"], clip["ids"][[0, 2]])
     assert not result["masks"][0, 1].any()
     assert torch.equal(result["masks"][0, 0], clip["masks"][0, 0])
+
+
+def test_image_and_target_are_one_sample_as_torchvision_calls() -> None:
+    image = make_image(2, 40, 50)
+    target = {"masks": image["masks"], "labels": image["labels"]}
+    pipeline = v2.Compose([v2.RandomHorizontalFlip(1.0), PseudoClip(3), ClipFlip(1.0)])
+    torch.manual_seed(4)
+    video, new = pipeline(image["image"], target)
+    torch.manual_seed(4)
+    again, same = pipeline((image["image"], target))
+    assert torch.equal(video, again)
+    assert_same(new, same)
+    seeded = PseudoClip(3)(image["image"], target, generator(1))
+    assert_same(seeded[1], PseudoClip(3)((image["image"], target), generator=generator(1))[1])
+
+
+def test_dicts_of_other_kinds_stay_what_they_are() -> None:
+    ordered = OrderedDict(reversed(list(make_clip().items())))
+    result = ClipFlip()(ordered, generator())
+    assert type(result) is OrderedDict
+    assert list(result)[:4] == list(ordered)
+    assert type(ClipFlip()(defaultdict(list, make_clip()), generator())) is defaultdict

@@ -1,13 +1,13 @@
-"""Flip, resize, crops and their composition: one decision a clip, on frames and masks alike."""
+"""Flip, resize and crops: one decision a clip, on frames and masks alike."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from augment.clips import (
+    SEEDS,
     assert_same,
     assert_whole,
     clips,
@@ -19,7 +19,6 @@ from augment.clips import (
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
-from torchvision.transforms import v2
 
 from vidgap_augment import (
     ClipCompose,
@@ -45,7 +44,7 @@ TRANSFORMS: list[ClipTransform[Any] | ClipCompose] = [
     ClipCrop((3, 10), sliding=True, probability=0.8),
     ClipCompose([ClipFlip(), ClipScaleJitter((17, 13)), ClipFixedCrop((11, 16), 0)], 0.9),
 ]
-SEEDS = st.integers(0, 2**63)
+
 each_transform = pytest.mark.parametrize("transform", TRANSFORMS, ids=lambda t: type(t).__name__)
 
 
@@ -59,10 +58,10 @@ def test_clip_stays_whole_and_the_given_one_untouched(
     result = transform(clip, generator(seed))
     assert_whole(result)
     assert len(result["video"]) == len(clip["video"])
-    order = {id_: place for place, id_ in enumerate(clip["ids"].tolist())}
-    places = [order[id_] for id_ in result["ids"].tolist()]
-    assert places == sorted(places)
-    assert torch.equal(result["labels"], clip["labels"][places])
+    order = {id_: row for row, id_ in enumerate(clip["ids"].tolist())}
+    rows = [order[id_] for id_ in result["ids"].tolist()]
+    assert rows == sorted(rows)
+    assert torch.equal(result["labels"], clip["labels"][rows])
     for key, value in before.items():
         assert torch.equal(value, clip[key]), key
 
@@ -72,7 +71,7 @@ def test_clip_stays_whole_and_the_given_one_untouched(
 def test_masks_go_where_the_pixels_go(
     transform: ClipTransform[Any], clip: Sample, seed: int
 ) -> None:
-    """Where a frame shows the mask's grey unmixed, the mask must be what it shows."""
+    """Where a frame shows pure mask or pure background, the mask must agree."""
     clip = drop_empty(clip)
     if len(clip["ids"]) == 0:
         return
@@ -263,27 +262,3 @@ def test_crop_happens_as_often_as_asked() -> None:
     done = sum(ClipCrop((3, 5)).make_params(clip, g) is not None for _ in range(400))
     assert 160 < done < 240
     assert_same(ClipCrop((3, 5), probability=0.0)(clip), drop_empty(clip))
-
-
-BAD_ARGUMENTS: list[tuple[Callable[[], object], str]] = [
-    (lambda: ClipFlip(1.5), r"probability must be within \[0.0, 1.0\], got 1.5"),
-    (lambda: ClipCrop(probability=-0.1), r"probability must be within .* got -0.1"),
-    (lambda: ClipCrop((600, 384)), r"absolute_range must be \(smallest, largest\), got \(600, 38"),
-    (lambda: ClipCrop((0, 3)), r"absolute_range must be 2 integers of at least 1, got \(0, 3\)"),
-    (lambda: ClipFixedCrop((5,)), r"size must be 2 integers of at least 1, got \(5,\)"),
-    (lambda: ClipFixedCrop((5, 5), 256), r"pad_value must be within \[0, 255\], got 256"),
-    (lambda: ClipResize(()), r"short_edges must be one or more integers .*, got \(\)"),
-    (lambda: ClipResize((3, 2.5)), r"short_edges must be one or more integers .*2.5"),  # type: ignore[arg-type]
-    (lambda: ClipResize(max_size=0), r"max_size must be an integer of at least 1, got 0"),
-    (lambda: ClipScaleJitter((0, 9)), r"size must be 2 integers of at least 1, got \(0, 9\)"),
-    (lambda: ClipScaleJitter(scale_range=(2, 1)), r"scale_range must be \(smallest, largest\)"),
-    (lambda: ClipScaleJitter(scale_range=(0, 1)), r"scale_range .* within \[0.001, 1000.0\]"),
-    (lambda: ClipCompose([ClipFlip(), v2.ColorJitter()]), r"transforms\[1\] must be a ClipTransf"),  # type: ignore[list-item]
-    (lambda: ClipCompose([], 2.0), r"probability must be within \[0.0, 1.0\], got 2.0"),
-]
-
-
-@pytest.mark.parametrize(("build", "message"), BAD_ARGUMENTS)
-def test_bad_argument_is_refused_by_name(build: Callable[[], object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        build()

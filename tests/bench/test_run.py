@@ -1,4 +1,4 @@
-"""The benchmark's command: it checks before it times, keeps what it found, says what is wrong."""
+"""The command `bench.run`: it checks before it times, keeps all numbers and reports errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 from bench import run
 from bench.harness import summary
 from bench.harness.benchmark import Measurement, Options
-from bench.harness.contender import PASSES, Contender, Field, Work
+from bench.harness.contender import PASSES, Contender, Contenders, Work
 from bench.ops import conv_gru
 
 TINY = ["--quick", "--sizes", "32x64", "--frames", "2"]
@@ -56,10 +56,10 @@ def test_what_computes_something_else_is_reported_and_not_timed(
         Contender("raises", lambda _: torch.ones(2) + torch.ones(3)),
     ]
 
-    def field(work: Work) -> Field:
-        return Field([*op.field(work).contenders, *wrong])
+    def contenders(work: Work) -> Contenders:
+        return Contenders([*op.contenders(work).available, *wrong])
 
-    ops = (dataclasses.replace(op, field=field),)
+    ops = (dataclasses.replace(op, contenders=contenders),)
     monkeypatch.setattr(run, "BENCHMARKS", (dataclasses.replace(conv_gru.BENCHMARK, ops=ops),))
     out = tmp_path / "numbers.json"
     assert run.main(["conv_gru", *TINY, "--out", str(out)]) == 1

@@ -2,7 +2,7 @@
 
     python tests/install/clean_environment.py [augment temporal segmenter vis other-torch]
 
-`other-torch` builds the segmenter beside no torch at all and runs it on the oldest that it admits.
+`other-torch` builds the segmenter without torch and runs it on the oldest version that it admits.
 Takes minutes and several gigabytes a package (torch is downloaded), so it is not part of the test
 suite; `make test-install` runs it.
 """
@@ -57,7 +57,7 @@ def install_and_try(name: str) -> float:
 
 
 def check_kernels(name: str, python: Path, folder: str) -> None:
-    """Print what the package's op runs on; it must be a kernel where the tools for it are here."""
+    """Print the op's backends; it must be native if the tools to build it are here."""
     tool = "nvcc" if name == "temporal" else "c++"
     if name not in NATIVE or shutil.which(tool) is None:
         return

@@ -1,4 +1,4 @@
-"""Environments for tests: they see this one's libraries, and of ours only what is installed."""
+"""Environments for tests, with this one's libraries and only the installed packages of ours."""
 
 from __future__ import annotations
 

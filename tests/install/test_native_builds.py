@@ -1,7 +1,7 @@
-"""Every way to install a package with native code, and what its ops run on then.
+"""Every way to install a package with native code, and the backends it has then.
 
 Wheels are built with the tools of this environment, without CUDA unless a test says so (that takes
-minutes), and tried in environments that see this one's libraries and nothing of ours.
+minutes), and tested in environments with this one's libraries and none of our packages.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from install.environments import ROOT, layered_environment, run
 pytestmark = [pytest.mark.install, pytest.mark.slow]
 
 # Where CMake would look: PATH, what the environment names, and its own list of system folders.
-PLACES = (
+SEARCHED = (
     *os.environ["PATH"].split(os.pathsep),
     f"{os.environ.get('CUDA_HOME', '/usr/local/cuda')}/bin",
     *("/usr/local/cuda/bin", "/usr/local/bin", "/usr/bin", "/bin", "/opt/cuda/bin"),
 )
-FOLDERS_OF_NVCC = sorted({place for place in PLACES if (Path(place) / "nvcc").exists()})
+FOLDERS_OF_NVCC = sorted({folder for folder in SEARCHED if (Path(folder) / "nvcc").exists()})
 NO_NVCC = {"CMAKE_ARGS": f"-DCMAKE_IGNORE_PATH={';'.join(FOLDERS_OF_NVCC)}", "CUDA_HOME": ""}
 BROKEN_NVCC = {"CMAKE_ARGS": "-DVIDGAP_NVCC=/bin/false"}
 NO_CUDA = {"VIDGAP_CUDA": "0"}
@@ -32,7 +32,7 @@ NO_COMPILER = {"CXX": "/no/such/compiler", "VIDGAP_CUDA": "0"}
 REQUIRED = {"VIDGAP_REQUIRE_NATIVE": "1"}
 
 UNOPTIMISED = "-DCMAKE_CXX_FLAGS_RELEASE=-O0"
-"""Here it is the packaging that is tried; how the kernels are compiled, the other tests see."""
+"""These tests are about packaging; others run optimised kernels."""
 
 
 def build(source: str | Path, folder: Path, environment: dict[str, str]) -> Path:
@@ -58,7 +58,7 @@ def try_to_build(
 
 
 def is_native(wheel: Path) -> bool:
-    """Say whether a wheel holds an extension; its name must tell the same."""
+    """Return whether a wheel holds an extension; its name must agree."""
     holds = any("/_native." in name for name in zipfile.ZipFile(wheel).namelist())
     assert holds != wheel.name.endswith("-py3-none-any.whl"), wheel.name
     return holds
@@ -73,7 +73,7 @@ def backends(package: str, wheel: Path, folder: Path) -> str:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of what the native packages are built from, links kept."""
+    """A copy of the native packages' sources, links kept."""
     folder = tmp_path / "checkout"
     for name in ("csrc", "packages/segmenter", "packages/temporal"):
         shutil.copytree(

@@ -1,4 +1,4 @@
-"""The temporal module in Hugging Face's Mask2Former: what it does there is what it does in ours."""
+"""The temporal module in Hugging Face's Mask2Former does the same as in ours."""
 
 from __future__ import annotations
 
@@ -122,8 +122,8 @@ def test_three_steps_from_identity_reach_every_parameter_through_their_loss():
                 reached[name] |= parameter.grad != 0
             optimizer.step()
     model.eval().load_state_dict(before)
-    for name, places in reached.items():
-        gates = places.chunk(3) if "long_term" in name else (places,)
+    for name, entries in reached.items():
+        gates = entries.chunk(3) if "long_term" in name else (entries,)
         assert all(gate.any() for gate in gates), name
 
 

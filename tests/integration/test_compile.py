@@ -17,7 +17,7 @@ FLOAT32 = TOLERANCE[torch.float32]
 
 @pytest.fixture(autouse=True)
 def fresh_compiler() -> Iterator[None]:
-    """No test meets another's graphs."""
+    """Reset the compiler around every test."""
     torch._dynamo.reset()
     yield
     torch._dynamo.reset()

@@ -1,4 +1,4 @@
-"""The demo from end to end, in small."""
+"""The demo from end to end, with small settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures of docs/gallery.md are what the script makes of the package as it is."""
+"""The pictures of docs/gallery.md are those that its script makes now."""
 
 from __future__ import annotations
 

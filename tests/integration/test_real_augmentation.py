@@ -1,4 +1,4 @@
-"""The pipelines on real images and clips, where they are at hand: what goes in comes out whole."""
+"""The pipelines on real images and clips, if available: the results are whole clips."""
 
 from __future__ import annotations
 

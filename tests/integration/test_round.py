@@ -1,4 +1,4 @@
-"""The whole road through the command line, tiny: data, pre-train, fine-tune, predict, evaluate."""
+"""The whole command line on tiny data: data, pre-train, fine-tune, predict, evaluate."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from segmenter.support import random_frames
 from tolerances import PARITY_FLOAT32, PARITY_FLOAT64, TOLERANCE
 from torch import Tensor
 
@@ -51,11 +52,6 @@ def make_model(
     return model.to(dtype).eval()
 
 
-def random_frames(*shape: int) -> Tensor:
-    generator = torch.Generator().manual_seed(2)
-    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
-
-
 def cut(output: ClipOutput, frames: slice) -> ClipOutput:
     return replace(
         output,
@@ -67,7 +63,7 @@ def cut(output: ClipOutput, frames: slice) -> ClipOutput:
 
 
 def largest_difference(ours: ClipOutput, other: ClipOutput) -> float:
-    """In standard deviations of the tensor, over what networks answer with."""
+    """The largest difference of two outputs, in standard deviations of the tensor."""
     pairs = [
         (getattr(ours, name), getattr(other, name))
         for name in ("class_logits", "mask_logits", "embeddings", "boxes")

@@ -1,4 +1,4 @@
-"""What others run for multi-scale deformable attention, called alike."""
+"""Other implementations of multi-scale deformable attention, with one signature."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Sampler: TypeAlias = Callable[[Work, Tensor, Tensor, Tensor], Tensor]
 
 
 def peers(device: str) -> dict[str, tuple[Sampler | None, str]]:
-    """Return the others, or None and why not."""
+    """Return the samplers by name, or None and why there is none."""
     found: dict[str, tuple[Sampler | None, str]] = {}
     module, why = importable("transformers.models.mask2former.modeling_mask2former")
     found["official"] = (module and official(module.multi_scale_deformable_attention), why)

@@ -1,8 +1,8 @@
-// Multi-scale deformable attention as one writes it first: one thread for each (query, head,
-// channel), which computes places and weights of all samples for itself and adds gradients with an
-// atomic each. The floor of what a CUDA kernel is worth; float32 alone.
+// Multi-scale deformable attention, the straightforward kernel: one thread for each (query, head,
+// channel) computes locations and weights of all samples itself and adds gradients with atomics.
+// The baseline that an optimised kernel must beat; float32 only.
 //
-// A C++ compiler builds it too, as loops, which is how its arithmetic is tested without a GPU.
+// A C++ compiler builds it too, as loops: so its arithmetic is tested without a GPU.
 #include <cmath>
 #include <cstdint>
 
@@ -35,15 +35,15 @@ struct Tensors {
 // One thread: one channel of one head of one query.
 DEVICE void one(const Sizes& sizes, const Tensors& t, int64_t index) {
   const int64_t channel = index % sizes.channels;
-  const int64_t place = index / sizes.channels;  // (batch, query, head)
-  const int64_t head = place % sizes.heads;
-  const int64_t batch = place / sizes.heads / sizes.queries;
+  const int64_t row = index / sizes.channels;  // (batch, query, head)
+  const int64_t head = row % sizes.heads;
+  const int64_t batch = row / sizes.heads / sizes.queries;
   float sum = 0;
   int64_t start = 0;
   for (int64_t level = 0; level < sizes.levels; ++level) {
     const int64_t height = sizes.height[level], width = sizes.width[level];
     for (int64_t point = 0; point < sizes.points; ++point) {
-      const int64_t sample = (place * sizes.levels + level) * sizes.points + point;
+      const int64_t sample = (row * sizes.levels + level) * sizes.points + point;
       const float weight = t.weights[sample];
       const float x = t.locations[2 * sample] * width - 0.5f;
       const float y = t.locations[2 * sample + 1] * height - 0.5f;

@@ -1,4 +1,4 @@
-"""Windowed attention as others run it: copies into windows, then attention of the library."""
+"""Windowed attention as others write it: copies into windows, then a library's attention."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Settings:
-    """How windows lie, and which frame each frame attends to (None: itself)."""
+    """Settings of the windows, and the frame that each frame attends to (None: itself)."""
 
     num_heads: int
     window: int
@@ -96,15 +96,15 @@ def joined(x: Tensor, shape: torch.Size, how: Settings) -> Tensor:
 
 @functools.cache
 def tables(how: Settings, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return what does not depend on the input, made once as Swin's implementations do.
+    """Return the tables that do not depend on the input, cached as in Swin's implementations.
 
     Returns:
         The entry of the bias for each pair of a window's tokens, (n, n), and for each token of
         each window the region of the map that it may attend to, (windows, n).
     """
     window = how.window
-    place = torch.arange(window)
-    grid = torch.stack(torch.meshgrid(place, place, indexing="ij")).flatten(1)  # (2, n)
+    side = torch.arange(window)
+    grid = torch.stack(torch.meshgrid(side, side, indexing="ij")).flatten(1)  # (2, n)
     apart = grid[:, :, None] - grid[:, None, :] + window - 1
     entry = apart[0] * (2 * window - 1) + apart[1]
     rows, columns = (regions(size, how) for size in (height, width))
@@ -116,9 +116,9 @@ def tables(how: Settings, height: int, width: int, device: torch.device) -> tupl
 
 
 def regions(size: int, how: Settings) -> Tensor:
-    """Number the stretches of an axis, after the roll, that may attend to each other; -1: padding.
+    """Number the segments of an axis, after the roll, that may attend to each other; -1: padding.
 
-    A stretch is a window of the shifted grid; the roll makes the first and the last one share.
+    A segment is a window of the shifted grid; after the roll the first and the last share one.
     """
     padded = size + -size % how.window
     token = (torch.arange(padded) + how.shift) % padded

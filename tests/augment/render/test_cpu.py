@@ -1,4 +1,4 @@
-"""A plan made in CPU memory: one warp a frame, what canvases cut off, how masks fill the frame."""
+"""Plans rendered in CPU memory: one warp a frame, and what canvases cut off."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_frame_is_warped_once_and_its_masks_once(monkeypatch: pytest.MonkeyPat
 
 
 def test_what_a_crop_cuts_off_does_not_turn_back_in() -> None:
-    """One matrix would show the picture beyond the crop; one after the other shows black there."""
+    """One matrix alone would show the picture beyond the crop; step by step it is black there."""
     clip = make_clip(1, 1, 60, 60)
     clip["video"] = torch.full_like(clip["video"], 200)
     clip["masks"] = torch.ones_like(clip["masks"])

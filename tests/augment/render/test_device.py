@@ -1,4 +1,4 @@
-"""A plan made by torch alone, as on a GPU: the same clip as in CPU memory."""
+"""Plans rendered by torch alone, as on a GPU: the same clips as in CPU memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from augment.chains import CHAINS, far_from_edges, ones_like, smooth_clip
-from augment.clips import generator
+from augment.clips import SEEDS, generator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tolerances import TURNED_EDGE
@@ -23,13 +23,11 @@ from vidgap_augment.render.cpu import render_on_cpu
 from vidgap_augment.render.device import render_on_device
 from vidgap_augment.sample import open_sample
 
-SEEDS = st.integers(0, 2**63)
-
 
 def rendered_on_device(
     sample: Sample, pipeline: ClipCompose, seed: int
 ) -> tuple[Rendered, Rendered]:
-    """Return a clip as made on CPU memory, and as made by torch alone."""
+    """Return a clip rendered in CPU memory, and rendered by torch alone."""
     plan = pipeline.extend(open_sample(sample).plan, generator(seed))
     return render(plan), render_on_device(plan)
 
@@ -95,8 +93,8 @@ def test_a_paste_may_be_cut_from_another_source(make: Callable[..., Rendered]) -
     picture = torch.arange(3 * 20 * 20).reshape(1, 3, 20, 20).to(torch.uint8)
     own = torch.zeros(1, 1, 20, 20, dtype=torch.bool)
     own[..., 4:14, 3:18] = True
-    places = np.stack([translation(10.0, 5.0), translation(-8.0, 33.0)])
-    placement = Placement.start(2, (20, 20)).then(Step(places, (50, 70)))
+    matrices = np.stack([translation(10.0, 5.0), translation(-8.0, 33.0)])
+    placement = Placement.start(2, (20, 20)).then(Step(matrices, (50, 70)))
     paste = Paste(picture, SourceMasks(own), 0, (True, True), placement)
     plan = Plan(frames, Placement.start(2, (50, 70)), SourceMasks(masks), pastes=(paste,))
     made = make(plan, keep_absent=True)

@@ -1,4 +1,4 @@
-"""Masks through one warp, 32 at a time: each as alone, and all rounded alike."""
+"""Masks in one warp, 32 at a time: each as if alone, all rounded alike."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def test_packed_masks_are_what_each_mask_alone_is(num_instances: int) -> None:
 @pytest.mark.parametrize("side", [31, 33, 50, 97, 150])
 def test_many_masks_that_tile_an_image_tile_its_clip(side: int) -> None:
     """Two packs of 32 are rounded alike: no pixel is in two masks, and none in no mask."""
-    place = torch.arange(96) // 12
-    owner = place[:, None] * 8 + place[None]
+    cell = torch.arange(96) // 12
+    owner = cell[:, None] * 8 + cell[None]
     sample = {
         "image": torch.zeros(3, 96, 96, dtype=torch.uint8),
         "masks": torch.stack([owner == n for n in range(64)]),

@@ -1,4 +1,4 @@
-"""The pipelines against torchvision's operations, frame by frame, as the benchmark writes them."""
+"""The pipelines agree with the benchmark's, in torchvision's operations frame by frame."""
 
 from __future__ import annotations
 

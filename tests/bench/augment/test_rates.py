@@ -1,4 +1,4 @@
-"""The augmentations' run: nothing is timed that makes other clips, and all numbers are kept."""
+"""The augmentations' benchmark: different clips are not timed, and all numbers are kept."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OTHER = Agreement(mean_difference=5.0, mean_iou=0.97, min_iou=0.9, num_masks=4)
 
 
 def nothing() -> None:
-    """Stands for the making of a clip."""
+    """Stand in for the making of a clip."""
 
 
 @pytest.fixture(autouse=True)

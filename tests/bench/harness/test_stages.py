@@ -28,7 +28,7 @@ class Slow(torch.autograd.Function):
 
 
 class SlowModule(nn.Module):
-    """The same twice, each for half of the time; gives what is between, too, as decoders do."""
+    """`Slow` twice, each for half of the time; returns what is in between, too, as decoders do."""
 
     def __init__(self, forward_s: float, backward_s: float) -> None:
         super().__init__()

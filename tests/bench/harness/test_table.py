@@ -1,4 +1,4 @@
-"""The table of a benchmark, and its short form."""
+"""The table of a benchmark, and its summary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is kept of the seconds of calls."""
+"""The statistics of durations."""
 
 from __future__ import annotations
 

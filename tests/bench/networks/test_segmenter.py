@@ -11,7 +11,7 @@ import torch
 from bench.harness import stages
 from bench.harness.agreement import SMALL, verdicts
 from bench.harness.benchmark import Options
-from bench.harness.contender import Field, Work
+from bench.harness.contender import Contenders, Work
 from bench.harness.session import Session
 from bench.networks import models, segmenter
 
@@ -39,8 +39,8 @@ def test_training_steps_give_the_same_loss_and_gradients() -> None:
 
 def test_a_step_with_other_points_is_not_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """The agreement would notice: here the points of one side are mirrored."""
-    theirs = [one for one in STEP.field(WORK).contenders if one.name == "hugging face"]
-    op = dataclasses.replace(STEP, field=lambda _: Field(theirs))
+    theirs = [one for one in STEP.contenders(WORK).available if one.name == "hugging face"]
+    op = dataclasses.replace(STEP, contenders=lambda _: Contenders(theirs))
     draw = models.frame_by_frame
     monkeypatch.setattr(
         models, "frame_by_frame", lambda shape, device: 1 - draw(shape, device=device)
@@ -49,7 +49,7 @@ def test_a_step_with_other_points_is_not_the_same(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_step_leaves_no_gradients_behind() -> None:
-    for one in STEP.field(WORK).contenders:
+    for one in STEP.contenders(WORK).available:
         with one.around():
             one.run(STEP.inputs(WORK, 0))
     model = models.ours("resnet50", "cpu", torch.float32, True)
@@ -61,7 +61,7 @@ def test_a_step_leaves_no_gradients_behind() -> None:
 def test_stages_of_both_networks_cover_a_step() -> None:
     wanted = ["backbone", "encoder", "mask features", "decoder", "criterion"]
     tensors = STEP.inputs(WORK, 0)
-    for one in STEP.field(WORK).contenders:
+    for one in STEP.contenders(WORK).available:
         assert list(one.stages) == wanted
         start = time.process_time()
         found = stages.measured(lambda one=one: one.run(tensors), one.stages, 1)
@@ -93,7 +93,7 @@ def test_each_network_has_its_own_size_unless_asked() -> None:
 def test_compiled_networks_take_part_when_asked_and_have_no_stages() -> None:
     scope = segmenter.BENCHMARK.scope(Options(compile=True))
     work = Session([FORWARD], scope, None).work(SMALL, 2, torch.float32)
-    found = {one.name: one for one in FORWARD.field(work).contenders}
+    found = {one.name: one for one in FORWARD.contenders(work).available}
     compiled = {name for name in found if name.endswith(", compiled")}
     assert {name.removesuffix(", compiled") for name in compiled} == set(found) - compiled - {
         "reference"

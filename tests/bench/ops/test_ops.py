@@ -1,4 +1,4 @@
-"""Inputs and costs of the ops, and what is switched while a contender runs."""
+"""Inputs and costs of the ops, and settings that hold while a contender runs."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def test_samples_keep_away_from_where_their_gradient_jumps() -> None:
 def test_costs_are_those_of_the_shapes() -> None:
     """The figures of T = 3 at 384x640 in bfloat16, worked out by hand."""
     work = Work((384, 640), 3, torch.bfloat16, "cpu")
-    places = 3 * (48 * 80 + 24 * 40 + 12 * 20)
+    positions = 3 * (48 * 80 + 24 * 40 + 12 * 20)
     attention = windows.cost(work, False)
-    assert attention.bytes == 4 * places * CHANNELS * 2
-    assert ms_deform_attn.cost(work, False).lines == places * 8 * 3 * 4 * 4
+    assert attention.bytes == 4 * positions * CHANNELS * 2
+    assert ms_deform_attn.cost(work, False).lines == positions * 8 * 3 * 4 * 4
     gru = conv_gru.cost(work, False)
-    assert gru.flops == places * 2 * 9 * CHANNELS * 6 * CHANNELS
+    assert gru.flops == positions * 2 * 9 * CHANNELS * 6 * CHANNELS

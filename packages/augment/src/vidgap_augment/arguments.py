@@ -1,13 +1,13 @@
-"""Checks of constructor arguments; each returns the argument in its one form (lists as tuples)."""
+"""Checks of constructor arguments; each returns the argument, lists as tuples."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 Per: TypeAlias = Literal["video", "image"]
-"""Whether random choices are made once for the clip, or apart for each frame (paper Table 3)."""
+"""Whether random choices are made once a clip or separately for each frame (paper Table 3)."""
 
 
 def check_count(name: str, value: int) -> int:
@@ -51,14 +51,14 @@ def check_number(name: str, value: float, low: float, high: float) -> float:
 
 
 def check_per(per: Per) -> Per:
-    """Return whether a random choice is made once a clip ("video") or once a frame ("image")."""
-    if per in ("video", "image"):
+    """Return `per`; ValueError unless it is one of the two."""
+    if per in get_args(Per):
         return per
     raise ValueError(f"per must be 'video' or 'image', got {per!r}")
 
 
 def _listed(values: Any) -> tuple[Any, ...]:
-    """Return the members of a list of any kind; none of what is no list."""
+    """Return the members of a sequence; none of anything else."""
     if isinstance(values, str) or not hasattr(values, "__len__"):
         return ()
     return tuple(values)

@@ -10,20 +10,9 @@ from typing import Literal, TypeAlias, get_args
 import torch
 from torch import Tensor
 
+from vidgap_augment import photometric
 from vidgap_augment.arguments import Per, check_count, check_per
 from vidgap_augment.draw import integer, uniform
-from vidgap_augment.photometric import (
-    autocontrast,
-    brightness,
-    color,
-    contrast,
-    equalize,
-    gaussian_blur,
-    hue,
-    posterize,
-    sharpness,
-    solarize,
-)
 from vidgap_augment.plan import Plan
 from vidgap_augment.render import materialised
 from vidgap_augment.rotation import Rotation, SlowRotation
@@ -49,25 +38,25 @@ STRENGTHS: dict[OpName, Callable[[float], float]] = {
     "sharpness": _enhancement,
     "color": _enhancement,
     "brightness": _enhancement,
-    "hue": lambda unit: unit - 0.5,  # part of the circle
+    "hue": lambda unit: unit - 0.5,  # fraction of the circle
     "posterize": lambda unit: 8 - max(1, math.ceil(4 * unit)),  # bits: 4 to 7
     "solarize": lambda unit: 256 - max(1, math.ceil(255 * unit)),  # threshold: 1 to 255
 }
-"""From a number in [0, 1) to AugSeg's strength; the other operations have none."""
+"""Maps a number in [0, 1) to AugSeg's strength; the other operations have none."""
 
 OPERATIONS: dict[OpName, Callable[[Tensor, float], Tensor]] = {
-    "autocontrast": lambda frames, _: autocontrast(frames),
-    "equalize": lambda frames, _: equalize(frames),
-    "gaussian_blur": gaussian_blur,
-    "contrast": contrast,
-    "sharpness": sharpness,
-    "color": color,
-    "brightness": brightness,
-    "hue": hue,
-    "posterize": lambda frames, bits: posterize(frames, int(bits)),
-    "solarize": lambda frames, threshold: solarize(frames, int(threshold)),
+    "autocontrast": lambda frames, _: photometric.autocontrast(frames),
+    "equalize": lambda frames, _: photometric.equalize(frames),
+    "gaussian_blur": photometric.gaussian_blur,
+    "contrast": photometric.contrast,
+    "sharpness": photometric.sharpness,
+    "color": photometric.color,
+    "brightness": photometric.brightness,
+    "hue": photometric.hue,
+    "posterize": lambda frames, bits: photometric.posterize(frames, int(bits)),
+    "solarize": lambda frames, threshold: photometric.solarize(frames, int(threshold)),
 }
-"""What changes pixels in place; identity and rotation do not."""
+"""The operations on pixels; identity changes none, and rotation is geometry."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +73,11 @@ class Op:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What happens to a clip.
+    """What a `VideoAutoAugment` does to a clip.
 
     Attributes:
         ops: in order, one list for the whole clip, or one for each of the T frames.
-        rotation: of the frames, where it was drawn.
+        rotation: of the frames; None unless it was drawn.
     """
 
     ops: tuple[tuple[Op, ...], ...]
@@ -99,26 +88,25 @@ class VideoAutoAugment(ClipTransform[Augmentation]):
     """Change the colours of a clip by a few operations drawn once, the same on every frame.
 
     The number of operations is drawn from `min_ops`..`max_ops`, then each from the pool, with
-    replacement, with a strength of its own (AugSeg, Zhao et al., 2022; docs/paper.md#vaa). Each is
-    defined by Pillow, or as `vidgap_augment.photometric` says.
+    replacement, with its own strength (AugSeg, Zhao et al., 2022; docs/paper.md#vaa). They are
+    Pillow's, or as `vidgap_augment.photometric` says.
 
-    What an operation measures (autocontrast, equalize, contrast) it measures on the source: the
-    still image, without the black that rotation brings in, or all frames of a real clip together.
-    So frames stay photometrically identical. After a paste in the same `ClipCompose` the frames
-    are made first, black that has turned in is measured too, and the paste is changed with them:
-    put it before.
+    Autocontrast, equalize and contrast measure the source: the still image, without the black
+    corners of the rotation, or all frames of a real clip together. So frames stay photometrically
+    identical. Put it before a paste: after one in the same `ClipCompose` the frames are rendered
+    first, so black corners are measured too, and the paste is changed with them.
 
     Args:
-        max_ops: most operations, the paper's k.
-        min_ops: fewest.
+        max_ops: the most operations, the paper's k.
+        min_ops: the fewest.
         pool: names of the operations to draw from.
-        max_rotation_deg: of the pool's rotation, slow over the frames. 0 where the clip turns
-            already, as a `PseudoClip` does: then drawing it changes nothing.
-        per: "image" draws operations and strengths for each frame apart: the arm that the paper
-            compares with (Table 3).
+        max_rotation_deg: of the pool's rotation, a `SlowRotation`. 0, for clips that are rotated
+            already as by `PseudoClip`: drawing it changes nothing.
+        per: "image" draws operations and strengths for each frame separately: the arm that the
+            paper compares with (Table 3).
 
     Raises:
-        ValueError: an argument is out of range, or a name is in no pool.
+        ValueError: an argument is out of range, or a name of `pool` is unknown.
     """
 
     def __init__(
@@ -144,7 +132,6 @@ class VideoAutoAugment(ClipTransform[Augmentation]):
         self.rotation = SlowRotation(max_rotation_deg, per=per)
 
     def draw(self, plan: Plan, generator: torch.Generator | None = None) -> Augmentation:
-        """Draw what happens to a clip of T frames."""
         num_frames = plan.num_frames
         num_lists = num_frames if self.per == "image" else 1
         ops = tuple(self._draw_ops(generator) for _ in range(num_lists))
@@ -166,7 +153,7 @@ class VideoAutoAugment(ClipTransform[Augmentation]):
         return tuple(ops)
 
     def add(self, plan: Plan, params: Augmentation) -> Plan:
-        """Change the pixels of the source, and rotate where rotation was drawn."""
+        """Change the pixels of the source, and rotate if rotation was drawn."""
         if plan.pastes:
             plan = materialised(plan)
         if self.per == "video":
@@ -186,7 +173,7 @@ class VideoAutoAugment(ClipTransform[Augmentation]):
 
 
 def apply_ops(frames: Tensor, ops: Sequence[Op]) -> Tensor:
-    """Apply operations, in order, to frames (S, 3, H, W) uint8 together; rotation is left out."""
+    """Apply operations, in order, to frames (S, 3, H, W) uint8 together; skip rotation."""
     for op in ops:
         if op.name in OPERATIONS:
             frames = OPERATIONS[op.name](frames, op.strength)

@@ -1,4 +1,4 @@
-"""Boxes of clips: made from masks, or moved along where there are no masks."""
+"""Boxes of clips: made from masks, or moved with the frames if there are no masks."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def boxes_from_masks(masks: Tensor) -> tv_tensors.BoundingBoxes:
         masks: (N, T, H, W) bool, on any device.
 
     Returns:
-        (N*T, 4) float32, XYXY in pixels, row n*T + t. The box reaches from the left edge of the
-        first column to the right edge of the last, so one pixel at (x, y) has the box
-        (x, y, x + 1, y + 1). Zeros where the mask has no pixel. `canvas_size` is (H, W).
+        (N*T, 4) float32, XYXY in pixels, row n*T + t, from the left edge of the first column to
+        the right edge of the last: one pixel at (x, y) has the box (x, y, x + 1, y + 1). Zeros
+        where the mask has no pixel. `canvas_size` is (H, W).
 
     Raises:
         ValueError: `masks` has another rank or dtype, or no pixels.
@@ -39,25 +39,25 @@ def boxes_from_masks(masks: Tensor) -> tv_tensors.BoundingBoxes:
 
 
 def corner_boxes(boxes: Tensor, size: Size) -> tv_tensors.BoundingBoxes:
-    """Wrap boxes (M, 4) XYXY of pictures of `size` (H, W)."""
+    """Wrap boxes (M, 4) XYXY in a tv_tensor with the canvas `size` (H, W)."""
     form = tv_tensors.BoundingBoxFormat.XYXY
     return tv_tensors.BoundingBoxes(boxes, format=form, canvas_size=size)
 
 
 def move_boxes(boxes: Tensor, placement: Placement) -> Tensor:
-    """Move boxes with a clip: the upright box around each moved one, cut to every canvas.
+    """Move boxes with a clip: the upright box around each moved box, clipped to every canvas.
 
     Args:
         boxes: (N, S, 4) XYXY; S is 1 for a still, else T. Rows with x1 >= x2 are absent.
         placement: of the T frames.
 
     Returns:
-        (N, T, 4) float32 on the same device; zeros where nothing is left.
+        (N, T, 4) float32 on the same device; zeros where nothing of a box is left.
     """
     num_frames = len(placement.matrices)
     corners = boxes.detach().cpu().double().numpy()
     corners = np.broadcast_to(corners, (len(boxes), num_frames, 4))
-    # Canvas by canvas, as what leaves one does not come back on the next.
+    # Canvas by canvas: what leaves one does not come back on the next.
     before = placement.matrices
     for canvas in placement.canvases:
         back = np.stack([inverse(matrix) for matrix in canvas.matrices])

@@ -1,4 +1,4 @@
-"""Video copy & paste: a second look-alike that moves smoothly in front (paper §3.1.2, eqs. 1-2)."""
+"""Video copy & paste: a copy of an instance moves smoothly in front (paper §3.1.2, eqs. 1-2)."""
 
 from __future__ import annotations
 
@@ -15,32 +15,33 @@ from vidgap_augment.geometry import (
     EMPTY,
     Matrix,
     Placement,
+    Points,
     Step,
     compose,
     inverse,
     mean_scale,
     mirroring,
     move_points,
+    moved_box,
     rotation_matrix,
     scaling,
     translation,
 )
 from vidgap_augment.plan import Paste, Plan, SourceMasks
 from vidgap_augment.transform import ClipTransform
-from vidgap_augment.warp import Points, moved_box
 
 MAX_TRIES = 50
-"""Places drawn for a pasted instance before the middle of the frame is taken."""
+"""Positions drawn for a pasted instance before the middle of the frame is taken."""
 
 NUM_POINTS = 100
-"""Pixels of an instance, evenly chosen, by which its part inside the frame is measured."""
+"""Pixels of an instance, evenly spaced, by which its share inside the frame is measured."""
 
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the middle of a pasted instance is, in pixels of the frame, and how it stands.
+    """Position of the middle of a pasted instance, in pixels of the frame; its scale and angle.
 
-    `scale` is against its size in the frame, `angle_deg` counter-clockwise as seen.
+    `scale` is relative to its size in the frame, `angle_deg` counter-clockwise.
     """
 
     x: float
@@ -54,10 +55,10 @@ class Copy:
     """One instance pasted a second time.
 
     Attributes:
-        instance: its row in the source: the pivot.
-        middle: (x, y) of the point of the source that the poses place.
+        instance: the pivot's row in the source.
+        middle: (x, y) in the source, which goes to the positions of the poses.
         flip: whether it is mirrored.
-        poses: one for each of the T frames; None where it is not shown.
+        poses: one for each of the T frames; None if it does not show the copy.
     """
 
     instance: int
@@ -67,27 +68,27 @@ class Copy:
 
 
 class VideoCopyPaste(ClipTransform[tuple[Copy, ...]]):
-    """Paste an instance of a clip into it once more, as a new instance with an identity of its own.
+    """Paste an instance of a clip into it once more, as a new instance with its own identity.
 
-    The pivot is drawn uniformly from the instances that are in sight (of a hundred pixels of them,
-    one), are no crowd and have `min_area` pixels. It is cut from the clip's source: the still image
-    that a `PseudoClip` in the same `ClipCompose` turned, or else each frame. It is mirrored or not,
-    then moves on a smooth path: from a pose to another, each parameter in time steps that are
-    jittered, so that it never goes back. Where it is pasted, all others lose their pixels (eq. 2);
-    it has the pivot's label. Ranges that the paper does not give: docs/paper.md#vcp.
+    The pivot is drawn uniformly from the instances that are visible (one of a hundred of their
+    pixels), are no crowd and have `min_area` pixels. It is cut from the clip's source: the still
+    image of a `PseudoClip` in the same `ClipCompose`, or else each frame. It may be mirrored, then
+    moves on a smooth path from one pose to another: each parameter is interpolated at jittered
+    times and never goes back. The paste covers all others (eq. 2) and has the pivot's label. Ranges
+    that the paper does not give: docs/paper.md#vcp.
 
     Args:
         probability: that a clip gets a paste.
-        scale_range: smallest and largest size at the start, against the pivot's.
-        scale_change: smallest and largest size at the end, against that at the start.
+        scale_range: smallest and largest scale at the start, relative to the pivot's size.
+        scale_change: smallest and largest scale at the end, relative to that at the start.
         max_rotation_deg: angles at the start and at the end are within plus and minus this.
-        max_displacement: way from start to end along each axis, at most, in parts of the side.
+        max_displacement: the longest way along each axis, as a fraction of the frame's side.
         flip_probability: of mirroring; one decision a paste.
-        min_inside: part of the instance that is inside the frame at the start, at least.
-        min_area: pixels of a pivot in its source, at least.
-        jitter: how far a frame's time may be off, in frames, 0..0.5; drawn for each parameter.
-        per: "image" draws pivot and pose for each frame anew, each paste with an identity that
-            lasts one frame: the arm that the paper compares with (Table 3).
+        min_inside: the least share of the instance that is inside the frame at the start.
+        min_area: the least pixels of a pivot in its source.
+        jitter: the largest shift of a frame's time, in frames, 0..0.5; drawn for each parameter.
+        per: "image" draws pivot and pose for each frame anew, each paste with an identity of one
+            frame: the arm that the paper compares with (Table 3).
 
     Raises:
         ValueError: an argument is out of range; or, when called, instances have no masks.
@@ -125,7 +126,7 @@ class VideoCopyPaste(ClipTransform[tuple[Copy, ...]]):
         return plan
 
     def draw(self, plan: Plan, generator: torch.Generator | None = None) -> tuple[Copy, ...]:
-        """Draw the pastes of a clip: none, one, or one for each frame that has a pivot."""
+        """Draw the pastes of a clip: none, one, or one a frame with a pivot."""
         masks = plan.masks_for(self)
         if not chance(self.probability, generator) or masks is None:
             return ()
@@ -139,7 +140,7 @@ class VideoCopyPaste(ClipTransform[tuple[Copy, ...]]):
     def _draw_copy(
         self, plan: Plan, masks: SourceMasks, span: range, generator: torch.Generator | None
     ) -> Copy | None:
-        """Draw the paste that the frames of `span` show; None where there is no pivot."""
+        """Draw the paste of the frames of `span`; None if there is no pivot."""
         pivots = [row for row in range(len(masks)) if self._is_pivot(plan, masks, row, span)]
         if not pivots:
             return None
@@ -161,7 +162,7 @@ class VideoCopyPaste(ClipTransform[tuple[Copy, ...]]):
             return False
         for time in span:
             moment = 0 if masks.is_still else time
-            if self._is_large(masks, row, moment) and is_seen(masks, row, moment, plan, time):
+            if self._is_large(masks, row, moment) and is_visible(masks, row, moment, plan, time):
                 return True
         return False
 
@@ -189,7 +190,7 @@ class VideoCopyPaste(ClipTransform[tuple[Copy, ...]]):
     def _draw_start(
         self, points: Points, size: tuple[int, int], generator: torch.Generator | None
     ) -> tuple[float, float]:
-        """Draw a middle with which enough of the points (M, 2) about it are inside the frame."""
+        """Draw a middle such that enough of the points (M, 2) about it are inside the frame."""
         limits = np.array([size[1], size[0]], dtype=np.float64)
         for _ in range(MAX_TRIES):
             x, y = uniform(0.0, size[1], generator), uniform(0.0, size[0], generator)
@@ -201,7 +202,7 @@ class VideoCopyPaste(ClipTransform[tuple[Copy, ...]]):
     def _between(
         self, ends: Sequence[float], length: int, generator: torch.Generator | None
     ) -> list[float]:
-        """Return the values of a parameter on its way from one end to the other."""
+        """Return the values of a parameter in each frame, from one end to the other."""
         offsets = uniforms(length, -self.jitter, self.jitter, generator)
         steps = max(length - 1, 1)
         shares = [min(max((t + offset) / steps, 0.0), 1.0) for t, offset in enumerate(offsets)]
@@ -233,8 +234,8 @@ def pose_matrix(copy: Copy, pose: Pose | None, canvas_scale: float) -> Matrix:
 
     Args:
         copy: what is pasted.
-        pose: in this frame; None: anything will do.
-        canvas_scale: how much larger the frame shows the source.
+        pose: in this frame; None: the frame does not show it, and the matrix is not used.
+        canvas_scale: the factor by which the frame enlarges the source.
     """
     if pose is None:
         return np.eye(2, 3)
@@ -248,27 +249,27 @@ def pose_matrix(copy: Copy, pose: Pose | None, canvas_scale: float) -> Matrix:
 
 
 def appended(column: Tensor, value: Tensor) -> Tensor:
-    """Return (N,) values with one more."""
+    """Return (N,) values with one more, (N + 1,)."""
     return torch.cat([column, value.reshape(1)])
 
 
 def mask_points(masks: SourceMasks, row: int, moment: int) -> Points:
-    """Return the centres of about `NUM_POINTS` pixels of a mask, (M, 2)."""
+    """Return the centres (x, y) of about `NUM_POINTS` pixels of a mask, (M, 2)."""
     left, top, right, bottom = masks.boxes[row][moment]
     pixels = masks.masks[row, moment, top:bottom, left:right].nonzero().cpu().numpy()  # row, column
     chosen = pixels[:: max(1, len(pixels) // NUM_POINTS)]
     return chosen[:, ::-1] + (left + 0.5, top + 0.5)
 
 
-def is_seen(masks: SourceMasks, row: int, moment: int, plan: Plan, time: int) -> bool:
-    """Return whether an instance is in sight in a frame, as far as its points tell."""
+def is_visible(masks: SourceMasks, row: int, moment: int, plan: Plan, time: int) -> bool:
+    """Return whether one of an instance's `mask_points` is visible in a frame."""
     placement = plan.placement
     box, matrix = masks.boxes[row][moment], placement.matrices[time]
     if moved_box(box, matrix, placement.size) == EMPTY:
         return False
     points = move_points(matrix, mask_points(masks, row, moment))
-    seen = np.all((points >= 0) & (points < placement.size[::-1]), axis=1)
+    visible = np.all((points >= 0) & (points < placement.size[::-1]), axis=1)
     for canvas in placement.cuts[time]:
         back = move_points(inverse(canvas.matrices[time]), points)
-        seen &= np.all((back >= 0) & (back < canvas.size[::-1]), axis=1)
-    return bool(seen.any())
+        visible &= np.all((back >= 0) & (back < canvas.size[::-1]), axis=1)
+    return bool(visible.any())

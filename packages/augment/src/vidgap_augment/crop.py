@@ -17,7 +17,7 @@ from vidgap_augment.transform import GeometricTransform
 
 @dataclass(frozen=True)
 class Windows:
-    """Where a clip is cut: `size` (H, W), and a (top, left) in pixels for each frame."""
+    """Windows of a clip: their `size` (H, W), and (top, left) in pixels for each frame."""
 
     size: tuple[int, int]
     offsets: tuple[tuple[int, int], ...]
@@ -28,9 +28,9 @@ class ClipCrop(GeometricTransform[Windows | None]):
 
     Each side of the window is drawn from `absolute_range`, both ends included, and is at most the
     frame's. `sliding` moves the window from one random corner to another, at T sorted random
-    fractions of the way: a camera move for pseudo-clips. Otherwise it stays, as CTVIS cuts real
+    fractions of the way: a camera move for pseudo-clips. Otherwise it stays, as CTVIS crops real
     clips. CTVIS draws the second corner to the right of and below the first and reverses half of
-    the clips; here both may be anywhere, so that all directions occur.
+    the clips; here both may be anywhere, so all directions occur.
 
     Args:
         absolute_range: smallest and largest side in pixels.
@@ -58,7 +58,7 @@ class ClipCrop(GeometricTransform[Windows | None]):
         self.probability = check_number("probability", probability, 0.0, 1.0)
 
     def draw(self, plan: Plan, generator: torch.Generator | None = None) -> Windows | None:
-        """Draw the windows, or None where the clip is not cut."""
+        """Draw the windows, or None: no crop."""
         if not chance(self.probability, generator):
             return None
         num_frames, *frame_size = plan.shape
@@ -73,7 +73,6 @@ class ClipCrop(GeometricTransform[Windows | None]):
         return Windows((height, width), tuple(_between(start, end, f) for f in fractions))
 
     def step(self, params: Windows | None, shape: ClipShape) -> Step:
-        """Cut every frame at its window."""
         if params is None:
             whole = Windows((shape.height, shape.width), ((0, 0),) * shape.num_frames)
             return cutting(whole, whole.size)
@@ -109,12 +108,11 @@ class ClipFixedCrop(GeometricTransform[Windows]):
         return Windows(window, ((top, left),) * num_frames)
 
     def step(self, params: Windows, shape: ClipShape) -> Step:  # noqa: ARG002
-        """Cut every frame at the window, then pad it."""
         return cutting(params, self.size, self.pad_value)
 
 
 def cutting(windows: Windows, size: Size, fill: int = 0) -> Step:
-    """Return the step that puts the corner of each frame's window at that of a canvas of `size`."""
+    """Return the step that moves each frame's window to the corner of a canvas of `size`."""
     return Step(np.stack([translation(-left, -top) for top, left in windows.offsets]), size, fill)
 
 

@@ -1,4 +1,4 @@
-"""Random numbers for transforms: from a CPU generator, the same bits on every machine.
+"""Random numbers for transforms: from a CPU generator, the same to the bit on every machine.
 
 `generator=None` is torch's default generator, which a DataLoader seeds for each of its workers.
 Numbers are scaled as Python floats: a vectorised `a + b * u` may be fused and round differently.
@@ -26,5 +26,5 @@ def integer(low: int, high: int, generator: torch.Generator | None) -> int:
 
 
 def chance(probability: float, generator: torch.Generator | None) -> bool:
-    """Draw whether a thing of this probability happens."""
+    """Draw True with this probability."""
     return uniform(0.0, 1.0, generator) < probability

@@ -13,7 +13,7 @@ from vidgap_augment.transform import GeometricTransform
 
 
 class ClipFlip(GeometricTransform[bool]):
-    """Mirror all frames of a clip left to right, or none.
+    """Mirror all frames of a clip horizontally, or none.
 
     Args:
         probability: of the flip, in [0, 1]; one decision a clip.
@@ -31,10 +31,8 @@ class ClipFlip(GeometricTransform[bool]):
         plan: Plan,  # noqa: ARG002
         generator: torch.Generator | None = None,
     ) -> bool:
-        """Draw whether the clip is flipped."""
         return chance(self.probability, generator)
 
     def step(self, params: bool, shape: ClipShape) -> Step:
-        """Flip the columns where `params` is True."""
         matrix = mirroring(shape.width) if params else np.eye(2, 3)
         return Step(np.tile(matrix, (shape.num_frames, 1, 1)), (shape.height, shape.width))

@@ -1,4 +1,4 @@
-"""RGB frames, tensors or arrays, through a function for CPU memory or one for a device."""
+"""RGB frames as tensors or arrays: their layouts, and functions over them on CPU or device."""
 
 from __future__ import annotations
 
@@ -11,21 +11,37 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-Bytes: TypeAlias = npt.NDArray[np.uint8]
-Frames = TypeVar("Frames", Tensor, Bytes)
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+"""A frame (H, W, 3) or (3, H, W), a mask (H, W), or masks packed into channels (H, W, C)."""
+
+Frames = TypeVar("Frames", Tensor, Pixels)
+
+
+def as_array(tensor: Tensor) -> npt.NDArray[Any]:
+    """Return the bytes of a uint8 or bool tensor on the CPU as an array that shares them."""
+    return tensor.as_subclass(Tensor).view(torch.uint8).numpy()
+
+
+def interleaved(frame: Tensor) -> Pixels:
+    """Return a frame (3, H, W) as (H, W, 3) in one block; without a copy where it lies so."""
+    pixels = as_array(frame)
+    turned = pixels.transpose(1, 2, 0)
+    if turned.flags.c_contiguous:
+        return turned
+    return cv2.merge(list(pixels))
 
 
 def run_frames(
     frames: Frames,
-    on_planes: Callable[[Bytes], Sequence[Bytes]],
+    on_planes: Callable[[Pixels], Sequence[Pixels]],
     on_tensor: Callable[[Tensor], Tensor],
 ) -> Frames:
-    """Run one of the two: for each frame (3, H, W) in CPU memory, or on (N, 3, H, W) on a device.
+    """Call `on_planes` on each frame (3, H, W) in CPU memory, else `on_tensor` on (N, 3, H, W).
 
-    Neither may write to what it gets.
+    Neither may write to its argument.
     """
     clip = checked_frames(frames)
-    result: Any  # mypy cannot tell that a tensor comes only of a tensor
+    result: Any  # mypy cannot tell that only a tensor gives a tensor
     if isinstance(clip, Tensor):
         result = on_tensor(clip)
     else:
@@ -39,10 +55,10 @@ def run_frames(
     return result.reshape(frames.shape)
 
 
-def checked_frames(frames: Tensor | Bytes) -> Tensor | Bytes:
+def checked_frames(frames: Tensor | Pixels) -> Tensor | Pixels:
     """Return frames as (N, 3, H, W): a tensor on a device, or a contiguous array in CPU memory.
 
-    The memory may be that of `frames`. ValueError unless they are uint8, RGB and have a pixel.
+    It may share memory with `frames`. ValueError unless they are uint8, RGB and have a pixel.
     """
     if not isinstance(frames, Tensor | np.ndarray):
         raise ValueError(f"frames must be a Tensor or an array, got {type(frames).__name__}")
@@ -67,7 +83,7 @@ def in_cpu_memory(frames: Tensor) -> bool:
     return frames.device.type == "cpu"
 
 
-def _as_planes(frames: Bytes) -> Bytes:
+def _as_planes(frames: Pixels) -> Pixels:
     """Return (..., 3, H, W) as (N, 3, H, W), contiguous.
 
     OpenCV splits interleaved channels several times faster than numpy copies them.

@@ -1,10 +1,10 @@
-"""The core on plain tensors and arrays: no samples, no random numbers.
+"""The operations on plain tensors and arrays: no samples, no random numbers.
 
 Frames are uint8 RGB: a tensor (T, 3, H, W), on any device, or an array (T, H, W, 3). Masks are
-bool, (N, T, H, W), of the same kind as the frames. What is given is not written to; what is
-returned is of the same kind, in memory of its own.
+bool, (N, T, H, W), of the same kind as the frames. Arguments are not written to; results are of the
+same kind, in new memory.
 
-A matrix (2, 3) takes a point (x, y) of the source to its place in the result, with the centre of
+A matrix (2, 3) maps a point (x, y) of the source to its position in the result, with the centre of
 the first pixel at (0.5, 0.5); `matrices` is a NumPy array (T, 2, 3), one a frame, as made by
 `rotation_matrix`, `scaling`, `translation`, `mirroring` and `compose`.
 """
@@ -84,10 +84,10 @@ def warp_clip(
         masks: (N, T, H, W), or (N, 1, H, W) of a still.
         matrices: (T, 2, 3).
         size: (height, width) of the result; None: the frames' own.
-        fill: grey level, 0..255, of what comes from outside.
+        fill: grey level, 0..255, outside the source.
 
     Returns:
-        T frames and N masks; masks that are empty stay in their rows.
+        T frames and N masks; empty masks keep their rows.
 
     Raises:
         ValueError: shapes or dtypes do not fit; the message names the argument.
@@ -106,20 +106,20 @@ def warp_clip(
 def paste(
     frames: Array, masks: Array, picture: Array, mask: Array, matrices: Matrix
 ) -> tuple[Array, Array]:
-    """Paste an instance into every frame, each time at another place (paper, eqs. 1 and 2).
+    """Paste an instance into every frame, moved by a matrix (paper, eqs. 1 and 2).
 
-    V_t (1 - A_t(m)) + A_t(i), and all other masks lose what is covered. Picture and mask are moved
-    apart, so the rim is not darkened.
+    V_t (1 - A_t(m)) + A_t(i), and all other masks lose what is covered. Picture and mask are warped
+    separately, so the rim is not darkened.
 
     Args:
         frames: T frames, V.
         masks: (N, T, H, W).
-        picture: what the instance is cut from: T frames, or one still; of any size.
+        picture: the source of the instance: T frames, or one still; of any size.
         mask: of the instance, (T, H, W), or (1, H, W) of a still.
         matrices: (T, 2, 3), from the picture to the frames, A_t.
 
     Returns:
-        The frames, and N + 1 masks: the last is that of the instance.
+        The frames, and N + 1 masks, the last that of the instance.
 
     Raises:
         ValueError: shapes or dtypes do not fit; the message names the argument.
@@ -166,7 +166,7 @@ def _read(
 
 
 def _as_tensor(array: npt.NDArray[Any]) -> Tensor:
-    """Return an array as a tensor; a copy where torch cannot have its memory as it is."""
+    """Return an array as a tensor; a copy if torch cannot share its memory."""
     shared = array.flags.writeable and all(stride >= 0 for stride in array.strides)
     return torch.from_numpy(array if shared else array.copy())
 
@@ -174,7 +174,7 @@ def _as_tensor(array: npt.NDArray[Any]) -> Tensor:
 def _check_matrices(
     matrices: Matrix, lengths: tuple[int, int], num_frames: int | None = None
 ) -> Matrix:
-    """Return matrices (T, 2, 3); ValueError unless T is as said and each length is 1 or T."""
+    """Return matrices (T, 2, 3); ValueError unless T is `num_frames` and each length 1 or T."""
     array = check_matrices("matrices", matrices)
     wanted = max(lengths) if num_frames is None else num_frames
     if not set(lengths) <= {1, len(array)} or num_frames not in (None, len(array)):
@@ -183,7 +183,7 @@ def _check_matrices(
 
 
 def _like(given: Any, frames: Tensor, masks: Tensor) -> Any:
-    """Return frames and masks of the kind that was given."""
+    """Return frames and masks as tensors, or as arrays if `given` is one."""
     if isinstance(given, np.ndarray):
         return np.ascontiguousarray(frames.permute(0, 2, 3, 1).numpy()), masks.numpy()
     return frames, masks

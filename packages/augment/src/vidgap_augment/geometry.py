@@ -1,8 +1,8 @@
-"""Where the pixels of a clip go: affine steps, and their composition into one warp a frame.
+"""Affine steps that move the pixels of a clip, and their composition into one warp a frame.
 
 Points are (x, y) with the centre of the first pixel at (0.5, 0.5), so (W/2, H/2) is the middle.
-A matrix (2, 3) takes a point before a step to its place after it. A step moves the whole canvas:
-what comes from outside the canvas before it has the step's grey level, and no mask.
+A matrix (2, 3) maps a point before a step to its position after it. A step moves the whole canvas:
+what comes from outside it is filled with the step's grey level and belongs to no mask.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from vidgap_augment.arguments import check_number, check_size
 
 EXACT = 1e-6
-"""A coordinate this near to a whole number is one: what steps add up to in float64."""
+"""A coordinate this close to a whole number counts as one (rounding errors of float64)."""
 
 Size: TypeAlias = tuple[int, int]
 """(height, width) in pixels."""
@@ -28,10 +28,13 @@ Box: TypeAlias = tuple[int, int, int, int]
 """(left, top, right, bottom) in whole pixels; right and bottom are one past the last."""
 
 EMPTY: Box = (0, 0, 0, 0)
-"""The box of nothing."""
+"""The box of an empty mask."""
 
 Matrix: TypeAlias = npt.NDArray[np.float64]
 """(2, 3), or (T, 2, 3): one a frame."""
+
+Points: TypeAlias = npt.NDArray[np.float64]
+"""(M, 2), (x, y) each."""
 
 
 class ClipShape(NamedTuple):
@@ -44,12 +47,12 @@ class ClipShape(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """What a geometric transform does to a clip.
+    """One move of all pixels of a clip.
 
     Attributes:
-        matrices: (T, 2, 3), a point of the canvas before -> its place on the canvas after.
+        matrices: (T, 2, 3), a point of the canvas before -> its position on the canvas after.
         size: (H, W) of the canvas after.
-        fill: grey level, 0..255, of frames where they show what was outside the canvas before.
+        fill: grey level, 0..255, of what was outside the canvas before.
     """
 
     matrices: Matrix
@@ -57,7 +60,7 @@ class Step:
     fill: int = 0
 
     def __post_init__(self) -> None:
-        # Lists are taken as arrays and tuples; this is how a frozen dataclass says so.
+        # Lists become arrays and tuples.
         matrices = check_matrices("matrices of a Step", self.matrices)
         object.__setattr__(self, "matrices", matrices)
         object.__setattr__(self, "size", check_size("size of a Step", self.size))
@@ -65,7 +68,7 @@ class Step:
 
 
 def check_matrices(name: str, matrices: Any) -> Matrix:
-    """Return matrices (T, 2, 3); ValueError unless they are, finite and with a way back."""
+    """Return matrices as float64; ValueError unless they are (T, 2, 3), finite, invertible."""
     try:
         array = np.asarray(matrices, dtype=np.float64)
     except (TypeError, ValueError):
@@ -79,12 +82,12 @@ def check_matrices(name: str, matrices: Any) -> Matrix:
 
 @dataclass(frozen=True, eq=False)
 class Canvas:
-    """A canvas that the pixels passed on their way; outside of it there is only `fill`.
+    """A canvas that the pixels passed through; outside of it there is only `fill`.
 
     Attributes:
         size: its (H, W).
-        matrices: (T, 2, 3), a point of it -> its place on the final canvas.
-        fill: grey level of the final canvas where it shows what lies outside.
+        matrices: (T, 2, 3), a point of it -> its position on the final canvas.
+        fill: grey level of the final canvas outside of it.
     """
 
     size: Size
@@ -92,7 +95,7 @@ class Canvas:
     fill: int
 
     def fills(self, size: Size) -> bool:
-        """Return whether it is just the final canvas, of `size`, in every frame."""
+        """Return whether it coincides with the final canvas, of `size`, in every frame."""
         height, width = self.size
         ends = self.matrices[..., :2] @ [width, height] + self.matrices[..., 2]
         starts = self.matrices[..., 2]
@@ -109,7 +112,7 @@ class Canvas:
         limits = np.array(self.size[::-1]) + EXACT
         return bool(np.all(back > -EXACT) and np.all(back < limits))
 
-    def corners(self, time: int) -> npt.NDArray[np.float64]:
+    def corners(self, time: int) -> Points:
         """Return the four corners on the final canvas in frame `time`, (4, 2), in order."""
         height, width = self.size
         points = [(0.0, 0.0), (width, 0.0), (width, height), (0.0, height)]
@@ -118,13 +121,13 @@ class Canvas:
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """Steps that were taken one after the other, as one matrix a frame.
+    """Successive steps, composed into one matrix a frame.
 
     Attributes:
         size: (H, W) of the final canvas.
-        matrices: (T, 2, 3), a point of the source -> its place on the final canvas.
-        canvases: the source and each canvas between, in the order they were passed. Of canvases
-            that are the same rectangle the last one stands for all.
+        matrices: (T, 2, 3), a point of the source -> its position on the final canvas.
+        canvases: the source and each canvas in between, in order; of those that are the same
+            rectangle only the last.
     """
 
     size: Size
@@ -133,24 +136,24 @@ class Placement:
 
     @classmethod
     def start(cls, num_frames: int, size: Size) -> Placement:
-        """Return the placement of a source of `size` where it is."""
+        """Return the placement of a source of `size` before any step."""
         return cls(size, np.tile(np.eye(2, 3), (num_frames, 1, 1)))
 
     @property
     def is_start(self) -> bool:
-        """Whether no step was taken: every pixel is where it was."""
+        """Whether no step was taken."""
         return not self.canvases
 
     @cached_property
     def cuts(self) -> list[list[Canvas]]:
-        """The canvases outside of which each frame shows something, T lists."""
+        """For each frame the canvases whose outside it shows, T lists."""
         return [
             [canvas for canvas in self.canvases if not canvas.covers(time, self.size)]
             for time in range(len(self.matrices))
         ]
 
     def repeated(self, num_frames: int) -> Placement:
-        """Return the placement of T frames that are all like the one of this."""
+        """Return the placement of T frames, each placed as the one frame of this."""
         canvases = tuple(
             replace(canvas, matrices=np.tile(canvas.matrices, (num_frames, 1, 1)))
             for canvas in self.canvases
@@ -175,15 +178,26 @@ def compose(after: Matrix, before: Matrix) -> Matrix:
     return np.concatenate([linear, shift], axis=-1)
 
 
-def move_points(
-    matrix: Matrix, points: Sequence[tuple[float, float]] | npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Return where the points (M, 2) go, (M, 2)."""
+def move_points(matrix: Matrix, points: Sequence[tuple[float, float]] | Points) -> Points:
+    """Return the points (M, 2) after the move, (M, 2)."""
     return np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
 
 
+def moved_box(box: Box, matrix: Matrix, size: Size) -> Box:
+    """Return the part of a canvas of `size` that a moved box can reach; `EMPTY` if none."""
+    left, top, right, bottom = box
+    points = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    moved = move_points(matrix, points)
+    # OpenCV rounds coordinates to 1/1024 before it takes the nearest: one pixel more each way.
+    start = np.floor(moved.min(axis=0)).astype(int) - 1
+    end = np.ceil(moved.max(axis=0)).astype(int) + 1
+    x0, y0 = max(int(start[0]), 0), max(int(start[1]), 0)
+    x1, y1 = min(int(end[0]), size[1]), min(int(end[1]), size[0])
+    return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 and right > left else EMPTY
+
+
 def rotation_matrix(angle_deg: float, center: tuple[float, float]) -> Matrix:
-    """Return the (2, 3) matrix that turns counter-clockwise, as seen, about `center` (x, y)."""
+    """Return the (2, 3) matrix that rotates counter-clockwise, as seen, about `center` (x, y)."""
     cos, sin = math.cos(math.radians(angle_deg)), math.sin(math.radians(angle_deg))
     turn = np.array([[cos, sin], [-sin, cos]])  # y points down
     shift = np.asarray(center) - turn @ center
@@ -206,15 +220,15 @@ def mirroring(width: float) -> Matrix:
 
 
 def shrunk(size: Size, matrix: Matrix) -> tuple[Size, Matrix]:
-    """Return how small to make a source first, antialiased, and the matrix for what is left.
+    """Return the size to shrink a source to first, antialiased, and the matrix for the rest.
 
     Args:
         size: (H, W) of the source.
         matrix: (2, 3), source -> result.
 
     Returns:
-        (H, W), at most `size` and at least 2 where it is less, and a matrix from that to the
-        result. Where the matrix enlarges both are as given.
+        (H, W), at most `size` and at least 2 where it shrinks, and the matrix from that size to
+        the result; both as given if the matrix enlarges.
     """
     factors = (mean_scale(matrix),) * 2
     if is_upright(matrix):
@@ -238,6 +252,6 @@ def is_upright(matrix: Matrix) -> bool:
 
 
 def inverse(matrix: Matrix) -> Matrix:
-    """Return the (2, 3) matrix of the way back."""
+    """Return the inverse of a (2, 3) matrix."""
     linear = np.linalg.inv(matrix[:, :2])
     return np.column_stack([linear, -linear @ matrix[:, 2]])

@@ -1,14 +1,13 @@
 """Photometric operations on whole clips: the pool of AugSeg, as in the paper's table 1.
 
-Each takes and gives RGB frames: a uint8 tensor (..., 3, H, W) on any device, or a uint8 array
-(..., H, W, 3), with any strides. The result is of the same kind (a plain tensor for a tv_tensor)
-and shape, contiguous, in memory of its own. Other frames, or none, or a strength out of its range
-are a ValueError.
+Each takes and returns RGB frames: a uint8 tensor (..., 3, H, W) on any device, or a uint8 array
+(..., H, W, 3), with any strides. The result has the same kind (a plain tensor for a tv_tensor) and
+shape, contiguous, in new memory. Other frames, none, or a strength out of range raise ValueError.
 
-All frames get the same change. What an operation measures (levels, mean) it measures over all of
-them together, as Pillow does on the frames stacked into one tall picture: "exactly" and "within a
-grey level" compare with that. Frames in CPU memory go through OpenCV, others through torch on their
-device, where their pixels stay; only counts of levels and means travel.
+All frames are changed alike. Levels and means are measured over all of them together, as Pillow
+does on the frames stacked into one tall picture: "exactly" and "within a grey level" compare with
+that. Frames in CPU memory go through OpenCV, others through torch on their device; only counts of
+levels and means leave it.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from vidgap_augment.arguments import check_count, check_number
-from vidgap_augment.frames import Bytes, Frames, checked_frames, run_frames
+from vidgap_augment.frames import Frames, Pixels, checked_frames, run_frames
 
 Counts: TypeAlias = npt.NDArray[np.int64]
 Table: TypeAlias = npt.NDArray[Any]
@@ -70,13 +69,13 @@ def solarize(frames: Frames, threshold: float) -> Frames:
 
 
 def brightness(frames: Frames, factor: float) -> Frames:
-    """Multiply by `factor`, 0..2, where 0 is black: exactly PIL.ImageEnhance.Brightness."""
+    """Multiply by `factor`, 0..2; 0 is black: exactly PIL.ImageEnhance.Brightness."""
     check_number("factor", factor, 0.0, 2.0)
     return _look_up(frames, _blending_table(0, factor))
 
 
 def contrast(frames: Frames, factor: float) -> Frames:
-    """Blend with the mean grey by `factor`, 0..2, where 0 is all grey and 1 changes nothing.
+    """Blend with the mean grey by `factor`, 0..2; 0 is all grey, 1 changes nothing.
 
     Exactly PIL.ImageEnhance.Contrast.
     """
@@ -85,13 +84,13 @@ def contrast(frames: Frames, factor: float) -> Frames:
 
 
 def color(frames: Frames, factor: float) -> Frames:
-    """Blend each pixel with its grey by `factor`, 0..2, where 0 is grey and 1 changes nothing.
+    """Blend each pixel with its grey by `factor`, 0..2; 0 is grey, 1 changes nothing.
 
     Within a grey level of PIL.ImageEnhance.Color, and nearly always equal.
     """
     check_number("factor", factor, 0.0, 2.0)
 
-    def on_planes(frame: Bytes) -> list[Bytes]:
+    def on_planes(frame: Pixels) -> list[Pixels]:
         grey = _grey_plane(frame)
         return [_blend_planes(grey, plane, factor) for plane in frame]
 
@@ -109,7 +108,7 @@ def sharpness(frames: Frames, factor: float) -> Frames:
     """
     check_number("factor", factor, 0.0, 2.0)
 
-    def on_planes(frame: Bytes) -> list[Bytes]:
+    def on_planes(frame: Pixels) -> list[Pixels]:
         smooth = frame.copy()
         for plane, source in zip(smooth, frame, strict=True):
             plane[1:-1, 1:-1] = cv2.filter2D(source, -1, SMOOTH)[1:-1, 1:-1]
@@ -129,21 +128,21 @@ def sharpness(frames: Frames, factor: float) -> Frames:
 def gaussian_blur(frames: Frames, radius: float) -> Frames:
     """Blur each frame with a Gaussian of standard deviation `radius`, 0.1..2 pixels.
 
-    The weights end at three standard deviations and the border pixels are repeated outwards. Within
-    a grey level of the whole Gaussian. PIL.ImageFilter.GaussianBlur has three boxes instead: on
-    smooth pictures that is within 4 levels, 1 in the mean; more near the border and on noise.
+    The kernel ends at three standard deviations, and border pixels are repeated. Within a grey
+    level of the whole Gaussian. PIL.ImageFilter.GaussianBlur uses three box filters: on smooth
+    pictures within 4 levels, 1 in the mean; more near the border and on noise.
     """
     check_number("radius", radius, 0.1, 2.0)
     reach = math.ceil(3 * radius)
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / radius) ** 2)
     weights = (weights / weights.sum()).astype(np.float32)
 
-    def smooth(plane: Bytes) -> npt.NDArray[np.float32]:
+    def smooth(plane: Pixels) -> npt.NDArray[np.float32]:
         # Into float32: for 8 bits OpenCV may round the weights to 8 bits, which errs by 2 levels.
         border = cv2.BORDER_REPLICATE
         return cv2.sepFilter2D(plane, cv2.CV_32F, weights, weights, borderType=border)
 
-    def on_planes(frame: Bytes) -> list[Bytes]:
+    def on_planes(frame: Pixels) -> list[Pixels]:
         return [cv2.convertScaleAbs(smooth(plane)) for plane in frame]  # rounds
 
     def on_tensor(frames: Tensor) -> Tensor:
@@ -158,9 +157,9 @@ def gaussian_blur(frames: Frames, radius: float) -> Frames:
 
 
 def hue(frames: Frames, shift: float) -> Frames:
-    """Turn the hue of every pixel by `shift`, -0.5..0.5 of the circle; HSV's S and V stay.
+    """Shift the hue of every pixel by `shift`, -0.5..0.5 of the circle; HSV's S and V stay.
 
-    Within half a grey level of the turn in real numbers in CPU memory, within one on a device.
+    Within half a grey level of the exact shift in CPU memory, within one on a device.
     torchvision's adjust_hue of a PIL image, which rounds H, S and V to 8 bits, is up to 18 levels
     from it, 2 in the mean.
     """
@@ -214,7 +213,7 @@ def _mean_grey(frames: Frames) -> float:
     return sum(cv2.sumElems(_grey_plane(frame))[0] for frame in clip) / (clip.size / 3)
 
 
-def _grey_plane(frame: Bytes) -> Bytes:
+def _grey_plane(frame: Pixels) -> Pixels:
     """Return the grey (H, W) of a frame (3, H, W), exactly Pillow's; OpenCV's is not."""
     grey = np.full(frame.shape[1:], 1 << 15, np.uint32)
     for weight, plane in zip(LUMA, frame, strict=True):
@@ -232,7 +231,7 @@ def _look_up(frames: Frames, table: Table | list[Table]) -> Frames:
     """Replace levels by their entries in one table, or in one a channel."""
     tables = np.broadcast_to(np.asarray(table).astype(np.uint8), (3, 256))
 
-    def on_planes(frame: Bytes) -> list[Bytes]:
+    def on_planes(frame: Pixels) -> list[Pixels]:
         return [cv2.LUT(plane, table) for plane, table in zip(frame, tables, strict=True)]
 
     def on_tensor(frames: Tensor) -> Tensor:
@@ -242,7 +241,7 @@ def _look_up(frames: Frames, table: Table | list[Table]) -> Frames:
     return run_frames(frames, on_planes, on_tensor)
 
 
-def _blend_planes(degenerate: Bytes, plane: Bytes, factor: float) -> Bytes:
+def _blend_planes(degenerate: Pixels, plane: Pixels, factor: float) -> Pixels:
     """Return degenerate + factor * (plane - degenerate), rounded down, of (H, W) planes."""
     return cv2.addWeighted(plane, factor, degenerate, 1 - factor, TRUNCATE)
 
@@ -253,7 +252,7 @@ def _blend_tensors(degenerate: Tensor, frames: Tensor, factor: float) -> Tensor:
     return blend.clamp_(0, 255).to(torch.uint8)
 
 
-def _turn_hue(frame: Bytes, shift: float) -> list[Bytes]:
+def _turn_hue(frame: Pixels, shift: float) -> list[Pixels]:
     """Turn the hue of one frame (3, H, W), without going through hue.
 
     In HSV a channel is a trapezoid of the hue: 60 degrees up, 120 at the top, 60 down, 120 at the
@@ -272,8 +271,8 @@ def _turn_hue(frame: Bytes, shift: float) -> list[Bytes]:
     ring = [red, high - green + low, blue, high - red + low, green, high - blue + low]
     step = cv2.LUT(high - low, (LEVELS * part).round().astype(np.uint8))
     turned = []
-    for place in (0, 4, 2):  # of red, green and blue in the ring
-        start = int(sixths) + place
+    for index in (0, 4, 2):  # of red, green and blue in the ring
+        start = int(sixths) + index
         here, there = ring[start % 6], ring[(start + 1) % 6]
         minus, plus = step.copy(), there - low
         cv2.copyTo(high - low - step, cv2.compare(there, here, cv2.CMP_GT), minus)

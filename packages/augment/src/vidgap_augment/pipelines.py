@@ -1,4 +1,4 @@
-"""The clips that the paper trains on, one object each, built from the parts of this package."""
+"""The transforms that make the paper's training clips, composed of those of this package."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ def pretrain_clips(
 ) -> ClipCompose:
     """Return the transform of an image sample for pre-training (paper §3.1, §4; Table 4).
 
-    Large-scale jitter as Mask2Former's, once for the clip; the paste comes before it. The clip is
-    mirrored last, which is the same in distribution as first.
+    Mask2Former's large-scale jitter, once for the clip, after the paste. The flip comes after the
+    paste too, which is the same in distribution as before it.
 
     Args:
         num_frames: T.
-        size: (height, width) of the clip; None keeps the image's own, without jitter.
+        size: (height, width) of the clip; None: the image's own, without jitter.
         scale_range: of the jitter.
         flip_probability: of mirroring the clip.
-        max_rotation_deg: of the slow rotation. 0: none, except that `auto_augment` may then draw
-            the rotation of its pool; leave that out for clips that never turn.
-        rotation: "image" turns each frame apart.
-        auto_augment: `VideoAutoAugment`, for the clip or each frame apart; None: without. The
-            paper's arm "Image" (Table 3) is "image" here and for `rotation`.
-        copy_paste: `VideoCopyPaste`, for the clip or each frame apart; None: without. Table 3's
-            "Image" is "image" here alone.
+        max_rotation_deg: of the slow rotation. 0: none, but `auto_augment` may then draw the
+            rotation of its pool; for clips that never turn set it to None too.
+        rotation: "image" turns each frame separately.
+        auto_augment: `VideoAutoAugment`, for the clip or each frame separately; None: without.
+            The paper's arm "Image" (Table 3) is "image" here and for `rotation`.
+        copy_paste: `VideoCopyPaste`, for the clip or each frame separately; None: without.
+            Table 3's "Image" is "image" here alone.
         paste_probability: of a paste in a clip.
 
     Raises:
@@ -78,7 +78,7 @@ def finetune_pseudo_clips(
 ) -> ClipCompose:
     """Return the transform of an image sample beside real clips (CTVIS; paper §4, Table 7).
 
-    CTVIS's sliding crop, resize, flip and slow rotation; then the paste onto the turned frames.
+    CTVIS's sliding crop, resize, flip and slow rotation; then the paste onto the rotated frames.
 
     Args:
         num_frames: T.
@@ -140,7 +140,7 @@ def finetune_real_clips(
 
 
 def _auto_augment(per: Per | None, max_rotation_deg: float) -> list[ClipTransform]:
-    """Return the photometric stage; the pool's rotation turns only clips that do not turn yet."""
+    """Return the photometric stage; its pool rotates only clips that are not rotated already."""
     if per is None:
         return []
     return [VideoAutoAugment(max_rotation_deg=0.0 if max_rotation_deg > 0 else 15.0, per=per)]

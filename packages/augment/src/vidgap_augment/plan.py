@@ -1,7 +1,7 @@
-"""A clip that is still to be made: its source, and where each pixel of it shall go.
+"""A clip before its pixels are made: the source, and where each pixel of it goes.
 
-Transforms of a `ClipCompose` add to a plan instead of making pictures, so that a frame is warped
-once, from its source, however many geometric transforms there are.
+Transforms of a `ClipCompose` add to a plan instead of making pixels, so a frame is warped once,
+from its source, however many geometric transforms there are.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from vidgap_augment.boxes import boxes_from_masks
+from vidgap_augment.frames import as_array
 from vidgap_augment.geometry import Box, ClipShape, Placement, Step
-from vidgap_augment.warp import as_array, bounding_box
+from vidgap_augment.warp import bounding_box
 
 
 @dataclass(frozen=True, eq=False)
 class SourceMasks:
-    """The masks of a source, and where in it they are.
+    """The masks of a source, with their boxes and areas.
 
     Attributes:
         masks: (N, S, H, W) bool; S is 1 for a still, else T.
@@ -57,14 +58,14 @@ class SourceMasks:
 
 @dataclass(frozen=True, eq=False)
 class Paste:
-    """An instance that is shown in front of all before it.
+    """An instance pasted in front of all others before it.
 
     Attributes:
-        frames: what it is cut from, (S, 3, H, W) uint8; S is 1 for a still, else T.
-        masks: of what it is cut from; of a still, or of T frames.
+        frames: the source it is cut from, (S, 3, H, W) uint8; S is 1 for a still, else T.
+        masks: of that source.
         instance: its row in these masks.
-        shown: in which of the T frames.
-        placement: where its source goes.
+        shown: whether each of the T frames shows it.
+        placement: of its source.
     """
 
     frames: Tensor
@@ -76,17 +77,17 @@ class Paste:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What a clip is made from and how.
+    """What a clip is made from, and how.
 
     Attributes:
         frames: the source, (S, 3, H, W) uint8; S is 1 for a still that all frames show, else T.
-        placement: where the source goes in each of the T frames.
-        masks: of the N instances of the source; None where the sample has no masks.
-        boxes: (N, S, 4) float XYXY, only where there are boxes but no masks.
-        labels: (N + P,), the instances, then the pastes; None where the sample has none.
-        ids: (N + P,), one identity an instance; None where the sample has none.
-        crowds: (N + P,), whether each is a crowd; None where the sample does not say.
-        pastes: P instances shown in front, the last foremost; only where there are masks.
+        placement: of the source in the T frames.
+        masks: of the N instances of the source; None if the sample has no masks.
+        boxes: (N, S, 4) float XYXY; only if there are boxes but no masks.
+        labels: (N + P,), the instances, then the pastes; None if the sample has none.
+        ids: (N + P,), one identity an instance; None if the sample has none.
+        crowds: (N + P,), whether each is a crowd; None if the sample does not say.
+        pastes: P instances pasted in front, the last foremost; only if there are masks.
         next_id: an id that no instance of the sample has had.
         is_image: whether the sample holds an image, not a clip.
     """
@@ -109,11 +110,11 @@ class Plan:
 
     @property
     def shape(self) -> ClipShape:
-        """T, H, W of the clip as planned so far."""
+        """T, H, W of the clip planned so far."""
         return ClipShape(self.num_frames, *self.placement.size)
 
     def masks_for(self, transform: nn.Module) -> SourceMasks | None:
-        """Return the masks that a transform needs; None where there are no instances at all.
+        """Return the masks that a transform needs; None if the sample has no instances at all.
 
         Raises:
             ValueError: there are instances, but without masks.
@@ -124,7 +125,7 @@ class Plan:
 
     @property
     def is_made(self) -> bool:
-        """Whether the source is the clip: nothing is left to be done."""
+        """Whether the source already is the clip."""
         stills = len(self.frames) < self.num_frames or (
             self.masks is not None and self.masks.masks.shape[1] < self.num_frames
         )
@@ -138,9 +139,9 @@ class Plan:
         return replace(self, placement=self.placement.then(step), pastes=pastes)
 
     def replicated(self, num_frames: int) -> Plan:
-        """Return the plan of a clip of `num_frames` frames that all show an image as planned.
+        """Return the plan of a clip of `num_frames` frames that all show this plan's image.
 
-        Instance n has the id n, where the image gives none.
+        Instance n has the id n unless the image has ids.
         """
         ids, next_id = self.ids, self.next_id
         if ids is None and self.labels is not None:

@@ -13,10 +13,10 @@ from vidgap_augment.transform import ClipTransform
 
 
 class PseudoClip(ClipTransform[Rotation]):
-    """Make a clip sample of an image sample: T copies, rotated slowly, masks with them.
+    """Make a clip sample of an image sample: T copies, rotated slowly with their masks.
 
-    Instance n of the image has the id n in the clip, unless the image gives `ids`. One without a
-    pixel in any frame is dropped; the ids of the others stay.
+    Instance n of the image has the id n in the clip, unless the image has `ids`. One without a
+    pixel in any frame is dropped; the others keep their ids.
 
     Args:
         num_frames: T, at least 1 (3 in pre-training, 10 in fine-tuning).
@@ -42,7 +42,6 @@ class PseudoClip(ClipTransform[Rotation]):
         plan: Plan,  # noqa: ARG002
         generator: torch.Generator | None = None,
     ) -> Rotation:
-        """Draw the angles of the T frames and the centre."""
         return self.rotation.draw_frames(self.num_frames, generator)
 
     def add(self, plan: Plan, params: Rotation) -> Plan:

@@ -23,8 +23,8 @@ class ClipResize(GeometricTransform[Size]):
     Frames are bilinear, antialiased when they shrink; masks take the nearest pixel.
 
     Args:
-        short_edges: pixels; one is drawn a clip, each as likely.
-        max_size: the longest edge is at most this; the shortest is then below its drawn value.
+        short_edges: pixels; one is drawn a clip, uniformly.
+        max_size: the longest edge is at most this; the shortest may then be below its drawn value.
 
     Raises:
         ValueError: an edge is not an integer of at least 1, or there is none.
@@ -43,12 +43,11 @@ class ClipResize(GeometricTransform[Size]):
         return scaled_size((height, width), scale)
 
     def step(self, params: Size, shape: ClipShape) -> Step:
-        """Resize every frame to `params`, (H, W)."""
         return resizing(shape, params)
 
 
 class ClipScaleJitter(GeometricTransform[Size]):
-    """Fit a clip into a box of random scale: the resizing half of large-scale jitter.
+    """Fit a clip into a box of random size: the resizing half of large-scale jitter.
 
     `ClipFixedCrop` of the same size is the other half. Together they are Mask2Former's COCO
     augmentation, with one scale and one offset for the whole clip (docs/paper.md#lsj).
@@ -75,7 +74,6 @@ class ClipScaleJitter(GeometricTransform[Size]):
         return scaled_size((height, width), uniform(*self.scale_range, generator) * fit)
 
     def step(self, params: Size, shape: ClipShape) -> Step:
-        """Resize every frame to `params`, (H, W)."""
         return resizing(shape, params)
 
 

@@ -22,8 +22,8 @@ Point: TypeAlias = tuple[float, float]
 class Rotation:
     """How a clip is rotated.
 
-    `angles_deg` holds one angle a frame, counter-clockwise as seen; `centers` one (x, y) a frame,
-    in parts of the width and the height.
+    `angles_deg` holds one angle a frame, counter-clockwise; `centers` one (x, y) a frame, as
+    fractions of the width and the height.
     """
 
     angles_deg: tuple[float, ...]
@@ -31,17 +31,17 @@ class Rotation:
 
 
 class SlowRotation(GeometricTransform[Rotation]):
-    """Rotate the frames of a clip by angles that only grow or only fall.
+    """Rotate the frames of a clip by angles that only increase or only decrease.
 
     The T angles are uniform in ±`max_rotation_deg`, sorted, and reversed with probability 0.5; the
     centre is drawn once a clip. The size stays, the border is black. Frames are bilinear, masks
     nearest. After CTVIS (Ying et al., 2023).
 
     Args:
-        max_rotation_deg: largest angle, 0..180; 0 gives the frames to the bit.
-        center_range: smallest and largest of both coordinates of the centre, in parts of the side.
-        per: "image" draws an angle and a centre for each frame apart, in no order: the arm that
-            the paper compares with (Table 3).
+        max_rotation_deg: largest angle, 0..180; 0 leaves the frames as they are, to the bit.
+        center_range: smallest and largest coordinate of the centre, as a fraction of the side.
+        per: "image" draws an angle and a centre for each frame separately, in no order: the arm
+            that the paper compares with (Table 3).
 
     Raises:
         ValueError: an argument is out of range.
@@ -59,10 +59,9 @@ class SlowRotation(GeometricTransform[Rotation]):
         self.per = check_per(per)
 
     def draw(self, plan: Plan, generator: torch.Generator | None = None) -> Rotation:
-        """Draw the angles of the T frames and the centre."""
         return self.draw_frames(plan.num_frames, generator)
 
-    def draw_frames(self, num_frames: int, generator: torch.Generator | None = None) -> Rotation:
+    def draw_frames(self, num_frames: int, generator: torch.Generator | None) -> Rotation:
         """Draw a rotation of `num_frames` frames of any size."""
         largest = self.max_rotation_deg
         angles_deg = uniforms(num_frames, -largest, largest, generator)
@@ -78,7 +77,6 @@ class SlowRotation(GeometricTransform[Rotation]):
         return uniform(*self.center_range, generator), uniform(*self.center_range, generator)
 
     def step(self, params: Rotation, shape: ClipShape) -> Step:
-        """Rotate every frame by its angle."""
         _, height, width = shape
         matrices = [
             rotation_matrix(angle_deg, (x * width, y * height))

@@ -1,4 +1,4 @@
-"""Samples, as torchvision's transforms v2 take them: what they hold, their checks, their instances.
+"""Samples, as torchvision's transforms v2 take them: their parts, and the checks of these.
 
 | role | found as | of an image | of a clip |
 |---|---|---|---|
@@ -7,13 +7,13 @@
 | boxes | `tv_tensors.BoundingBoxes` or key `boxes` | (N, 4) | (N*T, 4), row n*T + t |
 | labels | key `labels`: class indices | (N,) int64 | (N,) int64 |
 | ids | key `ids`: one identity an instance | | (N,) int64 |
-| crowds | key `iscrowd`: what is no single instance; a list too | (N,) | (N,) |
+| crowds | key `iscrowd`: marks groups of instances; tensor or list | (N,) | (N,) |
 
-The structure is usually one dict; (image, target), or anything nested, will do too. Where there are
-masks under a key there must be labels, and a clip with labels must have ids; a bare tuple of frames
-and masks needs neither. An instance is present in a frame where its mask has a pixel. Boxes are
-made from the masks and never read, except where there are no masks: then they are moved along, read
-as their format says, or as XYXY where they are a plain tensor. All other leaves pass through.
+The structure is usually one dict; (image, target) or any nested one works too. Masks under a key
+need labels, and a clip with labels needs ids; a bare tuple of frames and masks needs neither. An
+instance is present in a frame if its mask has a pixel there. Boxes are made from the masks and
+never read, unless there are no masks: then they are transformed, read in their format, or as XYXY
+if they are a plain tensor. All other leaves pass through.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import KeyPath, key_get
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as F
 
@@ -31,45 +32,52 @@ from vidgap_augment.boxes import boxes_from_masks, corner_boxes
 from vidgap_augment.geometry import Placement
 from vidgap_augment.plan import Plan, SourceMasks
 from vidgap_augment.render import Rendered, kept_rows, render
-from vidgap_augment.structure import Path, Role, find_roles, leaf, place, replaced
+from vidgap_augment.structure import (
+    Role,
+    find_roles,
+    is_image_key,
+    is_keyed,
+    name_of,
+    replaced,
+)
 
 Sample: TypeAlias = Any
 """A structure that holds an image or a clip; see `vidgap_augment.sample`."""
 
 MAX_ID = 2**62
-"""Ids stay below, so that there are always new ones."""
+"""Ids are below, so that a new one can always be given."""
 
 NEW_KEYS: dict[Role, str] = {"boxes": "boxes", "ids": "ids"}
-"""What a clip sample is given where it did not have it."""
+"""The parts that are added to a clip sample without them, and their keys."""
 
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A sample whose parts were found and checked.
+    """A sample whose parts are found and checked.
 
     Attributes:
         inputs: the structure.
-        paths: where each part is.
-        plan: the image or clip in it, as it is.
+        paths: the key path of each part.
+        plan: of the image or clip in it, unchanged.
     """
 
     inputs: Any
-    paths: Mapping[Role, Path]
+    paths: Mapping[Role, KeyPath]
     plan: Plan
 
     def close(self, plan: Plan) -> Any:
-        """Return the structure with the clip of a plan, which this one has become.
+        """Return the structure with the clip of a plan that began as this one's.
 
-        Instances without a pixel in any frame are left out where the sample has labels: then all
-        that is known of an instance goes with it.
+        Instances without a pixel in any frame are dropped if the sample has labels; else every
+        instance keeps its row.
         """
         return self.put_back(plan, render(plan, keep_absent=plan.labels is None))
 
     def put_back(self, plan: Plan, rendered: Rendered) -> Any:
-        """Return the structure with a rendered plan in the places of what was found."""
+        """Return the structure with the parts of a rendered plan instead of those found."""
         found = parts_of(plan, rendered)
         new = {self.paths[role]: value for role, value in found.items() if role in self.paths}
-        if "crowds" in found and isinstance(leaf(self.inputs, self.paths["crowds"]), list):
+        if "crowds" in found and isinstance(key_get(self.inputs, self.paths["crowds"]), list):
             new[self.paths["crowds"]] = found["crowds"].tolist()
         added = {
             key: found[role]
@@ -78,10 +86,10 @@ class Opened:
         }
         return replaced(self.inputs, new, self._home(), added)
 
-    def _home(self) -> Path | None:
-        """Return where new keys go: the dict of the labels, else of the masks, if it is one."""
+    def _home(self) -> KeyPath | None:
+        """Return the path of the dict for new keys: that of the labels, else of the masks."""
         for path in (self.paths.get("labels"), self.paths.get("masks")):
-            if path and isinstance(path[-1], str):
+            if path is not None and is_keyed(path):
                 return path[:-1]
         return None
 
@@ -90,16 +98,16 @@ def open_sample(inputs: Any) -> Opened:
     """Find the image or the clip in a structure.
 
     Raises:
-        ValueError: there is none, or two, or it is malformed. The message says where it is, what
-            is wanted and what came.
+        ValueError: there is none, or two, or it is malformed. The message names the part, what is
+            wanted and what came.
     """
     paths = find_roles(inputs)
     if "frames" not in paths:
         raise ValueError(f"sample must hold an image or a video, got {describe(inputs)}")
     path = paths["frames"]
-    is_image = isinstance(leaf(inputs, path), tv_tensors.Image) or path[-1:] == ("image",)
+    is_image = isinstance(key_get(inputs, path), tv_tensors.Image) or is_image_key(path)
     check_complete(inputs, paths, is_image)
-    frames = check_frames(place(path), leaf(inputs, path), is_image)
+    frames = check_frames(name_of(path), key_get(inputs, path), is_image)
     size = (frames.shape[-2], frames.shape[-1])
     masks, boxes = None, None
     count: int | str = "N"
@@ -107,7 +115,7 @@ def open_sample(inputs: Any) -> Opened:
         masks = read_masks(inputs, paths, frames, is_image)
         count = len(masks)
     elif "boxes" in paths:
-        boxes = read_boxes(place(paths["boxes"]), leaf(inputs, paths["boxes"]), len(frames))
+        boxes = read_boxes(name_of(paths["boxes"]), key_get(inputs, paths["boxes"]), len(frames))
         count = len(boxes)
 
     def column(role: Role, dtype: torch.dtype | None) -> Tensor | None:
@@ -115,10 +123,10 @@ def open_sample(inputs: Any) -> Opened:
         if role not in paths:
             return None
         where = paths[role]
-        given = leaf(inputs, where)
+        given = key_get(inputs, where)
         if role == "crowds" and isinstance(given, list):  # as torchvision's COCO wrapper has it
             given = torch.tensor(given, dtype=torch.int64)
-        tensor = check_tensor(place(where), given, (count,), dtype)
+        tensor = check_tensor(name_of(where), given, (count,), dtype)
         count = len(tensor)
         return tensor
 
@@ -133,12 +141,12 @@ def open_sample(inputs: Any) -> Opened:
         is_image=is_image,
     )
     if plan.ids is not None:
-        plan = replace(plan, next_id=free_id(place(paths["ids"]), plan.ids.tolist()))
+        plan = replace(plan, next_id=free_id(name_of(paths["ids"]), plan.ids.tolist()))
     return Opened(inputs, paths, plan)
 
 
 def free_id(name: str, ids: Sequence[int]) -> int:
-    """Return an id above all; ValueError where two are the same or there is none above."""
+    """Return an id above all given; ValueError if two are equal or one is not below `MAX_ID`."""
     if len(set(ids)) < len(ids):
         repeated = min(number for number in ids if ids.count(number) > 1)
         raise ValueError(f"{name} must differ, got {repeated} more than once")
@@ -149,7 +157,7 @@ def free_id(name: str, ids: Sequence[int]) -> int:
 
 
 def parts_of(plan: Plan, rendered: Rendered) -> dict[Role, Any]:
-    """Return what a sample of a rendered plan holds."""
+    """Return the parts of the sample of a rendered plan."""
     found: dict[Role, Any] = {}
     if plan.is_image:
         found["frames"] = tv_tensors.Image(rendered.frames[0])
@@ -170,17 +178,16 @@ def parts_of(plan: Plan, rendered: Rendered) -> dict[Role, Any]:
 
 
 def drop_empty(sample: Sample) -> Sample:
-    """Remove the instances without a pixel in any frame, and set the boxes to the masks'.
+    """Remove the instances without a pixel in any frame, and make the boxes from the masks.
 
     Args:
         sample: a clip sample with masks and labels; it is not changed. Its boxes are not read.
 
     Returns:
-        The sample with the remaining instances. The ids keep their values: they are not counted
-        anew.
+        The sample with the remaining instances, which keep their ids.
 
     Raises:
-        ValueError: the sample is not a clip sample; the message says where.
+        ValueError: the sample is malformed or has no masks.
     """
     opened = open_sample(sample)
     if opened.plan.masks is None:
@@ -195,9 +202,9 @@ def drop_empty(sample: Sample) -> Sample:
     return opened.put_back(opened.plan, rendered)
 
 
-def check_complete(inputs: Any, paths: Mapping[Role, Path], is_image: bool) -> None:
-    """Raise ValueError where a sample lacks what must come with what it has."""
-    keyed = [path for role, path in paths.items() if role != "frames" and _in_dict(path)]
+def check_complete(inputs: Any, paths: Mapping[Role, KeyPath], is_image: bool) -> None:
+    """Raise ValueError if a part is missing that the others need."""
+    keyed = [path for role, path in paths.items() if role != "frames" and is_keyed(path)]
     wanted: list[Role] = []
     if keyed:
         wanted += ["labels"] if "boxes" in paths and "masks" not in paths else ["masks", "labels"]
@@ -205,12 +212,12 @@ def check_complete(inputs: Any, paths: Mapping[Role, Path], is_image: bool) -> N
         wanted.append("ids")
     for role in wanted:
         if role not in paths:
-            keys = list(leaf(inputs, keyed[0][:-1]))
+            keys = list(key_get(inputs, keyed[0][:-1]))
             raise ValueError(f"sample must have the key '{role}', got the keys {keys}")
 
 
 def describe(inputs: Any) -> str:
-    """Say what came in place of a sample."""
+    """Return what an error says of something that is no sample."""
     if isinstance(inputs, Mapping):
         return f"the keys {list(inputs)}"
     kinds = [type(value).__name__ for value in inputs] if isinstance(inputs, (list, tuple)) else []
@@ -220,7 +227,7 @@ def describe(inputs: Any) -> str:
 
 
 def check_frames(name: str, frames: Any, is_image: bool) -> Tensor:
-    """Return frames as (S, 3, H, W); ValueError where they are not RGB in whole grey levels."""
+    """Return frames as (S, 3, H, W); ValueError unless they are RGB, uint8."""
     shape: tuple[int | str, ...] = (3, "H", "W") if is_image else ("T", 3, "H", "W")
     tensor = check_tensor(name, frames, shape, torch.uint8)
     if tensor.numel() == 0:
@@ -228,20 +235,22 @@ def check_frames(name: str, frames: Any, is_image: bool) -> Tensor:
     return tensor.unsqueeze(0) if is_image else tensor
 
 
-def read_masks(inputs: Any, paths: Mapping[Role, Path], frames: Tensor, is_image: bool) -> Tensor:
-    """Return masks as (N, S, H, W); ValueError where they do not fit the frames."""
-    name = place(paths["masks"])
+def read_masks(
+    inputs: Any, paths: Mapping[Role, KeyPath], frames: Tensor, is_image: bool
+) -> Tensor:
+    """Return masks as (N, S, H, W); ValueError unless they fit the frames."""
+    name = name_of(paths["masks"])
     middle = () if is_image else (len(frames),)
     shape = ("N", *middle, *frames.shape[-2:])
-    masks = check_tensor(name, leaf(inputs, paths["masks"]), shape, torch.bool)
+    masks = check_tensor(name, key_get(inputs, paths["masks"]), shape, torch.bool)
     if masks.device != frames.device:
-        where = place(paths["frames"])
+        where = name_of(paths["frames"])
         raise ValueError(f"{name} must be on {frames.device} as {where}, got {masks.device}")
     return masks.unsqueeze(1) if is_image else masks
 
 
 def read_boxes(name: str, boxes: Any, num_frames: int) -> Tensor:
-    """Return boxes as (N, S, 4) XYXY; ValueError where they are none of so many frames."""
+    """Return boxes as (N, S, 4) XYXY; ValueError unless they fit `num_frames`."""
     tensor = check_tensor(name, boxes, ("N*T", 4), None)
     if len(tensor) % num_frames:
         raise ValueError(
@@ -277,10 +286,6 @@ def check_tensor(
             hint = "; masks > 0 makes them bool"
         raise ValueError(f"{name} must be {wanted}, got {got}{hint}")
     return tensor.as_subclass(Tensor)
-
-
-def _in_dict(path: Path) -> bool:
-    return bool(path) and isinstance(path[-1], str)
 
 
 def _name(dtype: torch.dtype) -> str:

@@ -1,4 +1,4 @@
-"""Instances too small to learn from, taken out frame by frame."""
+"""Removal of instances that are too small to learn from, frame by frame."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from vidgap_augment.transform import ClipTransform
 class SanitizeInstances(ClipTransform[None]):
     """Make instances absent from the frames in which they are too small.
 
-    An instance that is absent from all frames is dropped, as in every transform. This does for
-    clips what `v2.SanitizeBoundingBoxes` does for images. That one takes one label a box, but a
-    clip has N labels and N*T boxes, and a zero box there means "absent", not "invalid".
+    An instance that is absent from all frames is dropped, as in every transform. It replaces
+    `v2.SanitizeBoundingBoxes`, which expects one label a box; a clip has N labels and N*T boxes,
+    of which zeros mean "absent", not "invalid".
 
     Args:
-        min_area: pixels of a mask in a frame, at least.
-        min_size: pixels of each side of its box, at least.
+        min_area: the least pixels of a mask in a frame.
+        min_size: the least side of its box, in pixels.
 
     Raises:
         ValueError: an argument is negative; or, when called, instances have no masks.
@@ -37,7 +37,7 @@ class SanitizeInstances(ClipTransform[None]):
         """Draw nothing."""
 
     def add(self, plan: Plan, params: None) -> Plan:  # noqa: ARG002
-        """Make what was planned, and empty the masks that are too small."""
+        """Render the plan, and empty the masks that are too small."""
         if plan.masks_for(self) is None:
             return plan
         made = materialised(plan)

@@ -1,18 +1,26 @@
-"""Find the parts of a sample in whatever structure it comes in, and put others in their places."""
+"""Find the parts of a sample in whatever structure it comes in, and replace them there.
+
+Structures are those of torchvision's transforms v2: whatever `torch.utils._pytree` takes apart
+(dicts, lists, tuples, named tuples, ordered and default dicts), nested. All else is a leaf.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from copy import copy
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias
 
+from torch.utils._pytree import (
+    KeyPath,
+    MappingKey,
+    key_get,
+    keystr,
+    tree_leaves_with_path,
+    tree_map_with_path,
+)
 from torchvision import tv_tensors
 
 Role: TypeAlias = Literal["frames", "masks", "boxes", "labels", "ids", "crowds"]
 """What a part of a sample is."""
-
-Path: TypeAlias = tuple[Any, ...]
-"""The keys and indices that lead to a leaf."""
 
 KEYS: dict[str, Role] = {
     "image": "frames",
@@ -23,7 +31,7 @@ KEYS: dict[str, Role] = {
     "ids": "ids",
     "iscrowd": "crowds",
 }
-"""The keys of a dict that mean a part, whatever they hold."""
+"""The keys of a dict whose value is a part, of whatever type."""
 
 TYPES: dict[type, Role] = {
     tv_tensors.Image: "frames",
@@ -31,95 +39,84 @@ TYPES: dict[type, Role] = {
     tv_tensors.Mask: "masks",
     tv_tensors.BoundingBoxes: "boxes",
 }
-"""The types that mean a part wherever they are."""
+"""The types that are a part anywhere in the structure."""
 
 
-def find_roles(inputs: Any) -> dict[Role, Path]:
-    """Return where each part is in a structure of dicts, lists and tuples.
+def find_roles(inputs: Any) -> dict[Role, KeyPath]:
+    """Return the key path of each part of a structure.
 
     Raises:
         ValueError: a part is there twice.
     """
-    found: dict[Role, Path] = {}
-    for path, value in _leaves(inputs, ()):
-        role = _meaning(path, value)
+    found: dict[Role, KeyPath] = {}
+    for path, value in tree_leaves_with_path(inputs, _keyed_parts()):
+        role = _role(path, value)
         if role is None:
             continue
         if role in found:
-            places = f"{place(found[role])} and {place(path)}"
-            raise ValueError(f"sample must hold one of its {role}, got {places}")
+            both = f"{name_of(found[role])} and {name_of(path)}"
+            raise ValueError(f"sample must hold one of its {role}, got {both}")
         found[role] = path
     return found
 
 
-def leaf(inputs: Any, path: Path) -> Any:
-    """Return what is at a path."""
-    for key in path:
-        inputs = inputs[key]
-    return inputs
+def name_of(path: KeyPath) -> str:
+    """Return a key path as error messages have it: sample['video']."""
+    return f"sample{keystr(path)}"
 
 
-def place(path: Path) -> str:
-    """Return how a path is written: sample['video']."""
-    return "sample" + "".join(f"[{key!r}]" for key in path)
+def is_keyed(path: KeyPath) -> bool:
+    """Return whether a path ends in the key of a dict."""
+    return bool(path) and isinstance(path[-1], MappingKey)
+
+
+def is_image_key(path: KeyPath) -> bool:
+    """Return whether a path ends in the key `image`."""
+    return path[-1:] == (MappingKey("image"),)
 
 
 def replaced(
-    inputs: Any, new: Mapping[Path, Any], home: Path | None, added: Mapping[str, Any]
+    inputs: Any, new: Mapping[KeyPath, Any], home: KeyPath | None, added: Mapping[str, Any]
 ) -> Any:
-    """Return a structure with other leaves; the structure itself is not changed.
+    """Return a structure with other leaves; the given one is not changed.
 
     Args:
-        inputs: a structure of dicts, lists and tuples.
-        new: the leaves that are replaced, by their paths. Where a Video comes for the key `image`,
-            the key becomes `video`.
-        home: the dict that takes new keys, if any.
-        added: the new keys.
+        inputs: a structure.
+        new: the new leaves by their paths. A Video at the key `image` changes it to `video`.
+        home: path of the dict that gets the added keys, if any.
+        added: values by their keys.
     """
-
-    def rebuild(node: Any, path: Path) -> Any:
-        if path in new:
-            return new[path]
-        if isinstance(node, Mapping):
-            items = {}
-            for key, value in node.items():
-                item = rebuild(value, (*path, key))
-                items["video" if key == "image" and isinstance(item, tv_tensors.Video) else key] = (
-                    item
-                )
-            return like(node, {**items, **added} if path == home else items)
-        if isinstance(node, (list, tuple)):
-            values = [rebuild(value, (*path, index)) for index, value in enumerate(node)]
-            return type(node)(*values) if hasattr(node, "_fields") else type(node)(values)
-        return node
-
-    return rebuild(inputs, ())
-
-
-def like(node: Mapping[Any, Any], items: dict[Any, Any]) -> Mapping[Any, Any]:
-    """Return items in a dict of the kind of another: ordered, with a default, or plain."""
-    if not isinstance(node, dict):
-        return items
-    result = copy(node)
-    result.clear()
-    result.update(items)
+    result = tree_map_with_path(
+        lambda path, value: new.get(path, value), inputs, is_leaf=_keyed_parts()
+    )
+    for path, value in new.items():
+        if is_image_key(path) and isinstance(value, tv_tensors.Video):
+            holder = key_get(result, path[:-1])
+            items = [("video" if key == "image" else key, item) for key, item in holder.items()]
+            holder.clear()
+            holder.update(items)
+    if home is not None:
+        key_get(result, home).update(added)
     return result
 
 
-def _leaves(node: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    if path and path[-1] in KEYS:
-        yield path, node
-    elif isinstance(node, Mapping):
-        for key, value in node.items():
-            yield from _leaves(value, (*path, key))
-    elif isinstance(node, (list, tuple)):
-        for index, value in enumerate(node):
-            yield from _leaves(value, (*path, index))
-    else:
-        yield path, node
+def _keyed_parts() -> Callable[[Any], bool]:
+    """Return what tells a tree's traversal that a node is the value of one of `KEYS`: a leaf.
+
+    A traversal asks about a dict first, then about its values.
+    """
+    values: set[int] = set()
+
+    def is_leaf(node: Any) -> bool:
+        if isinstance(node, dict):
+            values.update(id(node[key]) for key in KEYS if key in node)
+        return id(node) in values
+
+    return is_leaf
 
 
-def _meaning(path: Path, value: Any) -> Role | None:
-    if path and isinstance(path[-1], str) and path[-1] in KEYS:
-        return KEYS[path[-1]]
+def _role(path: KeyPath, value: Any) -> Role | None:
+    key = path[-1] if path else None
+    if isinstance(key, MappingKey) and key.key in KEYS:
+        return KEYS[key.key]
     return next((role for kind, role in TYPES.items() if isinstance(value, kind)), None)

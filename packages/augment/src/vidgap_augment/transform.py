@@ -1,4 +1,4 @@
-"""What every clip transform is: random numbers drawn once a clip, pixels made once at the end."""
+"""The bases of clip transforms: they draw once a clip; pixels are made once, at the end."""
 
 from __future__ import annotations
 
@@ -27,39 +27,38 @@ Thing: TypeAlias = "tv_tensors.Video | tv_tensors.Mask"
 class ClipTransform(nn.Module, ABC, Generic[ParamsT]):
     """Base of the transforms of image and clip samples, in the manner of torchvision's `v2`.
 
-    A call `transform(sample, generator=None)` draws what is random once, applies it to all frames
-    and masks, removes the instances without a pixel left and makes the boxes from the masks. The
-    given sample is not written to. No generator and no counter is kept, so the same generator
-    state gives the same clip in any process.
+    A call `transform(sample, generator=None)` draws random numbers once, applies them to all frames
+    and masks, removes the instances without a pixel left and makes the boxes from the masks. It
+    does not write to the given sample. A transform keeps no generator and no counter, so the same
+    generator state gives the same clip in any process.
 
-    A transform adds to a plan (`add`); pixels are made when the call ends, or that of the
-    `ClipCompose` around it. To write your own, derive `GeometricTransform` or `FrameTransform`.
+    A transform adds to a plan (`add`); pixels are made at the end of the call, or of the call of
+    the `ClipCompose` around it. To write your own, derive `GeometricTransform` or `FrameTransform`.
     """
 
     def forward(self, *inputs: Any, generator: torch.Generator | None = None) -> Sample:
         """Transform a sample: `transform(sample)`, `transform(sample, generator)`.
 
-        As in torchvision's `v2`, `transform(image, target)` is the sample (image, target).
+        As in torchvision's `v2`, `transform(image, target)` takes the sample (image, target).
 
         Args:
-            inputs: a sample (see `vidgap_augment.sample`), and then a generator, if any. Its
-                tensors may be views; they are not written to.
+            inputs: a sample (see `vidgap_augment.sample`), and then a generator, if any.
             generator: on the CPU; None is torch's default generator.
 
         Raises:
-            ValueError: the sample is malformed, or the generator is none; the message says where,
-                what was wanted and what came.
+            ValueError: the sample is malformed, or the last argument is no CPU generator; the
+                message says what was wanted and what came.
         """
         sample, generator = read_call(inputs, generator)
         opened = open_sample(sample)
         return opened.close(self.extend(opened.plan, generator))
 
     def make_params(self, sample: Sample, generator: torch.Generator | None = None) -> ParamsT:
-        """Draw what `forward` would draw for this sample. Equal states give equal parameters."""
+        """Draw the parameters that `forward` would draw for this sample."""
         return self.draw(open_sample(sample).plan, generator)
 
     def with_params(self, sample: Sample, params: ParamsT) -> Sample:
-        """Transform a sample by given parameters."""
+        """Transform a sample with given parameters."""
         opened = open_sample(sample)
         return opened.close(self.add(opened.plan, params))
 
@@ -69,31 +68,30 @@ class ClipTransform(nn.Module, ABC, Generic[ParamsT]):
 
     @abstractmethod
     def draw(self, plan: Plan, generator: torch.Generator | None = None) -> ParamsT:
-        """Draw the parameters of the clip that is planned."""
+        """Draw the parameters for the clip of a plan."""
 
     @abstractmethod
     def add(self, plan: Plan, params: ParamsT) -> Plan:
         """Return the plan with this transform added."""
 
     def extra_repr(self) -> str:
-        """Name the settings when the transform is printed."""
         settings = {k: v for k, v in vars(self).items() if not k.startswith("_")}
         settings.pop("training")
         return ", ".join(f"{name}={value}" for name, value in settings.items())
 
 
 class GeometricTransform(ClipTransform[ParamsT]):
-    """Base of the transforms that move pixels by one affine matrix a frame."""
+    """Base of transforms that move pixels by one affine matrix a frame."""
 
     @abstractmethod
     def step(self, params: ParamsT, shape: ClipShape) -> Step:
-        """Return where the parameters move the pixels of a clip of this shape."""
+        """Return the step by which the parameters move a clip of this shape."""
 
     def add(self, plan: Plan, params: ParamsT) -> Plan:
         """Return the plan with one more step.
 
         Raises:
-            ValueError: `step` gave none for this clip.
+            ValueError: `step` did not return a Step of as many frames as the clip has.
         """
         step = self.step(params, plan.shape)
         if not isinstance(step, Step) or len(step.matrices) != plan.num_frames:
@@ -104,31 +102,29 @@ class GeometricTransform(ClipTransform[ParamsT]):
 
 
 class FrameTransform(ClipTransform[ParamsT]):
-    """Base of transforms of a user's own that take pixels and give pixels.
+    """Base of your own transforms from pixels to pixels.
 
-    What was planned before is made first. Derive `make_params` and `transform`.
+    The pixels of the plan so far are made first. Implement `make_params` and `transform`.
     """
 
     @abstractmethod
     def make_params(self, sample: Sample, generator: torch.Generator | None = None) -> ParamsT:
         """Draw the parameters of one clip.
 
-        `sample` is a dict with `video` and whatever of `masks`, `labels` and `ids` there is.
+        `sample` is a dict with `video` and those of `masks`, `labels` and `ids` that there are.
         """
 
     @abstractmethod
     def transform(self, thing: Thing, params: ParamsT) -> Tensor:
-        """Apply the parameters to all frames of `thing`, with time and leading axes kept.
+        """Apply the parameters to all frames of `thing`; the axes before H and W stay.
 
         It is called with the frames, then with the masks.
         """
 
     def extend(self, plan: Plan, generator: torch.Generator | None) -> Plan:
-        """Make what was planned, then draw and transform."""
         return super().extend(materialised(plan), generator)
 
     def draw(self, plan: Plan, generator: torch.Generator | None = None) -> ParamsT:
-        """Draw the parameters of the clip that is planned."""
         made = materialised(plan)
         sample: dict[str, Any] = {"video": tv_tensors.Video(made.frames.clone())}
         if made.masks is not None:
@@ -141,14 +137,14 @@ class FrameTransform(ClipTransform[ParamsT]):
         """Return the plan of the transformed pixels.
 
         Raises:
-            ValueError: `transform` gave something else than frames and masks, or the sample has
-                boxes without masks, which `transform` could not move.
+            ValueError: `transform` returned something other than frames and masks, or the sample
+                has boxes without masks, which `transform` cannot move.
         """
         name = type(self).__name__
         if plan.boxes is not None:
             raise ValueError(f"sample must have masks for {name}, got boxes alone")
         made = materialised(plan)
-        # A copy, as a user's transform may work in place.
+        # A copy: a user's transform may work in place.
         result = self.transform(tv_tensors.Video(made.frames.clone()), params)
         wanted = (made.num_frames, 3, "H", "W")
         frames = check_tensor(f"frames from {name}.transform", result, wanted, torch.uint8)
@@ -169,14 +165,13 @@ class FrameTransform(ClipTransform[ParamsT]):
 class ClipCompose(nn.Module):
     """Run clip transforms in order, all from one generator, and make the pixels once.
 
-    All geometry between is one warp a frame. Where a `FrameTransform` stands between, or the
-    pixels after a paste are needed, they are made there too.
+    All geometry is one warp a frame. Pixels are also made before a `FrameTransform`, and where a
+    transform needs those after a paste.
 
     Args:
         transforms: `ClipTransform`s or `ClipCompose`s. Transforms of torchvision take no generator
-            and are refused; where torch's default generator will do, `v2.Compose` holds both kinds.
-        probability: that a sample goes through the list; otherwise its pixels stay. One decision
-            a clip, drawn only where the probability is below 1.
+            and are refused; with torch's default generator `v2.Compose` holds both kinds.
+        probability: that the list is applied to a clip; drawn only if it is below 1.
 
     Raises:
         ValueError: a member is not a clip transform, or the probability is outside [0, 1].
@@ -214,7 +209,6 @@ class ClipCompose(nn.Module):
         return plan
 
     def extra_repr(self) -> str:
-        """Name the probability when the list is printed."""
         return f"probability={self.probability}"
 
 
@@ -224,8 +218,8 @@ def read_call(
     """Return the sample and the generator of a call.
 
     Raises:
-        ValueError: there is no sample, or what is in the generator's place is neither one on the
-            CPU nor more of the sample.
+        ValueError: there is no sample, or the last argument is neither a generator on the CPU nor
+            a part of the sample.
     """
     more = list(inputs)
     if len(more) > 1 and (more[-1] is None or isinstance(more[-1], torch.Generator)):

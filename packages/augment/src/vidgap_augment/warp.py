@@ -1,68 +1,50 @@
-"""One frame or mask through one matrix, with OpenCV and torchvision on CPU memory.
+"""One frame or mask through one matrix, with OpenCV and torchvision, in CPU memory.
 
 Frames are bilinear, and antialiased where they shrink; masks take the nearest source pixel. A
 placement that moves whole pixels copies them, one that only scales resizes; the rest is one
-`cv2.warpAffine`. What a placement shows of outside its source is for `clear_outside`.
+`cv2.warpAffine`. `clear_outside` fills what lies outside of a canvas.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from vidgap_augment.frames import Pixels, interleaved
 from vidgap_augment.geometry import (
     EMPTY,
     EXACT,
     Box,
     Canvas,
     Matrix,
+    Points,
     Size,
     compose,
     inverse,
     is_upright,
     mirroring,
     move_points,
+    moved_box,
     scaling,
     shrunk,
     translation,
 )
 
-Pixels: TypeAlias = npt.NDArray[np.uint8]
-"""A frame (H, W, 3), a mask (H, W), or masks packed into 1 to 4 channels (H, W, C)."""
-
-Points: TypeAlias = npt.NDArray[np.float64]
-
 HALF = translation(0.5, 0.5)
 MINUS_HALF = translation(-0.5, -0.5)
 
 
-def as_array(tensor: Tensor) -> npt.NDArray[Any]:
-    """Return the bytes of a uint8 or bool tensor on the CPU as an array that shares them."""
-    return tensor.as_subclass(Tensor).view(torch.uint8).numpy()
-
-
-def interleaved(frame: Tensor) -> Pixels:
-    """Return a frame (3, H, W) as (H, W, 3) in one block; without a copy where it lies so."""
-    pixels = as_array(frame)
-    turned = pixels.transpose(1, 2, 0)
-    if turned.flags.c_contiguous:
-        return turned
-    return cv2.merge(list(pixels))
-
-
 class FrameWarper:
-    """Warps source frames; keeps those it shrank, as all frames of a still need the same.
+    """Warps source frames; caches shrunk ones, as all frames of a still need the same.
 
     Args:
-        frames: (S, 3, H, W) uint8 on the CPU; one still, or one a frame.
+        frames: (S, 3, H, W) uint8 on the CPU; S is 1 for a still, else T.
     """
 
     def __init__(self, frames: Tensor) -> None:
@@ -71,20 +53,20 @@ class FrameWarper:
         self._shrunk: dict[tuple[int, Size], Pixels] = {}
 
     def source(self, time: int) -> tuple[int, Pixels]:
-        """Return the index and the pixels (H, W, 3) of what frame `time` is made from."""
+        """Return the index and the pixels (H, W, 3) of the source of frame `time`."""
         index = min(time, len(self._frames) - 1)
         if index not in self._pixels:
             self._pixels[index] = interleaved(self._frames[index])
         return index, self._pixels[index]
 
     def warp(self, time: int, matrix: Matrix, size: Size, border: int) -> Pixels:
-        """Return frame `time` moved by `matrix`, (H, W, 3) of `size`, in memory of its own.
+        """Return frame `time` moved by `matrix`, (H, W, 3) of `size`, in new memory.
 
         Args:
             time: frame.
             matrix: (2, 3), source -> result.
             size: (H, W) of the result.
-            border: grey level that a turned source blends into; upright ones repeat their edge.
+            border: grey level that a rotated source blends into; upright ones repeat their edge.
         """
         index, pixels = self.source(time)
         if not is_upright(matrix):
@@ -99,7 +81,7 @@ class FrameWarper:
         return self._warp_upright(index, pixels, matrix, size)
 
     def _warp_upright(self, index: int, pixels: Pixels, matrix: Matrix, size: Size) -> Pixels:
-        """Scale and shift: as a resize of the whole or of a window, where it is one."""
+        """Scale and shift, where possible by a resize of the whole or of a window."""
         window = whole_window(matrix, size, pixels.shape)
         if window is not None:  # a crop, then a resize to just this size
             left, top, right, bottom = window
@@ -116,7 +98,7 @@ class FrameWarper:
         return warp_linear(pixels, matrix, size, None)
 
     def _shrink(self, index: int, pixels: Pixels, matrix: Matrix) -> tuple[Pixels, Matrix]:
-        """Shrink a source as far as a matrix will; return it and the matrix for what is left."""
+        """Shrink a source as far as a matrix does; return it and the matrix for the rest."""
         height, width = pixels.shape[:2]
         target, left_over = shrunk((height, width), matrix)
         if target == (height, width):
@@ -131,7 +113,7 @@ class FrameWarper:
 
 
 def warp_turned(pixels: Pixels, matrix: Matrix, size: Size, border: int) -> Pixels:
-    """Warp bilinearly what the source reaches of the result; the rest is of the grey level."""
+    """Warp bilinearly the part of the result that the source reaches; fill the rest."""
     height, width = pixels.shape[:2]
     # A pixel more on each side: there the source blends into the border.
     left, top, right, bottom = moved_box((-1, -1, width + 1, height + 1), matrix, size)
@@ -146,7 +128,7 @@ def warp_turned(pixels: Pixels, matrix: Matrix, size: Size, border: int) -> Pixe
 
 
 def warp_linear(pixels: Pixels, matrix: Matrix, size: Size, border: int | None) -> Pixels:
-    """Warp bilinearly; outside lies the grey level `border`, or None: the repeated edge."""
+    """Warp bilinearly; outside is the grey level `border`, or with None the repeated edge."""
     mode = cv2.BORDER_REPLICATE if border is None else cv2.BORDER_CONSTANT
     return cv2.warpAffine(
         pixels, to_opencv(matrix), size[::-1], flags=cv2.INTER_LINEAR, borderMode=mode,
@@ -155,7 +137,7 @@ def warp_linear(pixels: Pixels, matrix: Matrix, size: Size, border: int | None) 
 
 
 def warp_part(pixels: Pixels, origin: tuple[int, int], matrix: Matrix, target: Box) -> Pixels:
-    """Warp a part of a picture to the nearest source pixel; what lies outside of it is 0.
+    """Warp a part of a picture to the nearest source pixel; 0 outside of it.
 
     Args:
         pixels: (h, w) or (h, w, C), the part of the source whose first pixel is at `origin`.
@@ -194,7 +176,7 @@ def shifted(pixels: Pixels, right: int, down: int, size: Size) -> Pixels:
 
 
 def whole_window(matrix: Matrix, size: Size, shape: tuple[int, ...]) -> Box | None:
-    """Return the window of whole source pixels that just fills a result of `size`, if one does."""
+    """Return the window of whole source pixels that exactly fills a result of `size`, or None."""
     corners = move_points(inverse(matrix), [(0.0, 0.0), (size[1], size[0])])
     if not is_integer(corners):
         return None
@@ -204,17 +186,17 @@ def whole_window(matrix: Matrix, size: Size, shape: tuple[int, ...]) -> Box | No
 
 
 def is_integer(values: Points) -> bool:
-    """Return whether all values are whole numbers, up to what rounding adds."""
+    """Return whether all values are whole numbers, up to rounding errors."""
     return bool(np.all(np.abs(values - np.round(values)) < EXACT))
 
 
 def to_opencv(matrix: Matrix) -> Matrix:
-    """Turn a matrix to OpenCV's points, where the centre of the first pixel is (0, 0)."""
+    """Convert a matrix to OpenCV's points, where the centre of the first pixel is (0, 0)."""
     return compose(MINUS_HALF, compose(matrix, HALF))
 
 
 def bounding_box(mask: Pixels) -> Box:
-    """Return the box of the non-zero pixels of (H, W) uint8; `EMPTY` where there is none."""
+    """Return the box of the non-zero pixels of (H, W) uint8, or `EMPTY`."""
     if mask.flags.c_contiguous and mask.shape[1] % 8 == 0 and mask.size:
         # Eight pixels at a time find the rows, twice as fast as OpenCV finds all four sides.
         rows = np.flatnonzero(mask.view(np.uint64).max(axis=1))
@@ -227,30 +209,17 @@ def bounding_box(mask: Pixels) -> Box:
     return (left, top, left + width, top + height) if width else EMPTY
 
 
-def moved_box(box: Box, matrix: Matrix, size: Size) -> Box:
-    """Return what a box can reach of a canvas of `size`; `EMPTY` where nothing."""
-    left, top, right, bottom = box
-    points = [(left, top), (right, top), (right, bottom), (left, bottom)]
-    moved = move_points(matrix, points)
-    # OpenCV rounds coordinates to 1/1024 before it takes the nearest: one pixel more each way.
-    start = np.floor(moved.min(axis=0)).astype(int) - 1
-    end = np.ceil(moved.max(axis=0)).astype(int) + 1
-    x0, y0 = max(int(start[0]), 0), max(int(start[1]), 0)
-    x1, y1 = min(int(end[0]), size[1]), min(int(end[1]), size[0])
-    return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 and right > left else EMPTY
-
-
 def clear_outside(
     pixels: Pixels, canvas: Canvas, time: int, fill: int, origin: tuple[int, int] = (0, 0)
 ) -> None:
-    """Set to `fill`, in place, what lies outside a canvas.
+    """Set the pixels outside of a canvas to `fill`, in place.
 
-    Upright canvases are cut to the pixel. A turned one is cut by OpenCV's polygons, which may take
-    a pixel more or less along the edge, the same for frames and masks.
+    Upright canvases are exact. Rotated ones are cut by OpenCV's polygons, which may be a pixel off
+    along the edge, the same for frames and masks.
 
     Args:
         pixels: (h, w) or (h, w, C), the part of the final canvas that starts at `origin`.
-        canvas: what is kept is inside.
+        canvas: the pixels inside are kept.
         time: frame.
         fill: 0..255, in all channels.
         origin: (x, y) of the first pixel.
@@ -270,7 +239,7 @@ def clear_outside(
         along = end - start
         length = math.hypot(*along)
         normal = inward * np.array([-along[1], along[0]]) / max(length, 1e-12)
-        # The polygon's outline is drawn too, half a pixel wide: start that far outside.
+        # OpenCV draws the outline too, half a pixel wide: start that far outside.
         piece = _cut(rectangle, start - 0.5 * normal, -normal)
         if len(piece) >= 3:
             points = np.round((piece - 0.5) * 256).astype(np.int32)

@@ -1,4 +1,4 @@
-"""The kernel as one writes it first, as loops on the CPU."""
+"""The straightforward kernel, as loops on the CPU."""
 
 from __future__ import annotations
 

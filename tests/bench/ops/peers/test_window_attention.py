@@ -1,4 +1,4 @@
-"""Windowed attention as others run it."""
+"""Other implementations of windowed attention."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Make the clip of a plan: every frame warped once from its source, all masks of it in one warp.
+"""Make the clip of a plan: every frame warped once from its source, its masks together.
 
-On CPU memory with OpenCV (`cpu`), elsewhere with torch alone (`device`).
+In CPU memory with OpenCV (`cpu`), elsewhere with torch alone (`device`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ __all__ = ["Rendered", "kept_rows", "materialised", "render"]
 
 
 def render(plan: Plan, *, keep_absent: bool = False) -> Rendered:
-    """Make the pixels of a plan, in memory of their own, on the device of its frames.
+    """Make the pixels of a plan, in new memory, on the device of its frames.
 
     Args:
-        plan: what to make.
+        plan: of the clip.
         keep_absent: keep the instances that have no pixel in any frame.
     """
     make = render_on_cpu if plan.frames.device.type == "cpu" else render_on_device
@@ -26,7 +26,7 @@ def render(plan: Plan, *, keep_absent: bool = False) -> Rendered:
 
 
 def materialised(plan: Plan) -> Plan:
-    """Return a plan whose source is what a plan makes, with nothing left to be done."""
+    """Return a plan whose source is the rendered clip of a plan."""
     if plan.is_made:
         return plan
     rendered = render(plan, keep_absent=plan.labels is None)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vidgap_augment.frames import Pixels, as_array
 from vidgap_augment.geometry import (
     EMPTY,
     Box,
@@ -17,6 +18,7 @@ from vidgap_augment.geometry import (
     compose,
     is_upright,
     mean_scale,
+    moved_box,
     shrunk,
     translation,
 )
@@ -31,10 +33,7 @@ from vidgap_augment.render.packed_masks import (
 from vidgap_augment.render.result import Rendered, render_boxes
 from vidgap_augment.warp import (
     FrameWarper,
-    Pixels,
-    as_array,
     clear_outside,
-    moved_box,
     resize,
     upright_window,
     warp_linear,
@@ -42,7 +41,7 @@ from vidgap_augment.warp import (
 )
 
 PATCH_MARGIN = 2
-"""Pixels around a pasted instance, in the frame, that its interpolated rim may read."""
+"""Pixels around a pasted instance, in the frame, that the interpolation of its rim may read."""
 
 
 def render_on_cpu(plan: Plan, *, keep_absent: bool = False) -> Rendered:
@@ -81,7 +80,7 @@ def render_frame(warper: FrameWarper, placement: Placement, time: int) -> Pixels
 
 
 def render_upright(warper: FrameWarper, placement: Placement, time: int) -> Pixels:
-    """Return a frame that is not turned: what is seen of the source is made, the rest filled."""
+    """Return a frame that is not rotated: warp the visible part of the source, fill the rest."""
     matrix, size = placement.matrices[time], placement.size
     cuts = placement.cuts[time]
     if not cuts:
@@ -102,9 +101,9 @@ class Patch:
     """A pasted instance in one frame.
 
     Attributes:
-        box: the part of the frame that it lies in.
+        box: its part of the frame.
         mask: (h, w) of 0 and 1.
-        pixels: (h, w, 3), of which those under the mask are pasted.
+        pixels: (h, w, 3); those under the mask are pasted.
     """
 
     box: Box
@@ -113,10 +112,10 @@ class Patch:
 
 
 def cut_patch(warper: FrameWarper, paste: Paste, time: int) -> Patch | None:
-    """Cut a pasted instance out of its source and move it; None where nothing of it is seen.
+    """Cut a pasted instance out of its source and move it; None if nothing of it is visible.
 
-    The picture and the mask are moved apart (paper, eq. 1), and the picture with what surrounds
-    the instance, so that its rim does not darken.
+    The picture and the mask are warped separately (paper, eq. 1), the picture with what surrounds
+    the instance, so the rim is not darkened.
     """
     moment = 0 if paste.masks.is_still else time
     box = paste.masks.boxes[paste.instance][moment]
@@ -147,9 +146,9 @@ def paste_pixels(pixels: Pixels, patch: Patch) -> None:
 
 
 class MaskStack:
-    """The masks of a clip while they are made: all sources at once, then pastes from the back.
+    """The masks of a clip in the making: all sources at once, then the pastes, back to front.
 
-    Sources without a pixel in any frame are left out as they come, which spares a copy of the rest.
+    Sources without a pixel in any frame are dropped at once, which spares a copy of the rest.
 
     Args:
         plan: whose masks are made.
@@ -198,7 +197,7 @@ class MaskStack:
         return packed * num_frames if sources.is_still else packed
 
     def paste(self, number: int, time: int, patch: Patch) -> None:
-        """Take what a patch covers from the masks behind it, and add its own (paper, eq. 2)."""
+        """Remove what a patch covers from the masks behind it, and add its own (paper, eq. 2)."""
         row = self._first_paste + number
         for behind in range(row):
             self._subtract(behind, time, patch)
@@ -218,7 +217,7 @@ class MaskStack:
             self._boxes[row, time] = tight_box(mask, tuple(old))
 
     def finish(self, frames: Tensor) -> Rendered:
-        """Return the clip, without the instances that nothing is left of."""
+        """Return the clip, without the instances that have no pixel left."""
         num_rows = len(self._kept)
         masks = torch.from_numpy(self._masks[:num_rows]).view(torch.bool)
         boxes = torch.from_numpy(self._boxes[:num_rows]).float()

@@ -1,7 +1,7 @@
-"""Make the clip of a plan on whatever device its tensors are, with torch alone.
+"""Make the clip of a plan on the device of its tensors, with torch alone.
 
-The same clip as `cpu` makes, by grid sampling whole frames: away from edges pixels differ by a
-grey level or two, masks by a pixel along turned edges.
+The same clip as `cpu` makes, by `grid_sample` on whole frames: away from edges pixels differ by a
+grey level or two, masks by a pixel along rotated edges.
 """
 
 from __future__ import annotations
@@ -52,27 +52,27 @@ def render_frame(plan: Plan, time: int) -> Tensor:
     for paste in plan.pastes:
         if paste.shown[time]:
             source = source_frame(paste.frames, time)
-            moved = sample_frame(source, paste.placement.matrices[time], paste.placement.size, None)
+            moved = warp_frame(source, paste.placement.matrices[time], paste.placement.size, None)
             frame = torch.where(paste_mask(paste, time), moved, frame)
     return frame
 
 
 def source_frame(frames: Tensor, time: int) -> Tensor:
-    """Return what frame `time` is made from, (3, H, W), of a still or of T frames."""
+    """Return the source of frame `time`, (3, H, W), of a still or of T frames."""
     return frames[min(time, len(frames) - 1)]
 
 
 def move_frame(source: Tensor, placement: Placement, time: int) -> Tensor:
-    """Move a frame (3, H, W) by a placement; its fills where it shows what is outside.
+    """Move a frame (3, H, W) by a placement, filled outside of its canvases.
 
-    The result may be the frame itself.
+    The result may be `source` itself.
     """
     if placement.is_start:
         return source
     matrix, canvases = placement.matrices[time], placement.canvases
     upright = is_upright(matrix)
     border = None if upright else canvases[0].fill
-    frame = sample_frame(source, matrix, placement.size, border)
+    frame = warp_frame(source, matrix, placement.size, border)
     for canvas in canvases if upright else canvases[1:]:
         inside = is_inside(canvas.matrices[time], canvas.size, placement.size, source.device)
         frame = torch.where(inside, frame, canvas.fill)
@@ -86,20 +86,20 @@ def paste_mask(paste: Paste, time: int) -> Tensor:
 
 
 def move_masks(masks: Tensor, placement: Placement, time: int) -> Tensor:
-    """Move masks (N, H, W) by a placement to the nearest pixels; the result may be the masks."""
+    """Move masks (N, H, W) by a placement to the nearest pixels; may return `masks` itself."""
     if placement.is_start:
         return masks
     height, width = masks.shape[-2:]
     points = pixel_centres(inverse(placement.matrices[time]), placement.size, masks.device)
     columns, rows = points.floor().long().unbind(-1)
-    seen = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
     for canvas in placement.canvases[1:]:
-        seen &= is_inside(canvas.matrices[time], canvas.size, placement.size, masks.device)
-    return masks[:, rows.clamp(0, height - 1), columns.clamp(0, width - 1)] & seen
+        inside &= is_inside(canvas.matrices[time], canvas.size, placement.size, masks.device)
+    return masks[:, rows.clamp(0, height - 1), columns.clamp(0, width - 1)] & inside
 
 
-def sample_frame(source: Tensor, matrix: Matrix, size: Size, border: int | None) -> Tensor:
-    """Sample a frame (3, H, W) bilinearly, antialiased where it shrinks.
+def warp_frame(source: Tensor, matrix: Matrix, size: Size, border: int | None) -> Tensor:
+    """Warp a frame (3, H, W) bilinearly, antialiased where it shrinks.
 
     Args:
         source: uint8.

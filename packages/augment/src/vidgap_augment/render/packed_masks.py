@@ -1,7 +1,7 @@
-"""Many masks through one warp: as the bits of a picture.
+"""Many masks in one warp, as the bits of a picture.
 
-A nearest-pixel warp does not mix values, so eight masks share a channel as its bits, and up to 32
-go through one call of `cv2.warpAffine`, which takes about as long for four channels as for one.
+A nearest-pixel warp does not mix values, so eight masks share a channel as its bits: up to 32 in
+one call of `cv2.warpAffine`, which takes about as long for four channels as for one.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vidgap_augment.geometry import EMPTY, Box, Placement
+from vidgap_augment.frames import Pixels
+from vidgap_augment.geometry import EMPTY, Box, Placement, moved_box
 from vidgap_augment.warp import (
-    Pixels,
     bounding_box,
     clear_outside,
-    moved_box,
     warp_part,
 )
 
@@ -31,7 +30,7 @@ class PackedMasks:
     """Up to 32 masks: mask i is bit i % 8 of plane i // 8.
 
     Attributes:
-        box: the part of the picture that the planes hold; outside of it all masks are empty.
+        box: the part of the picture in the planes; outside of it all masks are empty.
         planes: one to four, (h, w) uint8 each.
     """
 
@@ -40,10 +39,10 @@ class PackedMasks:
 
     @classmethod
     def pack(cls, masks: Sequence[Pixels], boxes: Sequence[Box], within: Box) -> PackedMasks:
-        """Pack masks (H, W) of 0 and 1 with their boxes, all of which are `within` a box.
+        """Pack masks (H, W) of 0 and 1 with their boxes, which all lie `within` a box.
 
-        OpenCV's rounding depends on where a picture starts: masks of one frame that are packed
-        apart must have the same `within`, or disjoint ones may overlap by a pixel.
+        OpenCV's rounding depends on where a picture starts: packs of one frame must have the same
+        `within`, or disjoint masks may overlap by a pixel.
         """
         left, top, right, bottom = within
         planes = np.zeros((-(-len(boxes) // BITS), bottom - top, right - left), np.uint8)
@@ -54,7 +53,7 @@ class PackedMasks:
         return cls(within, tuple(planes))
 
     def warp(self, placement: Placement, time: int) -> PackedMasks | None:
-        """Return the masks as they are in frame `time`; None where nothing of them is seen."""
+        """Return the masks in frame `time`; None if nothing of them is visible."""
         if placement.is_start:
             return self
         matrix = placement.matrices[time]
@@ -71,8 +70,8 @@ class PackedMasks:
 
         Args:
             index: of the mask.
-            within: a box that the mask does not leave.
-            result: written there, 0 and 1.
+            within: a box around the mask.
+            result: gets 0 and 1 there.
         """
         left, top, right, bottom = self.box
         x0, y0 = max(within[0], left), max(within[1], top)
@@ -95,7 +94,7 @@ def union_box(boxes: Iterable[Box]) -> Box:
 
 
 def tight_box(mask: Pixels, within: Box) -> Box:
-    """Return the box of a mask (H, W) that has no pixel outside of a box."""
+    """Return the box of a mask (H, W) without pixels outside of `within`."""
     x0, y0, x1, y1 = within
     if x0 >= x1 or y0 >= y1:
         return EMPTY
@@ -106,7 +105,7 @@ def tight_box(mask: Pixels, within: Box) -> Box:
 def clear_canvases(moved: Pixels, placement: Placement, time: int, target: Box) -> None:
     """Empty masks, in place, outside of the canvases that a placement passed.
 
-    The first canvas is the source, outside of which a nearest-pixel warp finds nothing.
+    The first is the source, outside of which a nearest-pixel warp gives 0.
     """
     for canvas in placement.cuts[time]:
         if canvas is not placement.canvases[0]:

@@ -1,4 +1,4 @@
-"""What a plan is made into, on any device."""
+"""A rendered clip, on any device."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Rendered:
 
     Attributes:
         frames: (T, 3, H, W) uint8.
-        masks: (K, T, H, W) bool of the instances that are left; None where the plan has no masks.
-        boxes: (K, T, 4) float32 XYXY; zeros where absent. None where there are no masks.
+        masks: (K, T, H, W) bool of the instances that are left; None if the plan has no masks.
+        boxes: (K, T, 4) float32 XYXY; zeros where absent. None if it has neither masks nor boxes.
         kept: (K,) int64 on the CPU, their rows among the N instances and P pastes of the plan.
     """
 
@@ -29,7 +29,7 @@ class Rendered:
 
 
 def render_boxes(plan: Plan, frames: Tensor, keep_absent: bool) -> Rendered:
-    """Return a clip that has no masks: its frames, and the boxes moved along, if any."""
+    """Return a clip without masks: its frames, and its moved boxes, if any."""
     if plan.boxes is None:
         return Rendered(frames, None, None, torch.zeros(0, dtype=torch.int64))
     boxes = move_boxes(plan.boxes, plan.placement)

@@ -1,4 +1,4 @@
-"""How much is measured."""
+"""How much the augmentations' benchmark measures."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Scope:
-    """How much is measured: numbers of instances, samples for each, and passes over them."""
+class Amount:
+    """Numbers of instances, samples for each, and passes over them."""
 
     instances: tuple[int, ...]
     cases: int

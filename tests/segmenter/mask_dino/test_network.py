@@ -1,4 +1,4 @@
-"""Mask DINO: equal to the official network, its queries and boxes, its edges."""
+"""Mask DINO: equal to the official network; its outputs, settings, errors and edge cases."""
 
 from __future__ import annotations
 
@@ -7,12 +7,7 @@ from dataclasses import fields
 import pytest
 import torch
 from segmenter import mask_dino_official
-from segmenter.support import (
-    random_frames,
-    random_targets,
-    randomise,
-    small_mask_dino,
-)
+from segmenter.support import random_frames, random_targets, randomise, small_mask_dino
 from tolerances import LAST_BIT, PARITY_FLOAT64
 from torch import Tensor
 
@@ -33,9 +28,9 @@ SIZE = (2, 64, 96)
 
 @torch.no_grad()
 def test_the_network_equals_the_official_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first boxes are float32 in the official code: their last bit is that of a library.
+    """The first boxes are float32 in the official code: their last bit depends on the library.
 
-    Ours may differ from them by that bit; from there on the official ones are used.
+    Ours may differ by that bit; then the official ones are used.
     """
     model = MaskDINO(num_classes=40).eval()
     shapes = {name: tuple(tensor.shape) for name, tensor in to_official(model).items()}
@@ -129,8 +124,7 @@ def test_every_configuration_runs(
 
 
 @torch.no_grad()
-def test_the_order_of_levels_is_a_matter_of_names() -> None:
-    """The same network with its levels numbered the other way round gives the same maps."""
+def test_the_order_of_levels_changes_names_and_not_outputs() -> None:
     fine, coarse = (small_mask_dino(coarse_first=order).double() for order in (False, True))
     randomise(fine)
     state = fine.pixel_decoder.state_dict()
@@ -155,7 +149,7 @@ def test_the_order_of_levels_is_a_matter_of_names() -> None:
         torch.testing.assert_close(one, other)
 
 
-def test_strides_that_do_not_follow_each_other_are_named() -> None:
+def test_strides_that_are_not_consecutive_are_named() -> None:
     for strides in ((), (8, 32), (16, 8), (8, 16), (64,), (2, 4, 8, 16, 32)):
         with pytest.raises(ValueError, match=r"strides must be consecutive ones of \[4, 8, 16, 32"):
             small_mask_dino(strides=strides)
@@ -182,14 +176,14 @@ def test_targets_that_do_not_fit_are_named_before_they_are_noised() -> None:
     for targets, message in (
         ([bad], r"targets\[0\].labels must be in 0..3, got"),
         ([], "targets must be of 1 clips, got 0"),
-        ([random_targets(1, (3, 64, 96))], r"masks must have 2 frames .* got 3"),
+        ([random_targets(1, (3, 64, 96))], r"masks must have 2 frames, got 3"),
         ([random_targets(1, (2, 64, 90))], r"of the frames' size \(64, 96\), got \(64, 90\)"),
     ):
         with pytest.raises(ValueError, match=message):
             model(frames, targets)
 
 
-def test_frames_with_fewer_tokens_than_queries_have_a_query_for_each() -> None:
+def test_frames_with_fewer_tokens_than_queries_have_one_query_per_token() -> None:
     model = small_mask_dino(num_queries=30)
     frames, targets = random_frames(1, 2, 3, 20, 20), [random_targets(2, (2, 20, 20))]
     output = model.eval()(frames)
@@ -201,13 +195,13 @@ def test_frames_with_fewer_tokens_than_queries_have_a_query_for_each() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("size", [(1, 1), (32, 64)], ids=str)
-def test_a_map_of_one_cell_is_no_obstacle(size: tuple[int, int]) -> None:
+def test_maps_of_one_cell_have_finite_masks(size: tuple[int, int]) -> None:
     model = small_mask_dino(channels=32, encoder_ffn_channels=32).eval()  # a group has one channel
     assert model(random_frames(1, 1, 3, *size)).mask_logits.isfinite().all()
 
 
 @torch.no_grad()
-def test_boxes_are_scaled_to_the_frame_and_cut_at_its_sides(model: MaskDINO) -> None:
+def test_boxes_are_scaled_to_the_output_size_and_clipped_at_its_sides(model: MaskDINO) -> None:
     output = model(random_frames(1, 1, 3, 40, 50))
     boxes = torch.tensor([0.5, 0.5, 0.25, 0.5]).expand_as(output.boxes).clone()
     boxes[0, 0] = torch.tensor([0.6, 0.5, 0.4, 0.4])
@@ -217,8 +211,8 @@ def test_boxes_are_scaled_to_the_frame_and_cut_at_its_sides(model: MaskDINO) -> 
     assert instances.boxes is not None
     plain = instances.boxes[instances.queries != 0][0]
     torch.testing.assert_close(plain, torch.tensor([48.0, 32.0, 80.0, 80.0]))
-    cut = instances.boxes[instances.queries == 0][0]
-    torch.testing.assert_close(cut, torch.tensor([51.2, 38.4, 100, 80]))
+    clipped = instances.boxes[instances.queries == 0][0]
+    torch.testing.assert_close(clipped, torch.tensor([51.2, 38.4, 100, 80]))
 
 
 @torch.no_grad()
@@ -232,6 +226,6 @@ def test_scores_are_sigmoids_of_independent_classes(model: MaskDINO) -> None:
     assert pairs == set(zip(instances.queries.tolist(), instances.labels.tolist(), strict=True))
 
 
-def test_an_embedding_head_has_its_own_width() -> None:
+def test_embeddings_have_the_width_of_their_head() -> None:
     output = small_mask_dino(embedding_dim=24).eval()(random_frames(1, 1, 3, 64, 64))
     assert output.embeddings.shape == (1, 12, 1, 24)

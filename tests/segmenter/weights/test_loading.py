@@ -1,4 +1,4 @@
-"""Weights into modules: strict but for what is allowed, with a report of what does not fit."""
+"""Loading weights: strict except for what is allowed, and a report of what does not fit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from segmenter.support import MixFrames, small_model
 from vidgap_segmenter import LoadReport, Mask2Former, WeightsMismatch, weights
 
 
-def test_loading_is_strict_but_for_what_is_allowed(model: Mask2Former) -> None:
+def test_loading_is_strict_except_for_what_is_allowed(model: Mask2Former) -> None:
     state = model.state_dict()
     assert str(weights.load_checked(small_model(), state)) == "all weights loaded"
     other = small_model(temporal=MixFrames())
@@ -24,7 +24,7 @@ def test_loading_is_strict_but_for_what_is_allowed(model: Mask2Former) -> None:
         weights.load_checked(small_model(), state)
 
 
-def test_weights_that_do_not_fit_are_told_by_a_report(model: Mask2Former) -> None:
+def test_a_mismatch_is_reported_and_its_error_can_be_pickled(model: Mask2Former) -> None:
     state = model.state_dict()
     other = small_model(temporal=MixFrames())
     state["decoder.norm.scale"] = state.pop("decoder.norm.weight")

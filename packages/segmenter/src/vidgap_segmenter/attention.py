@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class Attention(nn.Module):
-    """Scaled dot-product attention over `num_heads` blocks of channels.
+    """Scaled dot-product attention in `num_heads` heads of C / num_heads channels.
 
     Parameters are named and shaped as those of `nn.MultiheadAttention`, so that weights of
     networks built on it fit.
@@ -45,9 +45,9 @@ class Attention(nn.Module):
             self._heads(F.linear(tokens, weight, bias)) for tokens, weight, bias in projected
         )
         mask = None if attention_mask is None else attention_mask[:, None]
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # (B, M, Q, D)
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # (B, M, Q, C/M)
         return self.out_proj(attended.transpose(1, 2).flatten(2))
 
     def _heads(self, tokens: Tensor) -> Tensor:
-        """Cut channels into heads, (B, S, C) -> (B, M, S, D)."""
+        """Split the channels into heads, (B, S, C) -> (B, M, S, C/M)."""
         return tokens.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)

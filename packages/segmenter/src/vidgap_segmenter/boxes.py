@@ -9,27 +9,27 @@ from torch import Tensor
 
 from vidgap_segmenter.position import TEMPERATURE, cell_centres
 
-INSIDE = 1e-5
-"""How far from 0 and 1 a number stays before its logit is taken."""
+EPSILON = 1e-5
+"""Smallest p and 1 - p in the logit of p, which keeps it finite."""
 
 
 def inverse_sigmoid(probability: Tensor) -> Tensor:
-    """Return the logits of numbers in [0, 1], which are kept 1e-5 away from 0 and 1."""
+    """Return the logits of probabilities, of any shape (see `EPSILON` for those near 0 and 1)."""
     probability = probability.clamp(0, 1)
-    return (probability.clamp(min=INSIDE) / (1 - probability).clamp(min=INSIDE)).log()
+    return (probability.clamp(min=EPSILON) / (1 - probability).clamp(min=EPSILON)).log()
 
 
 def mask_boxes(masks: Tensor, *, whole_pixels: bool = True) -> Tensor:
-    """Return the boxes around masks, normalised by their size.
+    """Return the boxes around masks, in [0, 1] over the masks.
 
     Args:
         masks: (..., H, W), bool.
-        whole_pixels: whether a box reaches the far side of its last row and column, or only their
+        whole_pixels: whether a box ends at the far side of its last row and column, or at their
             index (`masks_to_boxes` of DETR, and so Mask DINO's "mask2box").
 
     Returns:
-        (..., 4), float32. The box of an empty mask has no size and lies in the corner (0, 0) with
-        whole pixels, (1, 1) without, as the official code's does after clamping.
+        (..., 4), float32. The box of an empty mask has size 0; its centre is (0, 0) with whole
+        pixels and (1, 1) without, as in the official code after clamping.
     """
     size = [masks.shape[-1], masks.shape[-2]]
     first, last = [], []
@@ -46,11 +46,11 @@ def mask_boxes(masks: Tensor, *, whole_pixels: bool = True) -> Tensor:
 
 
 def sine_embedding(boxes: Tensor, channels: int) -> Tensor:
-    """Return sines and cosines of a box's numbers, in the order y, x, width, height (DAB-DETR).
+    """Return sines and cosines of boxes' coordinates, in the order y, x, width, height (DAB-DETR).
 
     Args:
         boxes: (..., 4).
-        channels: for each number, even.
+        channels: for each coordinate, even.
 
     Returns:
         (..., 4 * channels), sines and cosines interleaved.
@@ -62,7 +62,7 @@ def sine_embedding(boxes: Tensor, channels: int) -> Tensor:
 
 
 def cell_boxes(sizes: list[tuple[int, int]], like: Tensor) -> Tensor:
-    """Return a box for each cell of several maps: its centre, and a width of 0.05 * 2^level.
+    """Return a square for each cell of several maps: its centre, and sides of 0.05 * 2^level.
 
     Args:
         sizes: (H_l, W_l) of each level, in the order of the tokens.

@@ -1,4 +1,4 @@
-"""Gradient checkpointing: activations are computed again in the backward pass, not kept."""
+"""Gradient checkpointing: activations are recomputed in the backward pass, not kept."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch.utils.checkpoint import checkpoint
 
 
 class Checkpointed(nn.Module):
-    """A layer that keeps only its inputs for the backward pass, if told to.
+    """A layer that can keep its inputs alone for the backward pass, and recompute the rest.
 
     The second run draws the same random numbers as the first (drop path).
 
     Attributes:
-        gradient_checkpointing: whether it does; not saved with its weights.
+        gradient_checkpointing: whether it does so; not part of the state dict.
     """
 
     gradient_checkpointing = False

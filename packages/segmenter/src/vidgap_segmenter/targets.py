@@ -56,10 +56,13 @@ def check_targets(
     frame_size: tuple[int, int],
     num_classes: int,
 ) -> None:
-    """Raise ValueError where targets are not those of B clips of T frames (H, W) and K classes."""
+    """Raise ValueError unless there are `num_clips` targets that fit frames and classes.
+
+    `frame_size` is the (H, W) that masks must have; labels must be less than `num_classes`.
+    """
     if len(targets) != num_clips:
         raise ValueError(f"targets must be of {num_clips} clips, got {len(targets)}")
-    same_num_frames(targets, num_frames)
+    check_num_frames(targets, num_frames)
     for index, clip in enumerate(targets):
         if clip.masks.shape[2:] != frame_size:
             raise ValueError(
@@ -74,11 +77,10 @@ def check_targets(
             )
 
 
-def same_num_frames(targets: Sequence[ClipTargets], num_frames: int) -> None:
-    """Raise ValueError where a clip's masks do not have `num_frames` frames."""
+def check_num_frames(targets: Sequence[ClipTargets], num_frames: int) -> None:
+    """Raise ValueError unless the masks of every clip have `num_frames` frames."""
     for index, clip in enumerate(targets):
         if clip.masks.shape[1] != num_frames:
             raise ValueError(
-                f"targets[{index}].masks must have {num_frames} frames to match the output, "
-                f"got {clip.masks.shape[1]}"
+                f"targets[{index}].masks must have {num_frames} frames, got {clip.masks.shape[1]}"
             )

@@ -12,14 +12,14 @@ from vidgap_segmenter.frame_targets import FrameTargets, Matching
 
 @dataclass(frozen=True)
 class Denoising:
-    """Noised instances of B*T frames: G groups of n slots, G*n = P.
+    """Noised instances of B*T frames: G groups of n slots.
 
     Attributes:
-        labels: class indices, some of them wrong, (B*T, P), int64.
-        boxes: noised, (B*T, P, 4), float32; those of empty slots in the middle.
-        real: which slots hold an instance, (B*T, P), bool; in each frame the first of a group.
+        labels: class indices, some of them wrong, (B*T, G*n), int64.
+        boxes: noised, (B*T, G*n, 4), float32; (0.5, 0.5, 0.5, 0.5) in empty slots.
+        real: which slots hold an instance, (B*T, G*n), bool; in each group the first ones.
         num_groups: G; each holds every instance once.
-        matching: the pairs of a slot and its instance, groups one after another.
+        matching: pairs each slot that holds an instance with it, group after group.
     """
 
     labels: Tensor
@@ -29,14 +29,14 @@ class Denoising:
     matching: Matching
 
     def attention_mask(self, num_queries: int) -> Tensor:
-        """Return which query attends to which, denoising queries first, (1, P + Q, P + Q) bool.
+        """Return which query attends to which, (1, G*n + Q, G*n + Q) bool, denoising queries first.
 
         Groups do not attend to each other, and matching queries to no group: an instance must not
         be read off its noised copy.
         """
-        slots = self.labels.shape[1]
+        num_slots = self.labels.shape[1]
         device = self.labels.device
-        group = torch.arange(slots, device=device) // (slots // self.num_groups)
+        group = torch.arange(num_slots, device=device) // (num_slots // self.num_groups)
         group = torch.cat((group, group.new_full((num_queries,), -1)))
         return ((group[:, None] == group) | (group == -1))[None]
 
@@ -54,14 +54,14 @@ def make_denoising(
 
     Args:
         targets: the instances of B*T frames.
-        num_classes: K, from which wrong labels are drawn.
-        num_denoising: the most slots; there are as many groups as fit, none where one frame has
-            more instances.
+        num_classes: K, from which a noised label is drawn; it may be the right one.
+        num_denoising: the largest number of slots; as many groups as fit are made.
         label_noise: probability that a label is drawn anew.
-        box_noise: how far a centre moves, in halves of the box, and how much its size changes.
+        box_noise: how far a centre moves at most, as a fraction of half the box's side, and how
+            much a side changes, as a fraction of it.
 
     Returns:
-        None where no group fits, or there are no instances.
+        None if no frame has instances, or one has more than `num_denoising`.
     """
     width = max(targets.counts, default=0)
     num_groups = num_denoising // width if width else 0

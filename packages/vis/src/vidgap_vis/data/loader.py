@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vidgap_augment import Sample
-from vidgap_segmenter.targets import ClipTargets, same_num_frames
+from vidgap_segmenter.targets import ClipTargets, check_num_frames
 from vidgap_vis.data.datasets import ClipDataset, ClipKey
 from vidgap_vis.errors import InputError
 from vidgap_vis.formats.rle import Size
@@ -96,7 +96,7 @@ class ClipBatch:
                 f"frames, targets and sizes must be of one length, "
                 f"got {len(self.frames)}, {len(self.targets)}, {len(self.sizes)}"
             )
-        same_num_frames(self.targets, self.frames.shape[1])
+        check_num_frames(self.targets, self.frames.shape[1])
 
     def __len__(self) -> int:
         return len(self.frames)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -112,7 +113,7 @@ def test_a_gpu_has_triton_first():
     assert list(obstacles(torch.device("cpu"))) == ["reference", "triton"]
 
 
-SIZES = {
+REFUSED = {
     "made for float32, float16 and bfloat16, not for torch.float64": {"dtype": torch.float64},
     "takes windows of up to 256 tokens, not of 289": {"window_size": 17},
     "takes heads of up to 32 channels for windows of 12x12, not of 33": {
@@ -128,14 +129,14 @@ SIZES = {
 
 
 @pytest.mark.usefixtures("uninterpreted")
-@pytest.mark.parametrize(("message", "change"), SIZES.items(), ids=range(len(SIZES)))
-def test_what_is_too_large_is_left_to_the_reference(message, change):
+@pytest.mark.parametrize(("message", "change"), REFUSED.items(), ids=range(len(REFUSED)))
+def test_what_triton_cannot_take_is_left_to_the_reference(message, change):
     found = obstacles(CUDA, **change)
     assert found["reference"] is None
     assert str(found["triton"]) == message
 
 
-def test_a_gpu_without_triton_is_told_how_to_have_it(monkeypatch):
+def test_the_obstacle_without_triton_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr(triton, "IS_INSTALLED", False)
     assert str(obstacles(CUDA)["triton"]) == "Triton is not installed; pip install triton"
     assert str(obstacles(torch.device("cpu"))["triton"]).startswith("runs on GPUs, and Triton")
@@ -145,20 +146,17 @@ def test_a_gpu_without_triton_is_told_how_to_have_it(monkeypatch):
 @pytest.mark.usefixtures("uninterpreted")
 @pytest.mark.parametrize(("major", "is_refused"), [(7, True), (8, False), (12, False)])
 def test_gpus_before_sm_80_are_refused(major, is_refused, monkeypatch):
-    class Properties:
-        pass
-
-    Properties.major = major
+    properties = SimpleNamespace(major=major)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: Properties)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
     assert (obstacles(CUDA)["triton"] is not None) == is_refused
 
 
 @needs_triton
-def test_triton_is_not_imported_before_it_is_called():
+def test_the_kernels_are_not_imported_with_the_package():
     code = (
-        "import sys, importlib.util; name = 'vidgap_temporal.ops.window_attention.launch'; "
-        "import vidgap_temporal; assert name not in sys.modules"
+        "import sys, vidgap_temporal; name = 'vidgap_temporal.ops.window_attention.launch'; "
+        "assert name not in sys.modules; __import__(name)"
     )
     done = run("-c", code)
     assert done.returncode == 0, done.stderr

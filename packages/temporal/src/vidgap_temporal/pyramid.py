@@ -1,4 +1,4 @@
-"""Feature pyramids inside what the submodules of other people's models return."""
+"""Find the feature pyramid in what a submodule of another library's model returns."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 Maps: TypeAlias = dict[Hashable, Tensor]
-"""Maps (B*T, C_l, H_l, W_l) by key or index, in the order in which they came."""
+"""Maps (B*T, C_l, H_l, W_l) by key or index, in the order of the output."""
 
 Repack: TypeAlias = Callable[[Maps], Any]
-"""Makes the same structure with other maps, as many of them."""
+"""Rebuilds the output around as many other maps."""
 
 
 def unpack(output: Any, kwargs: Mapping[str, Any]) -> tuple[Maps, Repack]:
@@ -22,13 +22,13 @@ def unpack(output: Any, kwargs: Mapping[str, Any]) -> tuple[Maps, Repack]:
 
     Args:
         output: one map; a list, a tuple or a mapping of maps; or an object whose
-            `last_hidden_state` holds the tokens of all levels, (B*T, S, C). What is not a map in a
-            container is left alone.
+            `last_hidden_state` holds the tokens of all levels, (B*T, S, C). Other items of a
+            container stay as they are.
         kwargs: what the submodule was called with; `spatial_shapes_list` holds the (H_l, W_l) of
             the tokens, as in Hugging Face's deformable encoders.
 
     Returns:
-        The maps (empty where there are none), and what makes `output` of other maps.
+        The maps, if any, and a function that rebuilds `output` around others.
     """
     sizes = kwargs.get("spatial_shapes_list")
     if sizes is not None and hasattr(output, "last_hidden_state"):
@@ -56,7 +56,7 @@ def with_items(output: Any, maps: Maps) -> Any:
     """Return a copy of a mapping with other maps, of its class and in its order."""
     # torch.compile does not follow copy.copy into these two.
     changed = output.copy() if type(output) in (dict, OrderedDict) else copy.copy(output)
-    for key, value in maps.items():
+    for key, value in maps.items():  # one by one: Hugging Face's `ModelOutput` refuses `update`
         changed[key] = value
     return changed
 
@@ -80,12 +80,12 @@ def split_tokens(tokens: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Tenso
 
 
 def fine_to_coarse(maps: Maps, at: str) -> list[Hashable]:
-    """Return the keys of maps that come fine to coarse or coarse to fine, fine to coarse.
+    """Return the keys of maps in the order fine to coarse, which may be reversed in `maps`.
 
-    Maps of one size stay as they came.
+    Maps of one size keep their order.
 
     Raises:
-        ValueError: the sizes go up and down.
+        ValueError: the sizes of `maps` go up and down.
     """
     keys = list(maps)
     areas = [level.shape[-2] * level.shape[-1] for level in maps.values()]
@@ -107,10 +107,10 @@ def choose(
         maps: those to choose from.
         num_scales: how many the module takes.
         levels: as for `attach`.
-        at: where they come from, for errors.
+        at: path of their submodule, for errors.
 
     Raises:
-        ValueError: there are fewer, a level does not exist, or two are one map.
+        ValueError: there are fewer maps, a level does not exist, or two levels are one map.
     """
     ordered = fine_to_coarse(maps, at)
     if levels is None:

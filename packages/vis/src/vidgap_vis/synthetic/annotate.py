@@ -1,14 +1,14 @@
 """The annotations of a generated scene, as COCO and YouTube-VIS write them.
 
 An instance that shows fewer than `min_area` pixels in a picture is absent there: no annotation of
-a still, null in the lists of a clip (a few pixels of it may be seen, and belong to no mask).
-An instance absent from a whole clip has no annotation. The annotations of a picture stand in depth
+a still, null in the lists of a clip (its few pixels belong to no mask).
+An instance absent from a whole clip has no annotation. The annotations of a picture are in depth
 order, the farthest first. Beyond the standard keys, each holds:
 
 - `group`: equal for the look-alikes of one image or video.
 - `visible_fraction`: of the instance's footprint inside the frame, the part that no nearer
   instance covers; a number for stills, a list with null where absent for clips.
-- `occlusion` (clips): the same in OVIS's words, a list with null where absent: no_occlusion from
+- `occlusion` (clips): the same in OVIS's terms, a list with null where absent: no_occlusion from
   0.95 on, slight_occlusion from 0.5 on, severe_occlusion below.
 """
 
@@ -40,15 +40,7 @@ def image_annotations(scene: Scene, render: Render, min_area: int) -> list[Json]
     for n, instance in enumerate(scene.instances):
         seen = describe(render.masks[n], render.footprints[n], min_area)[0]
         if seen is not None:
-            annotations.append(
-                {
-                    **describe_role(instance),
-                    "segmentation": seen["segmentation"],
-                    "bbox": seen["bbox"],
-                    "area": seen["area"],
-                    "visible_fraction": seen["visible_fraction"],
-                }
-            )
+            annotations.append({**describe_role(instance), **seen})
     return annotations
 
 

@@ -1,4 +1,4 @@
-"""What a benchmark is to `bench.run`: its name, its options and defaults, and what measures."""
+"""The interface of `bench.run` to a benchmark: its name, options, defaults and measurement."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from bench.harness.contender import STRIDES, Op
 from bench.harness.cpu import Effort
 from bench.harness.session import Scope, Session
 
-Measurement: TypeAlias = Callable[["Path | None"], bool]
-"""Checks, measures, prints, and writes to a file, if any; returns whether all agreed."""
+Measurement: TypeAlias = Callable[[Path | None], bool]
+"""Checks, measures, prints, and writes to a file if given one; returns whether all agreed."""
 
 DEVICES = ("cpu", "cuda")
 
@@ -27,16 +27,16 @@ CHOICES = ("threads", "dtype", "frames", "sizes", "compile")
 
 @dataclass(frozen=True)
 class Options:
-    """Options of the command line; None or False if not given.
+    """Options of the command line; None or False if not given. All values of a tuple are measured.
 
     Attributes:
         device: "cpu" or "cuda".
-        quick: small, in less than a minute.
-        threads: numbers of them, on the CPU.
-        dtype: one or several.
+        quick: one small case, in less than a minute.
+        threads: numbers of CPU threads.
+        dtype: of values and weights.
         frames: T of the clips.
         sizes: (H, W) of the frames.
-        compile: networks also compiled.
+        compile: whether networks are also measured compiled.
     """
 
     device: str = "cpu"
@@ -48,36 +48,36 @@ class Options:
     compile: bool = False
 
     def asked(self) -> list[str]:
-        """Return which of `CHOICES` are asked for."""
+        """Return which of `CHOICES` are given."""
         return [name for name in CHOICES if getattr(self, name)]
 
 
 class Benchmark(Protocol):
-    """What a name of `bench.run` runs."""
+    """What `bench.run` runs by name."""
 
     @property
     def name(self) -> str:
-        """Its name, also of its results' files."""
+        """Its name, on the command line and in the names of result files."""
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """Those it runs on."""
+        """Which of `DEVICES` it runs on."""
 
     @property
     def takes(self) -> tuple[str, ...]:
-        """Those of `CHOICES` that it takes."""
+        """Which of `CHOICES` it takes."""
 
     def prepared(self, options: Options) -> Measurement:
-        """Return a measurement of what is asked for, with its own defaults for the rest.
+        """Return a measurement with these options, and its own defaults for the rest.
 
         Raises:
-            ValueError: it cannot measure this.
+            ValueError: it cannot measure with such options.
         """
 
 
 @dataclass(frozen=True)
 class Defaults:
-    """What is measured by default: all combinations.
+    """What is measured by default, in all combinations.
 
     Attributes:
         frames: T of the clips.
@@ -106,7 +106,7 @@ class OpBenchmark:
         name: as `bench.run` knows it.
         ops: in the order of the table.
         full, quick: the defaults on each device, without and with --quick.
-        multiple: divides the sides of frames.
+        multiple: what the sides of frames must be multiples of.
         compiles: whether contenders can also be compiled.
     """
 
@@ -126,7 +126,7 @@ class OpBenchmark:
         return tuple(name for name in CHOICES if self.compiles or name != "compile")
 
     def prepared(self, options: Options) -> Measurement:
-        """Return a measurement of what is asked for.
+        """Return a measurement with these options.
 
         Raises:
             ValueError: a side of a frame is not a multiple of `multiple`.
@@ -142,11 +142,7 @@ class OpBenchmark:
         return measure
 
     def scope(self, options: Options) -> Scope:
-        """Return what is measured.
-
-        Raises:
-            ValueError: as of `prepared`.
-        """
+        """Return what is measured with these options; raises as `prepared` does."""
         defaults = (self.quick if options.quick else self.full)[options.device]
         for height, width in options.sizes or ():
             if height % self.multiple or width % self.multiple:

@@ -1,4 +1,4 @@
-"""A chart of a benchmark's rows: a bar a contender, drawn with OpenCV."""
+"""A bar chart of a benchmark's rows, one bar for each contender, drawn with OpenCV."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ BLACK, GREY, BLUE, ORANGE = (0, 0, 0), (165, 165, 165), (176, 114, 60), (60, 130
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """Write a PNG: groups below each other, times within a group to one scale.
+    """Write a PNG: rows of one title form a group, whose bars share a scale.
 
-    Grey is the reference, orange others', blue ours. Beside a time is the speed-up over the
-    reference, or over the official contender if there is no reference.
+    Our backends are blue, the reference grey, others orange. Beside a time is the speed-up over
+    the reference, or over the official contender if there is no reference.
     """
     groups = [list(group) for _, group in groupby(rows, key=title)]
     height = GAP + sum((len(group) + 1) * ROW + GAP for group in groups)

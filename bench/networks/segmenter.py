@@ -1,15 +1,15 @@
 """Mask2Former on frames, random weights, no temporal module: a forward pass and a training step.
 
-ResNet-50 at 360x640 and Swin-T at 480x864, unless other sizes are asked for. A training step is
+ResNet-50 at 360x640 and Swin-T at 480x864, unless other sizes are given. A training step is
 forward, matching and losses (12,544 points, 8 instances a frame), and backward to all weights; the
-optimiser is not in it. All contenders have the same weights, frames, masks and random points.
+optimiser is left out. All contenders have the same weights, frames, masks and random points.
 
 reference                    ours with VIDGAP_BACKEND=reference; forward alone
 hugging face                 `Mask2FormerForUniversalSegmentation`
 native                       ours with the best backend of each op
 native, float32 decoder      in bfloat16: with the pixel decoder in float32, as in the official
                              recipe; the others run under autocast as far as they allow
-..., compiled                with --compile: after torch.compile, ours without graph breaks
+..., compiled                with --compile: by torch.compile, ours without graph breaks
 
 bfloat16 is autocast over float32 weights. "peak MiB" of a step holds the gradients of all weights.
 """
@@ -42,25 +42,19 @@ STEP_TOLERANCE = {torch.float32: 1e-2, torch.bfloat16: 0.5}
 
 
 def network(backbone: str, work: Work, full_precision: bool, *, compiled: bool = False) -> Ours:
-    """Return our network."""
+    """Return our network, with weights in float32."""
     owner = ours(backbone, work.device, torch.float32, full_precision)
-    return Ours(backbone, owner, fullgraph(owner) if compiled else owner)
+    return Ours(backbone, owner, compiled_model(owner, fullgraph=True) if compiled else owner)
 
 
 @functools.cache
-def fullgraph(model: nn.Module) -> Any:
-    """Return a network compiled as a whole, anew for each size."""
-    return torch.compile(model, fullgraph=True, dynamic=False)
-
-
-@functools.cache
-def in_pieces(model: nn.Module) -> Any:
-    """Return a network compiled with graph breaks."""
-    return torch.compile(model, dynamic=False)
+def compiled_model(model: nn.Module, *, fullgraph: bool) -> Any:
+    """Return a compiled network, recompiled for each size; without graph breaks if `fullgraph`."""
+    return torch.compile(model, fullgraph=fullgraph, dynamic=False)
 
 
 def contenders(backbone: str, training: bool, work: Work) -> Contenders:
-    """Return the contenders."""
+    """Return the contenders for the forward pass or the training step of a network."""
     narrow = work.dtype != torch.float32
     found = Contenders([])
 
@@ -78,7 +72,8 @@ def contenders(backbone: str, training: bool, work: Work) -> Contenders:
         norm = ours(backbone, work.device, torch.float32, True)
         add("hugging face", Theirs(backbone, other, other, norm))
         if work.compiled:
-            add("hugging face, compiled", Theirs(backbone, other, in_pieces(other), norm))
+            model = compiled_model(other, fullgraph=False)
+            add("hugging face, compiled", Theirs(backbone, other, model, norm))
     obstacle = extension.obstacle(torch.device(work.device))
     if obstacle is not None:
         found.absent["native"] = str(obstacle)
@@ -106,7 +101,7 @@ def precision(work: Work, backend: str) -> Iterator[None]:
 
 
 def oracle(backbone: str, training: bool, work: Work, tensors: Tensors) -> Any:
-    """Return what the reference gives in float64."""
+    """Return the output of the reference in float64, or its loss and gradients by name."""
     owner = ours(backbone, work.device, torch.float64, True)
     member = Ours(backbone, owner, owner)
     with precision(Work(work.size, work.frames, torch.float64, work.device), "reference"):
@@ -115,9 +110,9 @@ def oracle(backbone: str, training: bool, work: Work, tensors: Tensors) -> Any:
 
 @functools.cache
 def cost(backbone: str, work: Work, training: bool) -> Cost:
-    """Return the least arithmetic, counted in a run (without the samples), and traffic.
+    """Return the least work: FLOPs counted in a run, and the bytes of the weights.
 
-    Traffic is that of the weights alone: no map between layers has to be written.
+    Sampling is not counted, and no map between layers has to be written to memory.
     """
     member = network(backbone, work, True)
     run: Callable[[Tensors], Any] = member.step if training else member.forward
@@ -131,11 +126,13 @@ def op(backbone: str, training: bool) -> Op:
     """Return the forward pass or the training step of a network."""
     return Op(
         f"{backbone} step" if training else backbone,
-        *("reference", "hugging face", inputs),
-        functools.partial(contenders, backbone, training),
-        functools.partial(oracle, backbone, training),
-        functools.partial(cost, backbone),
-        STEP_TOLERANCE if training else TOLERANCE,
+        reference="reference",
+        official="hugging face",
+        inputs=inputs,
+        contenders=functools.partial(contenders, backbone, training),
+        oracle=functools.partial(oracle, backbone, training),
+        cost=functools.partial(cost, backbone),
+        tolerance=STEP_TOLERANCE if training else TOLERANCE,
         passes=(STEP if training else PASSES[0],),
         rotates=False,
         sizes=(SIZES[backbone],),

@@ -16,7 +16,7 @@ Sampler: TypeAlias = Callable[[Work, Tensor, Tensor, Tensor], Tensor]
 
 
 def peers(device: str) -> dict[str, tuple[Sampler | None, str]]:
-    """Return the samplers by name, or None and why there is none."""
+    """Return samplers by name, each with ""; None with the reason if it is not available."""
     found: dict[str, tuple[Sampler | None, str]] = {}
     module, why = importable("transformers.models.mask2former.modeling_mask2former")
     found["official"] = (module and official(module.multi_scale_deformable_attention), why)
@@ -33,14 +33,13 @@ def official(function: Callable[..., Tensor]) -> Sampler:
 
     def run(work: Work, value: Tensor, locations: Tensor, weights: Tensor) -> Tensor:
         wide = locations.dtype
-        out = function(value.to(wide), work.levels, locations, weights.to(wide))
-        return out.to(value.dtype)
+        return function(value.to(wide), work.levels, locations, weights.to(wide)).to(value.dtype)
 
     return run
 
 
 def from_pypi(function: Callable[..., Tensor]) -> Sampler:
-    """Wrap torch-ms-deform-attn's function, which wants shapes and starts as tensors."""
+    """Wrap torch-ms-deform-attn's function, which takes shapes and level starts as tensors."""
     known: dict[Work, tuple[Tensor, Tensor]] = {}
 
     def run(work: Work, value: Tensor, locations: Tensor, weights: Tensor) -> Tensor:

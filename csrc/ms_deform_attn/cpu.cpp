@@ -20,7 +20,7 @@ struct Choice {
 bool has_v3() { return __builtin_cpu_supports("x86-64-v3"); }
 bool has_v4() { return __builtin_cpu_supports("x86-64-v4"); }
 #else
-// Of what the levels have, as much as these compilers can ask for.
+// These compilers cannot test for a level: test for those of its features that they know.
 bool has_v3() {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
          __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
@@ -58,14 +58,14 @@ struct Free {
   void operator()(void* block) const { ::operator delete(block, std::align_val_t{64}); }
 };
 
-// Gives each thread a range of the units and memory of its own.
+// Gives each thread its own range of the units and its own scratch memory.
 template <typename Work>
 int distribute(const Problem& problem, bool backward, int num_threads, Work work) {
   const CpuKernels& kernels = *current_choice().load()->kernels;
   const int64_t whole = problem.batch * problem.heads;
   if (problem.tokens >= int64_t{1} << 30) return kTooLarge;  // a plane's pixels are int32
   if (whole == 0) return kSuccess;
-  // Parts of a head cost a copy of its values each: only where threads would have nothing to do.
+  // Each part of a head copies the head's values: split heads only if threads would be idle.
   const int64_t threads = num_threads < 1 ? 1 : num_threads;
   const bool even = backward || whole % threads == 0 || whole >= 8 * threads;
   const int64_t parts = even ? 1 : (4 * threads + whole - 1) / whole;

@@ -1,4 +1,4 @@
-"""Small samples, hypothesis strategies for them, and slow boxes to compare with."""
+"""Small samples, hypothesis strategies for them, and checks of samples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vidgap_augment import ClipTransform, PseudoClip, Sample
 def make_clip(
     num_instances: int = 3, num_frames: int = 3, height: int = 12, width: int = 15, seed: int = 0
 ) -> Sample:
-    """Return a clip of noise; its masks are noise too, thinner with each instance."""
+    """Return a clip of noise; its masks are noise too, sparser with each instance."""
     g = torch.Generator().manual_seed(seed)
     density = torch.linspace(0.9, 0.02, num_instances).view(-1, 1, 1, 1)
     noise = torch.rand((num_instances, num_frames, height, width), generator=g)
@@ -42,11 +42,11 @@ def make_image(num_instances: int = 3, height: int = 12, width: int = 15, seed: 
 SEEDS = st.integers(0, 2**63)
 
 ALWAYS: dict[str, Any] = {"probability": 1.0, "min_area": 1}
-"""Settings of a `VideoCopyPaste` for clips with an instance in sight."""
+"""Settings with which `VideoCopyPaste` pastes wherever an instance is visible."""
 
 
 def discs(num_frames: int = 1, size: int = 100) -> Sample:
-    """Return an image of two discs apart: 0 in red of label 5, 1 in green of label 9."""
+    """Return an image, or a still pseudo-clip, of a red disc, label 5, and a green one, label 9."""
     y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
     masks = torch.stack(
         [(x - 30) ** 2 + (y - 30) ** 2 < 15**2, (x - 70) ** 2 + (y - 70) ** 2 < 9**2]
@@ -60,7 +60,7 @@ def discs(num_frames: int = 1, size: int = 100) -> Sample:
 
 
 def clips() -> st.SearchStrategy[Sample]:
-    """Clips of 0 to 5 instances, 1 to 4 frames and sides of 1 to 20 pixels."""
+    """Return clips of 0 to 5 instances, 1 to 4 frames and sides of 1 to 20 pixels."""
     side = st.integers(1, 20)
     return st.builds(
         make_clip, st.integers(0, 5), st.integers(1, 4), side, side, st.integers(0, 2**32)
@@ -77,7 +77,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def moved_masks(transform: ClipTransform[Any], masks: Tensor, params: object) -> Tensor:
-    """Return what a transform makes of masks (N, T, H, W) with given parameters, empty ones too."""
+    """Return masks (N, T, H, W) transformed with given parameters; emptied ones are kept."""
     frames = torch.zeros(masks.shape[1], 3, *masks.shape[2:], dtype=torch.uint8)
     return transform.with_params((tv_tensors.Video(frames), tv_tensors.Mask(masks)), params)[1]
 
@@ -93,7 +93,7 @@ def slow_boxes(masks: Tensor) -> Tensor:
 
 
 def assert_whole(sample: Sample) -> None:
-    """Assert that a clip sample is as `vidgap_augment.sample` describes it, boxes too."""
+    """Assert that a clip sample, with boxes, is as `vidgap_augment.sample` describes it."""
     num_frames, channels, height, width = sample["video"].shape
     assert isinstance(sample["video"], tv_tensors.Video)
     assert isinstance(sample["masks"], tv_tensors.Mask)

@@ -45,13 +45,13 @@ ALWAYS: dict[str, Any] = {"probability": 1.0, "min_area": 1}
 """Settings with which `VideoCopyPaste` pastes wherever an instance is visible."""
 
 
-def discs(num_frames: int = 1, size: int = 100) -> Sample:
+def discs(num_frames: int = 1) -> Sample:
     """Return an image, or a still pseudo-clip, of a red disc, label 5, and a green one, label 9."""
-    y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    y, x = torch.meshgrid(torch.arange(100), torch.arange(100), indexing="ij")
     masks = torch.stack(
         [(x - 30) ** 2 + (y - 30) ** 2 < 15**2, (x - 70) ** 2 + (y - 70) ** 2 < 9**2]
     )
-    image = torch.full((3, size, size), 90, dtype=torch.uint8)
+    image = torch.full((3, 100, 100), 90, dtype=torch.uint8)
     for channel in range(2):
         image[:, masks[channel]] = 0
         image[channel, masks[channel]] = 250

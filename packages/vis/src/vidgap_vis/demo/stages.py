@@ -61,7 +61,7 @@ def run(out: Path, *, quick: bool = False, seed: int = 1, profile: bool = False)
         out: a new or empty folder.
         quick: a few steps on a few clips, to see it run.
         seed: of data and training.
-        profile: print where a training step's time goes.
+        profile: log where a training step's time goes.
 
     Returns:
         0.

@@ -29,7 +29,9 @@ from vidgap_vis.synthetic import SyntheticOptions, clip_scene, image_scene, rend
 from vidgap_vis.video.overlay import draw_tracks
 
 IMAGES = Path(__file__).parent / "images"
-OPTIONS = SyntheticOptions(seed=3, size=(120, 160), num_frames=10, num_instances=(3, 3))
+OPTIONS = SyntheticOptions(
+    seed=3, size=(120, 160), num_frames=10, num_instances=(3, 3), occluder_share=0.0
+)
 GAP = 4
 CAPTION = 18
 

@@ -61,7 +61,8 @@ def rendered_mask(name: str, pose: Pose) -> np.ndarray:
     """Return the mask (H, W) of a scene with one instance."""
     scene = image_scene(SyntheticOptions(size=(HEIGHT, WIDTH)), "train", 0)
     role = replace(scene.instances[0].role, label=CLASS_NAMES.index(name))
-    return render(replace(scene, instances=(Instance(role, (pose,)),))).masks[0, 0]
+    alone = replace(scene, instances=(Instance(role, (pose,)),), occluder=None)
+    return render(alone).masks[0, 0]
 
 
 @pytest.mark.parametrize("pose", POSES, ids=str)

@@ -81,9 +81,14 @@ def ramp(tones: FloatArray, level: FloatArray) -> FloatArray:
     return tones[0] + low * (tones[1] - tones[0]) + high * (tones[2] - tones[1])
 
 
+def view(backdrop: Backdrop, time: float) -> FloatArray:
+    """Return where the camera looks at `time` in [0, 1], (2,), pixels from the middle."""
+    return (1 - time) * backdrop.drift[0] + time * backdrop.drift[1]
+
+
 def see(backdrop: Backdrop, size: tuple[int, int], time: float) -> FloatArray:
     """Return the background (H, W, 3) at `time`, 0 at the start and 1 at the end of the clip."""
-    dx, dy = (1 - time) * backdrop.drift[0] + time * backdrop.drift[1]
+    dx, dy = view(backdrop, time)
     height, width = backdrop.picture.shape[:2]
     middle = (float(width / 2 + dx - 0.5), float(height / 2 + dy - 0.5))
     return cv2.getRectSubPix(backdrop.picture, (size[1], size[0]), middle)

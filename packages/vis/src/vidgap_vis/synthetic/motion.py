@@ -18,9 +18,6 @@ from vidgap_vis.synthetic.options import SyntheticOptions
 
 Points = NDArray[np.float64]
 
-LEAVE_SHARE = 0.15
-"""How often an instance is outside the frame between two meetings."""
-
 
 @dataclass(frozen=True, eq=False)
 class Cast:
@@ -67,7 +64,7 @@ def draw_dance(
     more. It has at least two meetings.
     """
     start = scatter(len(cast.radii), options.size, rng)
-    knots = [with_some_outside(start, cast.radii, options.size, rng)]
+    knots = [with_some_outside(start, cast, options, rng)]
     times = [0.0]
     while times[-1] < length or len(knots) < 5:
         for knot in draw_meeting(knots[-1], cast, options, rng):
@@ -110,7 +107,7 @@ def draw_meeting(
         parted[pair] = middle + onward, middle - onward
     rim = 0.8 * cast.radii[:, None]
     parted = np.clip(parted, rim, frame - rim)
-    return met, with_some_outside(parted, cast.radii, options.size, rng)
+    return met, with_some_outside(parted, cast, options, rng)
 
 
 def draw_pairs(groups: NDArray[np.int64], rng: np.random.Generator) -> list[list[int]]:
@@ -126,14 +123,14 @@ def draw_pairs(groups: NDArray[np.int64], rng: np.random.Generator) -> list[list
 
 
 def with_some_outside(
-    points: Points, radii: NDArray[np.float64], size: tuple[int, int], rng: np.random.Generator
+    points: Points, cast: Cast, options: SyntheticOptions, rng: np.random.Generator
 ) -> Points:
     """Return points (N, 2), some of them moved beyond the edge of the frame that is nearest."""
-    frame = np.array([size[1], size[0]], np.float64)
+    frame = np.array([options.size[1], options.size[0]], np.float64)
     moved = points.copy()
-    for index in np.flatnonzero(rng.random(len(points)) < LEAVE_SHARE):
+    for index in np.flatnonzero(rng.random(len(points)) < options.leave_share):
         edge = int(np.concatenate([points[index], frame - points[index]]).argmin())
-        beyond = 1.5 * radii[index]
+        beyond = 1.5 * cast.radii[index]
         moved[index, edge % 2] = -beyond if edge < 2 else frame[edge % 2] + beyond
     return moved
 

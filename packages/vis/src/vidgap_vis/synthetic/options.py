@@ -27,6 +27,14 @@ class SyntheticOptions:
         lookalike_share: share of the scenes of two or more instances that hold look-alikes.
         pass_share: share of meetings in which the two pass and change sides; in the others they
             touch and turn back.
+        leave_share: how often an instance is outside the frame between two meetings.
+        num_marks: marks of each instance, by whose kinds it is told from its look-alikes; with 1,
+            five of them can be told apart, with 2 fifteen.
+        mark_size: radius of the disc that has a mark's area, as a share of the instance's radius;
+            several marks need less, 0.3 for 2. Below about 0.3 the features of a backbone no
+            longer tell look-alikes apart.
+        occluder_share: share of the scenes in which an opaque bar stands before everything.
+        occluder_width: its width, about, as a share of the height.
         background_contrast: strength of the background's texture, 0 to 1.
         min_area: an instance with fewer visible pixels in a frame counts as absent there.
     """
@@ -43,6 +51,11 @@ class SyntheticOptions:
     max_speed: float = 0.15
     lookalike_share: float = 0.75
     pass_share: float = 0.8
+    leave_share: float = 0.25
+    num_marks: int = 1
+    mark_size: float = 0.4
+    occluder_share: float = 0.5
+    occluder_width: float = 0.3
     background_contrast: float = 0.5
     min_area: int = 12
 
@@ -52,7 +65,8 @@ class SyntheticOptions:
             check(name, getattr(self, name) >= 0, "0 or more", getattr(self, name))
         for name in ("num_frames", "min_area"):
             check(name, getattr(self, name) >= 1, "1 or more", getattr(self, name))
-        for name in ("lookalike_share", "pass_share", "background_contrast"):
+        shares = ("lookalike_share", "pass_share", "leave_share", "occluder_share")
+        for name in (*shares, "background_contrast"):
             check(name, 0 <= getattr(self, name) <= 1, "in [0, 1]", getattr(self, name))
         check("size", min(self.size) >= 32, "(H, W) of 32 or more each", self.size)
         fewest, most = self.num_instances
@@ -64,4 +78,7 @@ class SyntheticOptions:
             "0.02 <= least <= largest <= 0.5",
             self.radius_range,
         )
+        check("num_marks", 1 <= self.num_marks <= 4, "1 to 4", self.num_marks)
+        check("mark_size", 0.05 <= self.mark_size <= 0.5, "in [0.05, 0.5]", self.mark_size)
+        check("occluder_width", 0 < self.occluder_width <= 1, "in (0, 1]", self.occluder_width)
         check("max_speed", 0 < self.max_speed <= 1, "in (0, 1]", self.max_speed)

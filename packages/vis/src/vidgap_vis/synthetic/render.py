@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vidgap_vis.synthetic import backdrop, shading, shapes, texture
 from vidgap_vis.synthetic.colour import FloatArray
+from vidgap_vis.synthetic.occluder import draw_over
 from vidgap_vis.synthetic.scene import Instance, Scene
 
 BoolArray = NDArray[np.bool_]
@@ -23,13 +24,15 @@ class Render:
         frames: (T, H, W, 3) uint8, RGB.
         footprints: (N, T, H, W) bool, the pixels of which an instance's whole outline covers half
             or more, whatever is in front of it.
-        masks: (N, T, H, W) bool, the part of the footprint that no nearer instance's footprint
-            covers; no pixel belongs to two.
+        masks: (N, T, H, W) bool, the part of the footprint that neither a nearer instance's
+            footprint nor the occluder covers; no pixel belongs to two.
+        hidden: (T, H, W) bool, the pixels of which the occluder covers half or more.
     """
 
     frames: NDArray[np.uint8]
     footprints: BoolArray
     masks: BoolArray
+    hidden: BoolArray
 
 
 def render(scene: Scene) -> Render:
@@ -37,15 +40,19 @@ def render(scene: Scene) -> Render:
     num_frames, instances = scene.num_frames, scene.instances
     frames = np.empty((num_frames, *scene.size, 3), np.uint8)
     footprints = np.zeros((len(instances), num_frames, *scene.size), np.bool_)
+    hidden = np.zeros((num_frames, *scene.size), np.bool_)
     surfaces = [paint(instance) for instance in instances]
     for t in range(num_frames):
         time = t / max(num_frames - 1, 1)
         canvas = backdrop.see(scene.backdrop, scene.size, time)
         for n, (instance, surface) in enumerate(zip(instances, surfaces, strict=True)):
             draw(canvas, footprints[n, t], instance, surface, instance.poses[t], scene.light)
+        if scene.occluder is not None:
+            view = backdrop.view(scene.backdrop, time)
+            hidden[t] = draw_over(canvas, scene.occluder, view) >= 0.5
         canvas *= backdrop.brightness(scene.backdrop, scene.size, time)
         frames[t] = np.clip(255 * canvas + 0.5, 0, 255).astype(np.uint8)
-    return Render(frames, footprints, visible(footprints))
+    return Render(frames, footprints, visible(footprints) & ~hidden, hidden)
 
 
 def visible(footprints: BoolArray) -> BoolArray:

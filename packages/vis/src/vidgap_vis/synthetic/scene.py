@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from vidgap_vis.synthetic import motion, shapes, texture
 from vidgap_vis.synthetic.backdrop import Backdrop, draw_backdrop
 from vidgap_vis.synthetic.colour import FloatArray
+from vidgap_vis.synthetic.occluder import Occluder, draw_occluder
 from vidgap_vis.synthetic.options import SyntheticOptions
 
 CLASS_NAMES = tuple(shapes.OUTLINES)
@@ -68,12 +69,14 @@ class Scene:
         backdrop: the background, its drift and its light.
         light: direction towards the light (x, y, z), of length 1, z towards the viewer.
         instances: the farthest first; each covers those before it, in every frame.
+        occluder: stands before all of them, if there is one.
     """
 
     size: tuple[int, int]
     backdrop: Backdrop
     light: FloatArray
     instances: tuple[Instance, ...]
+    occluder: Occluder | None
 
     @property
     def num_frames(self) -> int:
@@ -106,6 +109,7 @@ def draw_scene(options: SyntheticOptions, num_frames: int, rng: np.random.Genera
     paths = motion.draw_paths(cast, options, num_frames, rng)
     slant, turn = rng.uniform(0.7, 0.95), rng.uniform(-2.2, -0.9)  # from above, left or right
     light = np.array([slant * np.cos(turn), slant * np.sin(turn), 1.0])
+    occluded = rng.random() < options.occluder_share
     return Scene(
         size=options.size,
         backdrop=draw_backdrop(options.size, options.background_contrast, rng),
@@ -114,6 +118,7 @@ def draw_scene(options: SyntheticOptions, num_frames: int, rng: np.random.Genera
             Instance(role, draw_poses(role, path, rng))
             for role, path in zip(roles, paths, strict=True)
         ),
+        occluder=draw_occluder(options.size, options.occluder_width, rng) if occluded else None,
     )
 
 
@@ -125,7 +130,10 @@ def draw_roles(options: SyntheticOptions, rng: np.random.Generator) -> list[Role
     if num > 1 and rng.random() < options.lookalike_share:
         num_alike = int(rng.integers(2, num + 1, 2).max())
     roles = [draw_role(group, num, options, rng) for group in range(num - num_alike + 1)]
-    roles += [draw_lookalike(roles[0], rng) for _ in range(num_alike - 1)]
+    group = roles[:1]
+    while len(group) < num_alike:
+        group.append(draw_lookalike(group, rng))
+    roles += group[1:]
     return [roles[index] for index in rng.permutation(num)]
 
 
@@ -138,16 +146,16 @@ def draw_role(group: int, num: int, options: SyntheticOptions, rng: np.random.Ge
     return Role(
         label=label,
         group=group,
-        look=texture.draw_look(CLASS_NAMES[label], rng),
+        look=texture.draw_look(CLASS_NAMES[label], options.num_marks, options.mark_size, rng),
         radius=rng.uniform(least, max(least, min(largest, roomy))),
         aspect=rng.uniform(0.92, 1.12),
     )
 
 
-def draw_lookalike(role: Role, rng: np.random.Generator) -> Role:
-    """Draw another individual, which a tracker can barely tell from `role`."""
-    look = texture.draw_lookalike(role.look, rng)
-    return replace(role, look=look, radius=role.radius * rng.uniform(0.98, 1.02))
+def draw_lookalike(group: list[Role], rng: np.random.Generator) -> Role:
+    """Draw another individual, which a tracker can barely tell from those of `group`."""
+    look = texture.draw_lookalike([role.look for role in group], rng)
+    return replace(group[0], look=look, radius=group[0].radius * rng.uniform(0.98, 1.02))
 
 
 def draw_poses(

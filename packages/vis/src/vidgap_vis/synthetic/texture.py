@@ -1,9 +1,9 @@
-"""How instances look: a pattern in two colours, and small spots that tell one from another.
+"""How instances look: a pattern in two colours, and marks that tell one from another.
 
 The kind of pattern goes with the class. Look-alikes share the colours, the pattern and its scale;
-only the pattern's direction and the positions of three spots, of one size and one colour for all,
-are an individual's own. So they have nearly the same colours in nearly the same amounts, and yet
-can be told apart.
+only the pattern's direction and the shapes of the marks, of one size and one colour for all, are
+an individual's own. So they have nearly the same colours in nearly the same amounts, and yet can
+be told apart.
 """
 
 from __future__ import annotations
@@ -12,13 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vidgap_vis.synthetic.colour import FloatArray, oklch
-
-NUM_SPOTS = 3
-SPOT_RADIUS = 0.15
-"""Of the instance's own radius."""
+from vidgap_vis.synthetic.marks import Mark, draw_kinds, draw_marks
+from vidgap_vis.synthetic.shapes import OUTLINES
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,17 +24,22 @@ class Look:
 
     Attributes:
         pattern: a name of PATTERNS.
-        colours: base, second and spot colour, (3, 3) float32 sRGB in [0, 1].
+        colours: base, second and mark colour, (3, 3) float32 sRGB in [0, 1].
         frequency: of the pattern, in radians a radius.
         direction_rad: by which the pattern is turned against the outline.
-        spots: centres of the spots, (NUM_SPOTS, 2).
+        marks: what tells it from its look-alikes.
     """
 
     pattern: str
     colours: FloatArray
     frequency: float
     direction_rad: float
-    spots: NDArray[np.float64]
+    marks: tuple[Mark, ...]
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of its marks."""
+        return tuple(mark.kind for mark in self.marks)
 
 
 def stripes(x: FloatArray, y: FloatArray, frequency: float) -> FloatArray:
@@ -71,46 +73,47 @@ PATTERNS: dict[str, Callable[[FloatArray, FloatArray, float], FloatArray]] = {
 """The pattern of each class: a wave in about [-1, 1] over points of the instance."""
 
 
-def draw_look(pattern: str, rng: np.random.Generator) -> Look:
-    """Draw a look with this pattern: two colours of similar hue, and light or dark spots."""
+def draw_look(pattern: str, num_marks: int, mark_size: float, rng: np.random.Generator) -> Look:
+    """Draw a look with this pattern: two colours of similar hue, and lighter or darker marks."""
     hue, chroma = rng.random(), rng.uniform(0.09, 0.16, 2)
-    base = oklch(rng.uniform(0.74, 0.86), chroma[0], hue)
-    second = oklch(rng.uniform(0.42, 0.56), chroma[1], hue + rng.uniform(-0.14, 0.14))
-    spot = oklch(0.96, 0.03, hue + 0.1) if rng.random() < 0.5 else oklch(0.2, 0.04, hue + 0.1)
+    dark = rng.random() < 0.5
+    lightness = rng.uniform(0.78, 0.86) if dark else rng.uniform(0.6, 0.68)
+    base = oklch(lightness, chroma[0], hue)
+    second = oklch(lightness - rng.uniform(0.16, 0.22), chroma[1], hue + rng.uniform(-0.14, 0.14))
+    mark = oklch(0.18 if dark else 0.97, 0.03, hue + 0.1)
     return Look(
         pattern=pattern,
-        colours=np.stack([base, second, spot]),
+        colours=np.stack([base, second, mark]),
         frequency=rng.uniform(6.5, 10.0),
         direction_rad=rng.uniform(0, 2 * np.pi),
-        spots=draw_spots(rng),
+        marks=draw_marks(draw_kinds(num_marks, [], rng), mark_size, rng),
     )
 
 
-def draw_lookalike(look: Look, rng: np.random.Generator) -> Look:
-    """Draw another individual: of some, the one whose spots hide as much of each colour."""
+def draw_lookalike(group: list[Look], rng: np.random.Generator) -> Look:
+    """Draw another individual: of some, the one that shows as much of each colour as the first."""
+    look = group[0]
+    kinds = draw_kinds(len(look.marks), [other.kinds for other in group], rng)
     candidates = [
-        replace(look, direction_rad=rng.uniform(0, 2 * np.pi), spots=draw_spots(rng))
+        replace(
+            look,
+            direction_rad=rng.uniform(0, 2 * np.pi),
+            marks=draw_marks(kinds, look.marks[0].radius, rng),
+        )
         for _ in range(8)
     ]
-    wanted = hidden_share(look)
-    return min(candidates, key=lambda candidate: abs(hidden_share(candidate) - wanted))
+    wanted = shown_share(look)
+    return min(candidates, key=lambda candidate: abs(shown_share(candidate) - wanted))
 
 
-def draw_spots(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw the centres (NUM_SPOTS, 2) of spots that do not touch one another."""
-    least = 0.75  # between two neighbours, in radians
-    gaps = least + rng.dirichlet(np.ones(NUM_SPOTS)) * (2 * np.pi - NUM_SPOTS * least)
-    angles = rng.uniform(0, 2 * np.pi) + np.cumsum(gaps)
-    distances = rng.uniform(0.42, 0.62, NUM_SPOTS)
-    return distances[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-
-
-def hidden_share(look: Look) -> float:
-    """Return the share of the second colour among what the spots hide."""
-    angles = np.arange(8) * (np.pi / 4)
-    ring = 0.7 * SPOT_RADIUS * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    points = (look.spots[:, None] + ring).astype(np.float32)  # (NUM_SPOTS, 8, 2)
-    return float(blend(look, points[..., 0], points[..., 1]).mean())
+def shown_share(look: Look) -> float:
+    """Return the share of the second colour in what the marks leave of the instance."""
+    axis = np.linspace(-1.5, 1.5, 32, dtype=np.float32)
+    x, y = axis[None, :], axis[:, None]
+    bare = OUTLINES[look.pattern].radial_position(x, y) < 1
+    for mark in look.marks:
+        bare &= mark.depth(x, y) < 0
+    return float(blend(look, x, y)[bare].mean())
 
 
 def blend(look: Look, x: FloatArray, y: FloatArray) -> FloatArray:
@@ -125,9 +128,9 @@ def paint(look: Look, side: int, extent: float) -> FloatArray:
     pixel = 2 * extent / side
     axis = ((np.arange(side) + 0.5) * pixel - extent).astype(np.float32)
     x, y = axis[None, :], axis[:, None]
-    base, second, spot = look.colours
+    base, second, colour = look.colours
     picture = base + blend(look, x, y)[:, :, None] * (second - base)
-    for spot_x, spot_y in look.spots.astype(np.float32):
-        inside = (SPOT_RADIUS - np.hypot(x - spot_x, y - spot_y)) / (0.75 * pixel)
-        picture += np.clip(0.5 + inside, 0, 1)[:, :, None] * (spot - picture)
+    for mark in look.marks:
+        share = np.clip(0.5 + mark.depth(x, y) / np.float32(pixel), 0, 1)
+        picture += share[:, :, None] * (colour - picture)
     return picture.astype(np.float32)

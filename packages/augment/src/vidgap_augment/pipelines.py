@@ -26,6 +26,9 @@ def pretrain_clips(
     auto_augment: Per | None = "video",
     copy_paste: Per | None = "video",
     paste_probability: float = 0.5,
+    paste_min_area: int = 32**2,
+    paste_scale_range: Sequence[float] = (0.8, 1.25),
+    paste_max_displacement: float = 0.15,
 ) -> ClipCompose:
     """Return the transform of an image sample for pre-training (paper §3.1, §4; Table 4).
 
@@ -45,14 +48,16 @@ def pretrain_clips(
         copy_paste: `VideoCopyPaste`, for the clip or each frame separately; None: without.
             Table 3's "Image" is "image" here alone.
         paste_probability: of a paste in a clip.
+        paste_min_area, paste_scale_range, paste_max_displacement: of `VideoCopyPaste`.
 
     Raises:
         ValueError: an argument is out of range.
     """
+    pasted = (paste_probability, paste_scale_range, paste_max_displacement, paste_min_area)
     steps: list[ClipTransform] = [
         PseudoClip(num_frames, max_rotation_deg, per=rotation),
         *_auto_augment(auto_augment, max_rotation_deg),
-        *_copy_paste(copy_paste, paste_probability),
+        *_copy_paste(copy_paste, *pasted),
         ClipFlip(flip_probability),
     ]
     if size is not None:
@@ -75,6 +80,9 @@ def finetune_pseudo_clips(
     auto_augment: Per | None = "video",
     copy_paste: Per | None = "video",
     paste_probability: float = 0.5,
+    paste_min_area: int = 32**2,
+    paste_scale_range: Sequence[float] = (0.8, 1.25),
+    paste_max_displacement: float = 0.15,
 ) -> ClipCompose:
     """Return the transform of an image sample beside real clips (CTVIS; paper §4, Table 7).
 
@@ -87,12 +95,13 @@ def finetune_pseudo_clips(
         crop_range: smallest and largest side of the crop.
         short_edges, max_size: the size of the clip; no short edges: its own.
         flip_probability: of mirroring the clip.
-        max_rotation_deg, rotation, auto_augment, copy_paste, paste_probability: as in
-            `pretrain_clips`.
+        max_rotation_deg, rotation, auto_augment, copy_paste, paste_probability, paste_min_area,
+            paste_scale_range, paste_max_displacement: as in `pretrain_clips`.
 
     Raises:
         ValueError: an argument is out of range.
     """
+    pasted = (paste_probability, paste_scale_range, paste_max_displacement, paste_min_area)
     sliding_crop = ClipCompose(
         [
             ClipResize(crop_short_edges, crop_max_size),
@@ -108,7 +117,7 @@ def finetune_pseudo_clips(
             *_resize(short_edges, max_size),
             ClipFlip(flip_probability),
             SlowRotation(max_rotation_deg, per=rotation),
-            *_copy_paste(copy_paste, paste_probability),
+            *_copy_paste(copy_paste, *pasted),
         ]
     )
 
@@ -146,8 +155,24 @@ def _auto_augment(per: Per | None, max_rotation_deg: float) -> list[ClipTransfor
     return [VideoAutoAugment(max_rotation_deg=0.0 if max_rotation_deg > 0 else 15.0, per=per)]
 
 
-def _copy_paste(per: Per | None, probability: float) -> list[ClipTransform]:
-    return [] if per is None else [VideoCopyPaste(probability, per=per)]
+def _copy_paste(
+    per: Per | None,
+    probability: float,
+    scale_range: Sequence[float],
+    max_displacement: float,
+    min_area: int,
+) -> list[ClipTransform]:
+    if per is None:
+        return []
+    return [
+        VideoCopyPaste(
+            probability,
+            scale_range=scale_range,
+            max_displacement=max_displacement,
+            min_area=min_area,
+            per=per,
+        )
+    ]
 
 
 def _resize(short_edges: Sequence[int], max_size: int) -> list[ClipTransform]:

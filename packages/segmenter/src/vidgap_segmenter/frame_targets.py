@@ -39,20 +39,38 @@ class FrameTargets:
     padded_size: tuple[int, int]
 
     @classmethod
-    def from_clips(cls, clips: Sequence[ClipTargets], padded_size: tuple[int, int]) -> FrameTargets:
-        """List the instances that are present in each frame; frames are numbered B-major."""
+    def from_clips(
+        cls,
+        clips: Sequence[ClipTargets],
+        padded_size: tuple[int, int],
+        *,
+        label_of_absent: int | None = None,
+    ) -> FrameTargets:
+        """List the instances that are present in each frame; frames are numbered B-major.
+
+        Args:
+            clips: B of them.
+            padded_size: (H', W') that points cover.
+            label_of_absent: lists all instances in every frame; where one is absent its mask is
+                empty and this is its label (CTVIS's release). None: only those present.
+        """
         frames, instances, ids, labels, masks = [], [], [], [], []
         counts: list[int] = []
         for clip in clips:
             by_frame = clip.masks.transpose(0, 1)  # (T, N, H, W)
             present = by_frame.flatten(2).any(-1)  # (T, N)
-            frame, instance = present.nonzero(as_tuple=True)
+            by_frame_labels = clip.labels.expand_as(present)
+            listed = present
+            if label_of_absent is not None:
+                by_frame_labels = by_frame_labels.where(present, label_of_absent)
+                listed = torch.ones_like(present)
+            frame, instance = listed.nonzero(as_tuple=True)
             frames.append(frame + len(counts))
             instances.append(instance)
             ids.append(clip.ids[instance])
-            labels.append(clip.labels[instance])
-            masks.append(by_frame[present])
-            counts.extend(present.sum(1).tolist())
+            labels.append(by_frame_labels[listed])
+            masks.append(by_frame[listed])
+            counts.extend(listed.sum(1).tolist())
         return cls(
             frames=torch.cat(frames),
             instances=torch.cat(instances),
@@ -136,9 +154,17 @@ class Matching:
         """The clip of each pair, (R,), int64."""
         return self.frames // self.num_frames
 
+    def tables(self) -> Tensor:
+        """Return the query of each instance of each clip in each frame, -1 for none.
+
+        Returns:
+            (B, N, T) int64, N the most that a clip has.
+        """
+        num_clips, most = len(self.num_instances), max(self.num_instances, default=0)
+        tables = self.queries.new_full((num_clips, most, self.num_frames), -1)
+        tables[self.clips, self.instances, self.frames % self.num_frames] = self.queries
+        return tables
+
     def table(self, clip: int) -> Tensor:
         """Return the query of each instance of a clip in each frame, (N, T) int64, -1 for none."""
-        table = self.queries.new_full((self.num_instances[clip], self.num_frames), -1)
-        here = self.clips == clip
-        table[self.instances[here], self.frames[here] % self.num_frames] = self.queries[here]
-        return table
+        return self.tables()[clip, : self.num_instances[clip]]

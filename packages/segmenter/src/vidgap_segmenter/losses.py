@@ -64,9 +64,9 @@ def check_output(
     check_targets(targets, clips, num_frames, output.frame_size, num_classes)
 
 
-def mean_over_processes(count: int, device: torch.device) -> Tensor:
+def mean_over_processes(count: int | Tensor, device: torch.device) -> Tensor:
     """Return the mean of a count over the processes of a distributed run, a float32 scalar."""
-    mean = torch.tensor(float(count), device=device)
+    mean = torch.as_tensor(count, device=device).to(torch.float32, copy=True)
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.all_reduce(mean)
         mean /= torch.distributed.get_world_size()

@@ -99,6 +99,19 @@ class Criterion(nn.Module):
         check_finite(losses)
         return losses
 
+    def match(self, output: ClipOutput, targets: FrameTargets) -> Matching:
+        """Match the queries of the last level with instances, without any loss.
+
+        Args:
+            output: predictions for B clips of T frames.
+            targets: of the B*T frames; where they list absent instances, these have label K.
+        """
+        with autocast_off(output.mask_logits.device):
+            class_logits = at_least_float32(by_frame(output.class_logits))
+            return self._match(
+                class_logits, at_least_float32(by_frame(output.mask_logits)), targets
+            )
+
     @torch.no_grad()
     def _match(self, class_logits: Tensor, mask_logits: Tensor, targets: FrameTargets) -> Matching:
         points = self.point_losses.for_matching(len(targets.counts), mask_logits.device)

@@ -3,8 +3,9 @@
     python -m bench.run NAME... [--device cpu|cuda] [--quick] [--out FILE.json]
 
 NAME is ms_deform_attn, conv_gru or window_attention (see `bench/ops/NAME.py`), segmenter
-(`bench/networks/segmenter.py`), augment (`bench/augment/rates.py`), or all: those that run on the
-device. Each has its own defaults; an option that one does not take is an error.
+(`bench/networks/segmenter.py`), augment (`bench/augment/rates.py`), trackers
+(`bench/trackers/times.py`), or all: those that run on the device. Each has its own defaults; an
+option that one does not take is an error.
 
 First every implementation must agree with the reference in float64, outputs and gradients; one
 that does not is reported, not timed, and the exit status is 1. Then all are timed on the maps of
@@ -14,10 +15,10 @@ events, beside that of a CUDA graph's replay and the host's. `x reference` and `
 speed-ups over our definition in PyTorch and over what others use (official, plain, swin, hugging
 face). `% of floor` is the share of the least time for bytes and arithmetic, at the rates of a copy
 and of a matrix product or convolution measured in the same run. TF32 is off. The augmentations
-have their own table, in clips a second, and are not timed if clips differ.
+and the trackers have tables of their own; augmentations are not timed if clips differ.
 
-Numbers go to bench/results/NAME-DEVICE.json or to --out, with --quick only to --out; all but
-augment draw a chart beside it.
+Numbers go to bench/results/NAME-DEVICE.json or to --out, with --quick only to --out; ops and
+networks draw a chart beside it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from bench.augment import benchmark as augment
 from bench.harness.benchmark import DEVICES, Benchmark, Measurement, Options
 from bench.networks import segmenter
 from bench.ops import conv_gru, ms_deform_attn, window_attention
+from bench.trackers import benchmark as trackers
 
 BENCHMARKS: tuple[Benchmark, ...] = (
     ms_deform_attn.BENCHMARK,
@@ -42,6 +44,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     window_attention.BENCHMARK,
     segmenter.BENCHMARK,
     augment.BENCHMARK,
+    trackers.BENCHMARK,
 )
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

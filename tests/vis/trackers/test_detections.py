@@ -10,7 +10,7 @@ import torch
 
 from vidgap_segmenter import ClipOutput
 from vidgap_vis.trackers import Detections, detections_of
-from vidgap_vis.trackers.detections import mask_iou, packed, unpacked
+from vidgap_vis.trackers.detections import mask_iou, packed, unpacked, without_duplicates
 
 
 def output(num_clips: int = 1) -> ClipOutput:
@@ -105,3 +105,19 @@ def test_boxes_of_other_queries_are_named() -> None:
     numbers = np.zeros((4, 2), np.float32)
     with pytest.raises(ValueError, match=r"boxes must be \(4, 4\), got \(3, 4\)"):
         Detections(numbers, numbers, np.zeros((4, 2, 2), np.bool_), np.zeros((3, 4), np.float32))
+
+
+@pytest.mark.parametrize("iou", [0.0, 0.3, 0.6, 1.0])
+@pytest.mark.parametrize("size", [(3, 5), (8, 8), (9, 17)], ids=str)
+def test_duplicates_are_those_of_plain_loops(size: tuple[int, int], iou: float) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        masks = rng.random((12, *size)) < rng.random((12, 1, 1))
+        masks[4] = masks[9] = False
+        kept: list[int] = []
+        for index, mask in enumerate(masks):
+            pairs = [((mask & masks[k]).sum(), (mask | masks[k]).sum()) for k in kept]
+            if not any(union == 0 or shared > iou * union for shared, union in pairs):
+                kept.append(index)
+        assert without_duplicates(masks, iou).tolist() == kept
+    assert without_duplicates(masks[:0], iou).tolist() == []

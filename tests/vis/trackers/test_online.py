@@ -115,7 +115,7 @@ def ranked(probabilities: list[list[list[float]]]) -> OnlineTracker:
 def test_a_score_is_the_mean_class_probability_times_the_mean_mask_score() -> None:
     tracker = ranked([[[0.2, 0.6], [0.9, 0.1]], [[0.4, 0.4], [0.9, 0.1]]])
     for scores in ([0.5, 1.0], [0.5, 0.5]):
-        tracker.score_masks(np.array([1, 2]), np.float32(scores))
+        tracker.score_masks(np.array([1, 2]), np.float32(scores), np.array([5, 7]))
     found = tracker.finish()
     wanted = [(1, 0, 0.45), (2, 1, 0.375), (2, 0, 0.225), (1, 1, 0.05)]
     pairs = list(zip(found.ids.tolist(), found.labels.tolist(), strict=True))
@@ -156,7 +156,8 @@ def test_a_video_without_frames_or_tracks_lists_nothing() -> None:
     assert len(tracker.finish().ids) == 0
     tracks = tracker.step([make()])
     assert (tracks.queries.shape, tracks.class_scores.shape) == ((0, 1), (0, 1, 2))
-    tracker.score_masks(np.zeros(0, np.int64), np.zeros(0, np.float32))
+    nothing = np.zeros(0, np.int64)
+    tracker.score_masks(nothing, np.zeros(0, np.float32), nothing)
     assert len(tracker.finish().ids) == 0
 
 

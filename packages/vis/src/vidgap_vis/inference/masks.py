@@ -24,10 +24,12 @@ class FrameMasks:
         rles: N masks, at the frame's own size.
         scores: (N,) float32, mean probability over the pixels of each mask, 0 for an empty one (as
             in `instance_inference`).
+        areas: (N,) int64, pixels of each mask.
     """
 
     rles: tuple[Rle, ...]
     scores: npt.NDArray[np.float32]
+    areas: npt.NDArray[np.int64]
 
 
 def finish_masks(output: ClipOutput, logits: Tensor, size: tuple[int, int]) -> FrameMasks:
@@ -39,11 +41,12 @@ def finish_masks(output: ClipOutput, logits: Tensor, size: tuple[int, int]) -> F
         size: (H, W) wanted.
     """
     rles: list[Rle] = []
-    scores = [np.zeros(0, np.float32)]
+    scores, areas = [np.zeros(0, np.float32)], [np.zeros(0, np.int64)]
     for first in range(0, len(logits), _MASKS_AT_ONCE):
         large = resize_to(output, logits[first : first + _MASKS_AT_ONCE], size)
         masks = large > 0  # (n, H, W)
-        inside = (large.sigmoid() * masks).sum(dim=(1, 2))
-        scores.append((inside / (masks.sum(dim=(1, 2)) + 1e-6)).float().cpu().numpy())
+        inside, area = (large.sigmoid() * masks).sum(dim=(1, 2)), masks.sum(dim=(1, 2))
+        scores.append((inside / (area + 1e-6)).float().cpu().numpy())
+        areas.append(area.cpu().numpy())
         rles += map(Rle.encode, masks.cpu().numpy())
-    return FrameMasks(tuple(rles), np.concatenate(scores))
+    return FrameMasks(tuple(rles), np.concatenate(scores), np.concatenate(areas))

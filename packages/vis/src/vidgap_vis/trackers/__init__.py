@@ -6,6 +6,7 @@ from vidgap_vis.trackers.index import IndexAssociator
 from vidgap_vis.trackers.memory import MemoryOptions
 from vidgap_vis.trackers.online import OnlineTracker
 from vidgap_vis.trackers.query import QueryAssociator, QueryOptions
+from vidgap_vis.trackers.ranking import ScoreRecipe
 
 __all__ = [
     "Assignment",
@@ -17,6 +18,7 @@ __all__ = [
     "OnlineTracker",
     "QueryAssociator",
     "QueryOptions",
+    "ScoreRecipe",
     "Tracker",
     "VideoTracks",
     "detections_of",

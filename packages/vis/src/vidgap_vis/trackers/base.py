@@ -158,12 +158,13 @@ class Tracker(Protocol):
                 frames are repeated for a tracker that takes each once.
         """
 
-    def score_masks(self, ids: Ints, scores: Floats) -> None:
+    def score_masks(self, ids: Ints, scores: Floats, areas: Ints) -> None:
         """Take the mask scores of the next frame, for methods that rank by them.
 
         Args:
             ids: (N,), of tracks that the frame shows.
             scores: (N,), the mean mask probability over each mask's pixels.
+            areas: (N,), how many these are.
         """
 
     def finish(self) -> VideoTracks:

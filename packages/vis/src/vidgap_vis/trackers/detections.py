@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vidgap_segmenter import ClipOutput
@@ -16,6 +17,9 @@ from vidgap_segmenter import ClipOutput
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+
+_PAIRS_AT_ONCE = 2048
+"""Of masks whose overlaps are counted together: bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,8 @@ def detections_of(
 
     Args:
         output: of one clip of T frames, on any device.
-        class_weights: (K,), by which class probabilities are multiplied: 0 leaves a class out.
+        class_weights: (K,), by which class probabilities are multiplied: 0 leaves a class out,
+            and makes its logits -inf.
         needs: "boxes" and "class_logits" if they are wanted too.
 
     Returns:
@@ -82,7 +87,11 @@ def detections_of(
     if "boxes" in needs and output.boxes is not None:
         parts["boxes"] = output.boxes[0].float()
     if "class_logits" in needs:
-        parts["class_logits"] = output.class_logits[0].float()
+        logits = output.class_logits[0].float()  # (Q, T, K+1) or (Q, T, K)
+        if class_weights is not None:
+            left_out = F.pad(class_weights == 0, (0, logits.shape[-1] - len(class_weights)))
+            logits = logits.masked_fill(left_out.to(logits.device), -torch.inf)
+        parts["class_logits"] = logits
     rows, columns = output.mask_extent
     parts["masks"] = output.mask_logits[0, ..., :rows, :columns] > 0  # (Q, T, h, w)
     arrays = to_host([part.transpose(0, 1) for part in parts.values()])  # (T, Q, ...)
@@ -130,3 +139,34 @@ def normalised(vectors: Floats) -> Floats:
     """Return vectors (N, C) scaled to length 1."""
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
+
+
+def without_duplicates(masks: Bools, iou: float) -> Ints:
+    """Return which masks (N, h, w), in their order, do not overlap an earlier one kept by more.
+
+    Empty masks are duplicates of each other. Overlaps are counted in bits, and only where areas are
+    similar enough for them.
+
+    Args:
+        masks: bool, the best first.
+        iou: the largest IoU with one that is kept.
+    """
+    rows = packed_masks(masks)
+    areas = np.bitwise_count(rows).sum(axis=1, dtype=np.int64)
+    smaller, larger = np.minimum.outer(areas, areas), np.maximum.outer(areas, areas)
+    later, earlier = np.nonzero(np.tri(len(rows), k=-1, dtype=np.bool_) & (smaller >= iou * larger))
+    kept = np.ones(len(rows), np.bool_)
+    for first in range(0, len(later), _PAIRS_AT_ONCE):  # in the order of `later`
+        one, other = later[first : first + _PAIRS_AT_ONCE], earlier[first : first + _PAIRS_AT_ONCE]
+        shared = np.bitwise_count(rows[one] & rows[other]).sum(axis=1, dtype=np.int64)
+        union = areas[one] + areas[other] - shared
+        over = (shared > iou * union) | (union == 0)
+        for index, before in zip(one[over].tolist(), other[over].tolist(), strict=True):
+            kept[index] &= not kept[before]
+    return np.flatnonzero(kept)
+
+
+def packed_masks(masks: Bools) -> npt.NDArray[np.uint64]:
+    """Return masks (N, h, w) as rows of bits, (N, ceil(h * w / 64)) uint64."""
+    bits = np.packbits(masks.reshape(len(masks), masks[0].size if len(masks) else 0), axis=1)
+    return np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8))).view(np.uint64)

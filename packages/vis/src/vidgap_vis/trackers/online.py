@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import fields
 
 import numpy as np
-import numpy.typing as npt
 
 from vidgap_segmenter import ClipOutput
 from vidgap_vis.trackers.base import (
@@ -23,52 +22,25 @@ from vidgap_vis.trackers.base import (
     size_of,
 )
 from vidgap_vis.trackers.detections import Detections, Floats, Ints, detections_of
+from vidgap_vis.trackers.ranking import ScoreRecipe, ScoreSums
 
 MAX_ENDED = 1000
 """How many ended tracks, the best ones, are kept for the ranking: results list a few dozen."""
 
 
-@dataclass
-class ScoreSums:
-    """What a track's score is made of.
-
-    Attributes:
-        classes: sum of its class probabilities over the frames that show it, (K,) float64.
-        num_visible: how many those are.
-        masks: sum of its mask scores.
-    """
-
-    classes: npt.NDArray[np.float64]
-    num_visible: int = 1
-    masks: float = 0.0
-
-    @property
-    def class_scores(self) -> Floats:
-        """The mean class probabilities, (K,) float32."""
-        return (self.classes / self.num_visible).astype(np.float32)
-
-    def best_score(self) -> float:
-        """Return its best score before the division by the length of the video."""
-        weight = self.masks or self.num_visible
-        return float(self.class_scores.max()) * weight
-
-
 class OnlineTracker:
     """Follow instances frame by frame, holding a bounded state.
 
-    A track's class scores are the class probabilities averaged over the frames that show it. Its
-    score in the ranking is that times its mask score over all frames of the video (0 where it is
-    absent), so that fragments rank below lasting tracks, as in MinVIS; where no mask scores are
-    given, times the share of frames that show it.
-
     Args:
         associator: gives identities.
+        recipe: how the scores of a track's frames make one.
     """
 
     offline = False
 
-    def __init__(self, associator: Associator) -> None:
+    def __init__(self, associator: Associator, recipe: ScoreRecipe | None = None) -> None:
         self.associator = associator
+        self.recipe = recipe or ScoreRecipe()
         self._shape: tuple[int, int, int] | None = None
         self._num_frames = 0
         self._has_mask_scores = False
@@ -77,7 +49,7 @@ class OnlineTracker:
 
     @property
     def needs(self) -> frozenset[Need]:
-        return self.associator.needs
+        return self.associator.needs | self.recipe.needs
 
     def step(self, clip: ClipOutput | Sequence[Detections], repeated: int = 0) -> ClipTracks:
         """Take the next T frames, each once.
@@ -124,15 +96,23 @@ class OnlineTracker:
         visible = {}
         for query in np.flatnonzero(assignment.ids != NO_TRACK).tolist():
             id_ = int(assignment.ids[query])
-            probabilities = frame.class_probabilities[query]
+            classes = self.recipe.of_frame(frame, query)
             if id_ in self._living:
                 sums = self._living[id_]
-                sums.classes += probabilities
+                sums.classes += classes
                 sums.num_visible += 1
             else:
-                sums = self._living[id_] = ScoreSums(probabilities.astype(np.float64))
-            visible[id_] = (query, sums.class_scores)
+                sums = self._living[id_] = ScoreSums(classes)
+            visible[id_] = (query, self._class_scores(sums))
         return visible
+
+    def _class_scores(self, sums: ScoreSums) -> Floats:
+        """Return the class scores of a track so far, (K,) float32."""
+        num_classes = self._shape[1] if self._shape else len(sums.classes)
+        return self.recipe.class_scores(sums.classes / sums.num_visible, num_classes)
+
+    def _mask_factor(self, sums: ScoreSums) -> float:
+        return sums.mask_factor(self.recipe, self._num_frames, has_masks=self._has_mask_scores)
 
     def _forget(self, assignment: Assignment) -> None:
         """Drop what was retracted, and all ended tracks but the best."""
@@ -144,17 +124,20 @@ class OnlineTracker:
                 self._ended[id_] = self._living.pop(id_)
         if len(self._ended) > 2 * MAX_ENDED:
             best = heapq.nlargest(
-                MAX_ENDED, self._ended.items(), key=lambda track: track[1].best_score()
+                MAX_ENDED, self._ended.items(), key=lambda track: self._best_score(track[1])
             )
             self._ended = dict(best)
 
-    def score_masks(self, ids: Ints, scores: Floats) -> None:
-        """Take the mask scores (N,) of tracks (N,) that the next frame shows."""
+    def _best_score(self, sums: ScoreSums) -> float:
+        return float(self._class_scores(sums).max()) * self._mask_factor(sums)
+
+    def score_masks(self, ids: Ints, scores: Floats, areas: Ints) -> None:
+        """Take the mask scores (N,) and areas (N,) of tracks (N,) that the next frame shows."""
         self._has_mask_scores = True
-        for id_, score in zip(ids.tolist(), scores.tolist(), strict=True):
+        for id_, *mask in zip(ids.tolist(), scores.tolist(), areas.tolist(), strict=True):
             sums = self._living.get(id_) or self._ended.get(id_)
             if sums is not None:  # else it was retracted later in the same step
-                sums.masks += score
+                sums.add_mask(*mask)
 
     def finish(self) -> VideoTracks:
         """Rank all pairs of a track and a class, best first; ties go to the older track."""
@@ -162,13 +145,9 @@ class OnlineTracker:
         ids = np.array(list(tracks), np.int64)
         if len(ids) == 0:
             return VideoTracks(ids, ids, np.zeros(0))
-        factors = np.array(
-            [
-                (sums.masks if self._has_mask_scores else sums.num_visible) / self._num_frames
-                for sums in tracks.values()
-            ]
-        )
-        scores = np.stack([sums.class_scores for sums in tracks.values()]) * factors[:, None]
+        factors = np.array([self._mask_factor(sums) for sums in tracks.values()])
+        classes = np.stack([self._class_scores(sums) for sums in tracks.values()])
+        scores = classes * factors[:, None]
         order = np.argsort(-scores, axis=None, kind="stable")
         rows, labels = np.unravel_index(order, scores.shape)  # of (N, K)
         return VideoTracks(ids[rows], labels.astype(np.int64), scores[rows, labels])
@@ -196,15 +175,15 @@ class OnlineTracker:
 
 
 def _as_arrays(tracks: Mapping[int, ScoreSums]) -> StateDict:
-    return {
-        "ids": np.array(list(tracks), np.int64),
-        "num_visible": np.array([sums.num_visible for sums in tracks.values()], np.int64),
-        "masks": np.array([sums.masks for sums in tracks.values()], np.float64),
-        "classes": np.array([sums.classes for sums in tracks.values()], np.float64),
-    }
+    names = [field.name for field in fields(ScoreSums)]
+    columns = {name: np.array([getattr(t, name) for t in tracks.values()]) for name in names}
+    return {"ids": np.array(list(tracks), np.int64), **columns}
 
 
 def _from_arrays(state: StateDict) -> dict[int, ScoreSums]:
-    columns = (state["ids"].tolist(), state["classes"], state["num_visible"].tolist())
-    rows = zip(*columns, state["masks"].tolist(), strict=True)
-    return {id_: ScoreSums(classes.copy(), num, masks) for id_, classes, num, masks in rows}
+    columns = [state[field.name] for field in fields(ScoreSums)]
+    rows = zip(*(c if c.ndim > 1 else c.tolist() for c in columns), strict=True)
+    return {
+        id_: ScoreSums(classes.copy(), *sums)
+        for id_, (classes, *sums) in zip(state["ids"].tolist(), rows, strict=True)
+    }

@@ -1,0 +1,1 @@
+"""Trackers: what association costs after the network."""

@@ -26,14 +26,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("demo") / "out"
     with redirect_stderr(io.StringIO()) as messages:
         assert main(["demo", "--out", str(out), "--quick", "--profile"]) == 0
-    assert messages.getvalue().count("part of a step") == 4, "two models, two stages"
+    assert messages.getvalue().count("part of a step") == 5, "two pre-trained, three fine-tuned"
     return out
 
 
 def test_demo_writes_a_number_for_every_row(folder: Path) -> None:
     report = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    rows = {"video pre-training", "no temporal module", "no matching", "untrained"}
+    rows = {
+        *("video pre-training", "module from fine-tuning on", "no temporal module"),
+        *("query tracker", "no matching", "oracle association"),
+    }
     assert set(report["metrics"]) == set(report["AP50_interval"]) == rows
+    assert set(report["identity_switches"]) == rows
+    assert set(report["association"]) == {"1", "5", "10", "re-entry"}
     for metrics in report["metrics"].values():
         assert all(0 <= metrics[name] <= 1 for name in ("AP", "AP50", "AP75", "AR1", "AR10"))
 
@@ -52,12 +57,21 @@ def test_the_two_models_differ_only_in_the_temporal_module(folder: Path) -> None
     for stage in ("pretrain", "finetune"):
         ours, baseline = (
             json.loads((folder / arm / stage / "provenance.json").read_text(encoding="utf-8"))
-            for arm in ("temporal", "baseline")
+            for arm in ("video", "no_module")
         )
         assert ours["config"].pop("temporal") is not None
         assert baseline["config"].pop("temporal") is None
         assert ours["config"] == baseline["config"]
         assert ours["data"] == baseline["data"]
+
+
+def test_a_module_from_fine_tuning_on_has_the_parent_of_the_baseline(folder: Path) -> None:
+    late, baseline = (
+        json.loads((folder / arm / "finetune" / "provenance.json").read_text(encoding="utf-8"))
+        for arm in ("late_module", "no_module")
+    )
+    assert late["parent"] == baseline["parent"]
+    assert late["config"]["temporal"] is not None
 
 
 def test_the_two_models_start_from_the_same_weights() -> None:

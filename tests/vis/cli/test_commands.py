@@ -113,6 +113,25 @@ def test_weights_at_odds_with_themselves_are_one_line(tmp_path: Path, fails: Fai
     assert fails(1, *words).startswith(f"{folder}/config.json: describes no model that can be")
 
 
+def test_a_tracker_is_named_and_told_by_flags(tmp_path: Path, fails: Fails) -> None:
+    folder = tmp_path / "w"
+    save(folder, build.segmenter(MODEL, None, 2), from_categories([(3, "a"), (7, "b")]), {})
+    words = ["predict", "x.mp4", "--model", folder, "--json", tmp_path / "r.json"]
+    wanted = "ctvis wants weights with an embedding head"
+    assert fails(2, *words, "--tracker", "ctvis").startswith(f"tracker.name: {wanted}")
+    said = fails(2, *words, "--tracker.match_threshold", 0.2)
+    assert said.startswith("--tracker.match_threshold: tracker query has no such option")
+    assert fails(2, *words, "--tracker.max_gap", -1) == (
+        "--tracker.max_gap: wanted 0 or more, or null, got -1"
+    )
+    assert "sort" in fails(2, *words, "--tracker", "sort")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "test": {"top_k": 0}}))
+    assert fails(1, *words) == (
+        f"{folder}/config.json: test.top_k: wanted a whole number above 0, got 0"
+    )
+
+
 def test_broken_backbone_weights_are_one_line(config: Path, tmp_path: Path, fails: Fails) -> None:
     (tmp_path / "broken.pth").write_text("hello")
     words = ["--model.backbone_weights", tmp_path / "broken.pth", "--out", tmp_path / "run"]

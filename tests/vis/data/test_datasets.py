@@ -18,6 +18,7 @@ from vidgap_vis.data import (
     choose_frames,
     clip_generator,
 )
+from vidgap_vis.data.category_maps import coco_to
 from vidgap_vis.errors import InputError
 from vidgap_vis.formats import read_coco, read_youtube_vis
 
@@ -78,6 +79,25 @@ def test_frames_are_near_and_in_order_and_repeat_only_where_the_window_is_short(
             set(frames) <= window and (len(set(frames)) == num_frames or set(frames) == window)
             for window in windows
         )
+
+
+def test_with_replacement_frames_are_drawn_twice_though_there_are_enough() -> None:
+    clips = [
+        choose_frames(30, 5, 8, clip_generator(0, 0, index), with_replacement=True)
+        for index in range(100)
+    ]
+    assert all(clip == sorted(clip) and clip[-1] - clip[0] <= 16 for clip in clips)
+    assert 20 < sum(len(set(clip)) < 5 for clip in clips) < 80
+    assert choose_frames(1, 3, 8, clip_generator(0, 0, 0), with_replacement=True) == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "num", "horse"), [("ytvis_2019", 21, 18), ("ytvis_2021", 23, 19), ("ovis", 17, 5)]
+)
+def test_maps_of_cocos_categories_are_those_of_ctvis(name: str, num: int, horse: int) -> None:
+    table = coco_to(name)
+    assert (len(table), table[19]) == (num, horse)
+    assert set(table.values()) <= set(range(1, 26 if name == "ovis" else 41))
 
 
 def test_every_frame_is_chosen_about_equally_often_as_reference() -> None:

@@ -33,6 +33,9 @@ from vidgap_vis.config import (
 HEIGHT, WIDTH, SIDE = 32, 48, 12
 CATEGORIES = [{"id": 3, "name": "red"}, {"id": 7, "name": "blue"}]
 CLASSES = from_categories([(3, "red"), (7, "blue")])
+PALETTE = np.array(
+    [(220, 40, 40), (40, 220, 40), (40, 40, 220), (220, 220, 40), (40, 220, 220), (220, 40, 220)]
+)
 COLOURS = {3: (220, 40, 40), 7: (40, 40, 220)}
 MODEL = ModelConfig(
     backbone="test_resnet",
@@ -123,6 +126,40 @@ def write_videos(root: Path, count: int = 2, length: int = 4) -> Path:
                     "areas": [SIDE * SIDE] * length,
                 }
             )
+    content = {"videos": videos, "annotations": annotations, "categories": CATEGORIES}
+    (root / "clips.json").write_text(json.dumps(content))
+    return root
+
+
+def write_shuffled_squares(root: Path, count: int = 8, length: int = 5, squares: int = 4) -> Path:
+    """Write videos of squares of one class, a colour each, whose cells are drawn in each frame."""
+    rng = np.random.default_rng(0)
+    videos, annotations = [], []
+    for video in range(count):
+        (root / "frames" / str(video)).mkdir(parents=True)
+        names = [f"{video}/{frame:05d}.png" for frame in range(length)]
+        own = PALETTE[rng.permutation(len(PALETTE))[:squares]]
+        cells = np.stack([rng.permutation(6)[:squares] for _ in names], axis=1)  # (N, T) of 2 x 3
+        corners = np.stack([2 + 16 * (cells // 3), 2 + 16 * (cells % 3)], axis=2)  # (N, T, 2)
+        for frame, name in enumerate(names):
+            picture = rng.integers(90, 130, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+            for (top, left), colour in zip(corners[:, frame], own, strict=True):
+                picture[top : top + SIDE, left : left + SIDE] = colour
+            assert cv2.imwrite(str(root / "frames" / name), picture[:, :, ::-1])
+        size = {"height": HEIGHT, "width": WIDTH}
+        videos.append({"id": video, "file_names": names, "length": length, **size})
+        annotations += [
+            {
+                "id": video * squares + square + 1,
+                "video_id": video,
+                "category_id": 3,
+                "iscrowd": 0,
+                "segmentations": [[polygon(*corner)] for corner in corners[square].tolist()],
+                "bboxes": [[left, top, SIDE, SIDE] for top, left in corners[square].tolist()],
+                "areas": [SIDE * SIDE] * length,
+            }
+            for square in range(squares)
+        ]
     content = {"videos": videos, "annotations": annotations, "categories": CATEGORIES}
     (root / "clips.json").write_text(json.dumps(content))
     return root

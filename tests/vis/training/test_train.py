@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import struct
 import time
@@ -265,7 +266,10 @@ def test_the_profile_tells_shares_that_sum_to_the_step() -> None:
     assert sum(shares[:-1]) == pytest.approx(100, abs=0.5)
 
 
-def test_images_take_the_videos_classes_by_name_or_by_map(images: Path) -> None:
+def test_images_take_the_videos_classes_by_name_or_by_map(
+    images: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="vidgap_vis")
     found = read_coco(images / "images.json", images / "images")
     classes = tuple(reversed([replace(i, index=1 - i.index) for i in found.classes]))
     by_name = with_classes(found, classes, None)
@@ -273,6 +277,7 @@ def test_images_take_the_videos_classes_by_name_or_by_map(images: Path) -> None:
     mapped = with_classes(found, classes, {3: 7})
     assert [i.label for i in mapped.images[0].instances] == [0]
     assert mapped.classes == classes
+    assert "1 of 2 classes are none of the videos and left out: blue" in caplog.text
     with pytest.raises(InputError, match=r"category_map: 8 is no category of the videos"):
         with_classes(found, classes, {3: 8})
     with pytest.raises(InputError, match="categories: none is a class of the videos"):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from dataclasses import asdict, fields
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -28,6 +28,7 @@ from vidgap_segmenter import (
 from vidgap_segmenter.weights import ARCHITECTURE
 from vidgap_temporal import MultiScaleTemporalModule
 from vidgap_vis.config import (
+    ContrastConfig,
     LossConfig,
     ModelConfig,
     PseudoAugmentation,
@@ -36,6 +37,19 @@ from vidgap_vis.config import (
     VideoClipConfig,
 )
 from vidgap_vis.errors import ConfigError, InputError, reason_of
+from vidgap_vis.trackers import (
+    Associator,
+    IndexAssociator,
+    MemoryOptions,
+    OnlineTracker,
+    QueryAssociator,
+    QueryOptions,
+    ScoreRecipe,
+    Tracker,
+)
+from vidgap_vis.trackers.ctvis import ContrastiveLoss, CTVISAssociator, CTVISOptions
+
+Value = TypeVar("Value")
 
 CRITERIA: dict[str, type[Criterion | MaskDINOCriterion]] = {
     Mask2Former.architecture: Criterion,
@@ -72,10 +86,10 @@ def joint_image_clips(clip: VideoClipConfig) -> ClipCompose:
     """Return the transform of an image sample for fine-tuning beside videos."""
     return finetune_pseudo_clips(
         clip.num_frames,
-        crop_probability=clip.crop_probability,
+        crop_probability=or_else(clip.pseudo_crop_probability, clip.crop_probability),
         crop_short_edges=clip.pseudo_crop_short_edges,
         crop_max_size=clip.pseudo_crop_max_size,
-        crop_range=clip.crop_range,
+        crop_range=or_else(clip.pseudo_crop_range, clip.crop_range),
         short_edges=clip.short_edges,
         max_size=clip.max_size,
         flip_probability=clip.flip_probability,
@@ -99,7 +113,7 @@ def segmenter(
     Raises:
         ConfigError: a section asks for what its package cannot build.
     """
-    arguments = _given(model)
+    arguments = given(vars(model))
     for not_built in ("backbone_weights", "gradient_checkpointing"):
         arguments.pop(not_built, None)
     network = NETWORKS[arguments.pop("architecture")]
@@ -109,7 +123,7 @@ def segmenter(
         try:
             with torch.random.fork_rng(devices=[]):
                 module = MultiScaleTemporalModule(
-                    channels=model.channels, num_scales=num_scales, **_given(temporal)
+                    channels=model.channels, num_scales=num_scales, **given(vars(temporal))
                 )
         except ValueError as error:
             raise ConfigError("", "temporal", str(error)) from error
@@ -137,9 +151,14 @@ def saved_network(config: Mapping[str, Any]) -> ClipSegmenter:
     return network(**settings, temporal=module)
 
 
-def _given(section: ModelConfig | TemporalConfig | LossConfig) -> dict[str, Any]:
-    """Return the settings of a section that it does not leave to the constructor."""
-    return {name: value for name, value in asdict(section).items() if value is not None}
+def given(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that are not left to the constructor: null leaves them."""
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def or_else(value: Value | None, other: Value) -> Value:
+    """Return a value, or another one where it is None."""
+    return other if value is None else value
 
 
 def load_backbone(model: ClipSegmenter, source: str) -> None:
@@ -169,9 +188,58 @@ def criterion(
     Raises:
         ConfigError: a weight is given for a loss that the model does not have.
     """
-    settings = _given(loss)
+    settings = given(vars(loss))
     kind = CRITERIA[model.architecture]
     for name in settings.keys() - inspect.signature(kind).parameters.keys():
         message = f"model.architecture {model.architecture} has no such loss; wanted null"
         raise ConfigError("", f"loss.{name}", message)
     return kind(num_classes, **settings)
+
+
+def contrastive_loss(contrast: ContrastConfig) -> ContrastiveLoss:
+    """Build CTVIS's loss."""
+    return ContrastiveLoss(**given(vars(contrast)))
+
+
+TRACKERS: dict[str, tuple[type, type, ScoreRecipe]] = {
+    "ctvis": (CTVISAssociator, CTVISOptions, ScoreRecipe(classes="logits", masks="pixels")),
+    "query": (QueryAssociator, QueryOptions, ScoreRecipe()),
+    "index": (IndexAssociator, MemoryOptions, ScoreRecipe()),
+}
+"""Associator, options and score recipe, by name."""
+
+
+def tracker(settings: Mapping[str, Any], model: ClipSegmenter) -> Callable[[], Tracker]:
+    """Return what makes a new tracker for each video.
+
+    Args:
+        settings: its `name`, and options of it; without a name, CTVIS's where the model has an
+            embedding head, else that by queries.
+        model: whose queries are tracked.
+
+    Raises:
+        ConfigError: there is no such tracker or option, or an embedding head is missing.
+    """
+    options = given(settings)
+    has_head = model.config["embedding_dim"] is not None
+    name = options.pop("name", "ctvis" if has_head else "query")
+    if name == "ctvis" and not has_head:
+        message = "ctvis wants weights with an embedding head (fine-tuned with a section contrast)"
+        raise ConfigError("", "tracker.name", message)
+    if name not in TRACKERS:
+        raise ConfigError("", "tracker.name", f"wanted one of {', '.join(TRACKERS)}, got {name!r}")
+    kind, kind_options, recipe = TRACKERS[name]
+    for option in options.keys() - {field.name for field in fields(kind_options)}:
+        raise ConfigError(
+            "", f"tracker.{option}", f"tracker {name} has no such option; wanted null"
+        )
+    try:
+        settings = kind_options(**options)
+    except (TypeError, ValueError) as error:
+        raise ConfigError("", "tracker", str(error)) from error
+
+    def make() -> Tracker:
+        associator: Associator = kind(settings)
+        return OnlineTracker(associator, recipe)
+
+    return make

@@ -46,9 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def show_log() -> None:
-    """Let what our modules log appear on stderr, as it is."""
+    """Let what our modules log appear on stderr, as it is, in the first process of a run."""
     logger = logging.getLogger("vidgap_vis")
-    logger.setLevel(logging.INFO)
+    first = os.environ.get("RANK", "0") == "0"  # as every launcher sets it
+    logger.setLevel(logging.INFO if first else logging.WARNING)
     logger.handlers = [logging.StreamHandler()]
 
 

@@ -7,11 +7,25 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, get_args
 
 from vidgap_vis.cli.command import Command
 from vidgap_vis.cli.parser import Parser, whole
+from vidgap_vis.config.tracking import TrackerConfig, TrackerName
 from vidgap_vis.errors import ConfigError, InputError
+
+
+@dataclass(frozen=True)
+class TrackerOptions:
+    """Flags of the tracker.
+
+    Attributes:
+        tracker: options of the tracker.
+    """
+
+    tracker: TrackerConfig = field(default_factory=TrackerConfig)
 
 
 class Predict(Command):
@@ -37,6 +51,11 @@ class Predict(Command):
         parser.add_argument(
             "--short_edge", type=whole(1), help="resize frames to this before the model"
         )
+        parser.add_argument("--top_k", type=whole(1), help="tracks a video lists in the results")
+        parser.add_argument(
+            "--tracker", choices=get_args(TrackerName), help="tracker; by default the weights'"
+        )
+        parser.add_section(TrackerOptions, file=False)
 
     def run(self, options: Namespace) -> int:
         from vidgap_vis.inference.predict import PredictOptions, predict
@@ -48,13 +67,17 @@ class Predict(Command):
         names = None
         if options.classes is not None:
             names = [name.strip() for name in options.classes.split(",")]
-        with naming("--classes"):
+        given = self.parser.configuration(TrackerOptions).tracker
+        tracker = chosen_tracker(options.model, options.tracker, given)
+        with naming("--classes"), self.parser.locating():
             segmenter = VideoSegmenter.from_pretrained(
                 options.model,
                 device=options.device,
                 dtype=options.dtype,
                 short_edge=options.short_edge,
                 keep=names,
+                tracker=tracker,
+                top_k=options.top_k,
             )
         summary = predict(
             options.inputs,
@@ -70,6 +93,18 @@ class Predict(Command):
         print("\n".join(map(str, written)))
         print(f"{summary.num_frames} frames, {rate:.1f} a second", file=sys.stderr)
         return 0
+
+
+def chosen_tracker(weights: Path, name: str | None, given: TrackerConfig) -> dict[str, Any]:
+    """Return the tracker of the weights, or the one named, with the options that are given."""
+    from vidgap_vis.weights import Usage
+
+    chosen = dict(Usage.read(weights).tracker or {})
+    name = name or given.name
+    if name is not None and name != chosen.get("name"):
+        chosen = {"name": name}
+    options = {key: value for key, value in vars(given).items() if value is not None}
+    return chosen | options | ({"name": chosen["name"]} if "name" in chosen else {})
 
 
 def check_device(name: str) -> None:

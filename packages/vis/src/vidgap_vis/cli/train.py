@@ -19,6 +19,7 @@ class Pretrain(Command):
 
     def add_arguments(self, parser: Parser) -> None:
         parser.add_section(PretrainConfig)
+        add_init_argument(parser)
         add_run_arguments(parser)
 
     def run(self, options: Namespace) -> int:
@@ -27,7 +28,7 @@ class Pretrain(Command):
 
         out, resume = run_folder(options, "pretrain"), options.resume is not None
         with self.parser.locating():
-            weights = pretrain(config, out, resume=resume, profile=options.profile)
+            weights = pretrain(config, out, options.init, resume=resume, profile=options.profile)
         print_once(weights)
         return 0
 
@@ -39,7 +40,7 @@ class Finetune(Command):
 
     def add_arguments(self, parser: Parser) -> None:
         parser.add_section(FinetuneConfig)
-        parser.add_argument("--init", type=Path, metavar="WEIGHTS", help="weights to start from")
+        add_init_argument(parser)
         add_run_arguments(parser)
 
     def run(self, options: Namespace) -> int:
@@ -61,6 +62,11 @@ def print_once(weights: Path) -> None:
 
     if PartialState().is_main_process:
         print(weights)
+
+
+def add_init_argument(parser: Parser) -> None:
+    """Add the parent of a run."""
+    parser.add_argument("--init", type=Path, metavar="WEIGHTS", help="weights to start from")
 
 
 def add_run_arguments(parser: Parser) -> None:

@@ -17,9 +17,12 @@ from vidgap_vis.config.data import (
     VideoDataConfig,
 )
 from vidgap_vis.config.network import LossConfig, ModelConfig, TemporalConfig
+from vidgap_vis.config.tracking import ContrastConfig, TestConfig, TrackerConfig
 from vidgap_vis.config.training import TrainConfig
+from vidgap_vis.errors import ConfigError
 
 __all__ = [
+    "ContrastConfig",
     "FinetuneConfig",
     "ImageDataConfig",
     "LossConfig",
@@ -31,6 +34,8 @@ __all__ = [
     "PseudoExportConfig",
     "RunConfig",
     "TemporalConfig",
+    "TestConfig",
+    "TrackerConfig",
     "TrainConfig",
     "VideoClipConfig",
     "VideoDataConfig",
@@ -60,7 +65,7 @@ class PretrainConfig:
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    """Fine-tuning on clips of videos.
+    """Fine-tuning on clips of videos, or on pseudo-clips alone.
 
     Attributes:
         data: the videos, and still images beside them.
@@ -68,7 +73,10 @@ class FinetuneConfig:
         model: the segmenter.
         temporal: the temporal module; null: none, the baseline.
         loss: matching and losses.
+        contrast: CTVIS's loss on the embeddings; null: none.
         train: the optimisation.
+        tracker: what the weights are to be used with; null: what fits them.
+        test: how they are to be used.
     """
 
     data: VideoDataConfig
@@ -76,9 +84,17 @@ class FinetuneConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     temporal: TemporalConfig | None = field(default_factory=TemporalConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    contrast: ContrastConfig | None = None
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(steps=16_000, milestones=(6_000, 12_000))
     )
+    tracker: TrackerConfig | None = None
+    test: TestConfig = field(default_factory=TestConfig)
+
+    def __post_init__(self) -> None:
+        if self.contrast is not None and self.clip.num_frames < 2:
+            message = "wanted 2 or more where there is a section contrast, got 1"
+            raise ConfigError("", "clip.num_frames", message)
 
 
 RunConfig = PretrainConfig | FinetuneConfig

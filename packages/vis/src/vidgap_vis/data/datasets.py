@@ -114,6 +114,7 @@ class VideoClipDataset(ClipDataset):
         frame_range: how far from the reference frame the others may lie; see `choose_frames`.
         transform: clip sample in, clip sample out.
         seed: 0 or more.
+        with_replacement: see `choose_frames`.
 
     Raises:
         InputError: no video is left.
@@ -126,6 +127,8 @@ class VideoClipDataset(ClipDataset):
         frame_range: int,
         transform: Transform,
         seed: int,
+        *,
+        with_replacement: bool = False,
     ) -> None:
         if num_frames < 1 or frame_range < 0:
             raise ValueError(
@@ -136,6 +139,7 @@ class VideoClipDataset(ClipDataset):
         self.classes = video_set.classes
         self.num_frames = num_frames
         self.frame_range = frame_range
+        self.with_replacement = with_replacement
         self.transform = transform
         self.seed = seed
         self._chosen = [video for video in video_set.videos if video.instances]
@@ -149,7 +153,13 @@ class VideoClipDataset(ClipDataset):
         epoch, index = key
         generator = clip_generator(self.seed, epoch, index)
         video = self._chosen[index]
-        frames = choose_frames(len(video), self.num_frames, self.frame_range, generator)
+        frames = choose_frames(
+            len(video),
+            self.num_frames,
+            self.frame_range,
+            generator,
+            with_replacement=self.with_replacement,
+        )
         # An instance whose segmentation is null in all of them needs no mask to be made.
         ids = [
             number
@@ -225,7 +235,12 @@ def check_same_classes(one: ClassList, other: ClassList) -> None:
 
 
 def choose_frames(
-    length: int, num_frames: int, frame_range: int, generator: torch.Generator
+    length: int,
+    num_frames: int,
+    frame_range: int,
+    generator: torch.Generator,
+    *,
+    with_replacement: bool = False,
 ) -> list[int]:
     """Choose the frames of a clip, in time order (CTVIS `data/vis/dataset_mapper.py`).
 
@@ -238,10 +253,14 @@ def choose_frames(
         num_frames: frames of the clip.
         frame_range: in frames.
         generator: on the CPU.
+        with_replacement: draws as CTVIS does.
     """
     reference = int(torch.randint(length, (), generator=generator))
     first, last = max(reference - frame_range, 0), min(reference + frame_range, length - 1)
     others = [frame for frame in range(first, last + 1) if frame != reference]
+    if with_replacement and others:
+        drawn = torch.randint(len(others), (num_frames - 1,), generator=generator)
+        return sorted([reference, *(others[index] for index in drawn.tolist())])
     order = torch.randperm(len(others), generator=generator)[: num_frames - 1]
     chosen = [reference, *(others[index] for index in order.tolist())]
     missing = num_frames - len(chosen)

@@ -1,4 +1,4 @@
-"""What the demo does: its data, its two models, its steps."""
+"""What the demo does: its data, its models, its steps."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vidgap_vis.config import (
+    ContrastConfig,
     FinetuneConfig,
     ImageDataConfig,
     LossConfig,
     ModelConfig,
     PretrainConfig,
     PseudoClipConfig,
+    PseudoDataConfig,
     TemporalConfig,
     TrainConfig,
     VideoClipConfig,
@@ -30,6 +32,15 @@ MODEL = ModelConfig(
     num_decoder_layers=3,
     decoder_ffn_channels=256,
 )
+LATENCY = 4
+"""Frames that a model sees at once: those of a clip in fine-tuning."""
+
+EMBEDDING_DIM = 64
+"""Of CTVIS's embedding head, which fine-tuning adds."""
+
+PASTE_MIN_AREA = 64
+"""Pixels: the default is meant for COCO's sizes and would bar most instances here."""
+
 TEMPORAL = TemporalConfig(ffn_channels=128, num_short_layers=1, num_gru_layers=1, init="identity")
 
 
@@ -40,7 +51,7 @@ class Plan:
     Attributes:
         synthetic: the generated data.
         pretrain_steps: optimiser steps of 4 pseudo-clips of 3 frames.
-        finetune_steps: optimiser steps of 3 clips of 4 frames.
+        finetune_steps: optimiser steps of 4 clips of 4 frames, with CTVIS's loss.
         seed: of data and training.
     """
 
@@ -53,7 +64,9 @@ class Plan:
         """Return the configuration of the first stage; `temporal=None` is the baseline."""
         return PretrainConfig(
             data=ImageDataConfig(root, Path("images_train.json"), Path("images")),
-            clip=PseudoClipConfig(num_frames=3, size=None, auto_augment=None, copy_paste="video"),
+            clip=PseudoClipConfig(
+                num_frames=3, size=None, auto_augment=None, paste_min_area=PASTE_MIN_AREA
+            ),
             model=MODEL,
             temporal=temporal,
             loss=LossConfig(num_points=512),
@@ -63,12 +76,28 @@ class Plan:
     def finetune(self, root: Path, temporal: TemporalConfig | None) -> FinetuneConfig:
         """Return the configuration of the second stage."""
         return FinetuneConfig(
-            data=VideoDataConfig(root, Path("clips_train.json"), Path("frames")),
-            clip=VideoClipConfig(num_frames=4, frame_range=3, crop_probability=0.0, short_edges=()),
-            model=MODEL,
+            data=VideoDataConfig(
+                root,
+                Path("clips_train.json"),
+                Path("frames"),
+                PseudoDataConfig(root, Path("images_train.json"), Path("images"), ratio=2.0),
+            ),
+            clip=VideoClipConfig(
+                num_frames=LATENCY,
+                frame_range=self.synthetic.num_frames - 1,
+                crop_probability=0.0,
+                short_edges=(),
+                auto_augment=None,
+                # A paste is a copy of its pivot: what embeddings cannot tell apart.
+                copy_paste=None,
+                # Turned by so much, instances are where others were: position is no identity.
+                max_rotation_deg=180.0,
+            ),
+            model=replace(MODEL, embedding_dim=EMBEDDING_DIM),
             temporal=temporal,
             loss=LossConfig(num_points=512),
-            train=self._train(self.finetune_steps, batch_size=3, lr=5e-4),
+            contrast=ContrastConfig(weight=10.0),
+            train=self._train(self.finetune_steps, batch_size=4, lr=1e-3),
         )
 
     def _train(self, steps: int, *, batch_size: int, lr: float) -> TrainConfig:
@@ -93,11 +122,11 @@ def make_plan(*, quick: bool, seed: int) -> Plan:
         seed=seed,
         num_train_images=2500,
         num_valid_images=0,
-        num_train_clips=120,
+        num_train_clips=300,
         num_valid_clips=60,
         num_frames=12,
     )
-    plan = Plan(options, pretrain_steps=1100, finetune_steps=700, seed=seed)
+    plan = Plan(options, pretrain_steps=700, finetune_steps=500, seed=seed)
     if not quick:
         return plan
     small = replace(options, num_train_images=8, num_train_clips=2, num_valid_clips=3, num_frames=4)

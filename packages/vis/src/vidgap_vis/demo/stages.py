@@ -4,37 +4,36 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import torch
-
-from vidgap_vis import build
+from vidgap_vis.demo.oracle import OracleAssociator
 from vidgap_vis.demo.pictures import write_contact_sheet
-from vidgap_vis.demo.plan import MODEL, TEMPORAL, Plan, make_plan
+from vidgap_vis.demo.plan import LATENCY, TEMPORAL, make_plan
 from vidgap_vis.evaluation import (
     Interval,
     bootstrap_interval,
     format_table,
+    identity_switches,
     match_results,
     track_metrics,
 )
 from vidgap_vis.files import check_folder_is_free, replacing
 from vidgap_vis.formats import VideoSet, read_youtube_vis
 from vidgap_vis.formats.results import read_results
+from vidgap_vis.inference.association import association_accuracy
 from vidgap_vis.inference.predict import PredictOptions, predict
-from vidgap_vis.inference.segmenter import VideoSegmenter, query_tracker
+from vidgap_vis.inference.segmenter import VideoSegmenter
 from vidgap_vis.synthetic import write_synthetic
-from vidgap_vis.trackers import IndexAssociator, OnlineTracker, Tracker
+from vidgap_vis.trackers import OnlineTracker, Tracker
 from vidgap_vis.training.finetune import finetune
 from vidgap_vis.training.pretrain import pretrain
-from vidgap_vis.weights import save
+from vidgap_vis.training.run_folder import WEIGHTS_FOLDER
 
 COLUMNS = ("AP", "AP50", "AP75", "AR1", "AR10")
-LATENCY = 4
-"""Frames that a model sees at once: those of a clip in fine-tuning."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Row:
 
     name: str
     weights: Path
-    tracker: Callable[[], Tracker]
+    tracker: Mapping[str, Any] | Callable[[], Tracker]
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,7 @@ class RowMetrics:
 
     metrics: dict[str, float | None]
     interval: Interval
+    switches: int
 
 
 def run(out: Path, *, quick: bool = False, seed: int = 1, profile: bool = False) -> int:
@@ -76,50 +76,43 @@ def run(out: Path, *, quick: bool = False, seed: int = 1, profile: bool = False)
     with stage("1/5 generate stills and clips", seconds):
         root = write_synthetic(out / "sample", plan.synthetic)
         videos = read_youtube_vis(root / "clips_valid.json", root / "frames")
-    with stage("2/5 train with the temporal module", seconds):
-        ours = train(plan, root, out / "temporal", with_temporal=True, profile=profile)
-    with stage("3/5 train the baseline without it", seconds):
-        baseline = train(plan, root, out / "baseline", with_temporal=False, profile=profile)
-    untrained = save_untrained(plan, videos, out / "untrained")
+    ours, late, without = (out / name for name in ("video", "late_module", "no_module"))
+    with stage("2/5 pre-train, with the temporal module and without", seconds):
+        for folder, temporal in ((ours, TEMPORAL), (without, None)):
+            pretrain(plan.pretrain(root, temporal), folder / "pretrain", profile=profile)
+    with stage("3/5 fine-tune with CTVIS, three ways", seconds):
+        parents = {ours: (ours, TEMPORAL), late: (without, TEMPORAL), without: (without, None)}
+        for folder, (parent, temporal) in parents.items():
+            config = plan.finetune(root, temporal)
+            start = parent / "pretrain" / WEIGHTS_FOLDER
+            finetune(config, start, folder / "finetune", profile=profile)
+    weights = ours / "finetune" / WEIGHTS_FOLDER
+    each = iter(videos.videos)  # a tracker is made for each video in turn
     rows = [
-        Row("video pre-training", ours, query_tracker),
-        Row("no temporal module", baseline, query_tracker),
-        Row("no matching", ours, index_tracker),
-        Row("untrained", untrained, query_tracker),
+        Row("video pre-training", weights, {}),
+        Row("module from fine-tuning on", late / "finetune" / WEIGHTS_FOLDER, {}),
+        Row("no temporal module", without / "finetune" / WEIGHTS_FOLDER, {}),
+        Row("query tracker", weights, {"name": "query"}),
+        Row("no matching", weights, {"name": "index"}),
+        Row(
+            "oracle association",
+            weights,
+            lambda: OnlineTracker(OracleAssociator(videos, next(each))),
+        ),
     ]
     with stage(f"4/5 track {len(videos)} held-out clips, {len(rows)} ways", seconds):
         outcomes = {row.name: evaluate(row, videos, root, out) for row in rows}
     with stage("5/5 draw", seconds):
-        segmenter = VideoSegmenter.from_pretrained(ours, device="cpu")
+        segmenter = VideoSegmenter.from_pretrained(weights, device="cpu")
+        identity = association_accuracy(segmenter, videos, LATENCY)
         write_contact_sheet(out / "contact_sheet.png", videos, segmenter, LATENCY)
         sources = [root / "clips_valid.json"]
         drawing = PredictOptions(latency=LATENCY)
         predict(
             sources, segmenter, out=out / "overlays", images_root=root / "frames", options=drawing
         )
-    report(out, outcomes, seconds)
+    report(out, outcomes, identity, seconds)
     return 0
-
-
-def train(plan: Plan, root: Path, out: Path, *, with_temporal: bool, profile: bool) -> Path:
-    """Pre-train and fine-tune one model; return its weights folder."""
-    temporal = TEMPORAL if with_temporal else None
-    weights = pretrain(plan.pretrain(root, temporal), out / "pretrain", profile=profile)
-    return finetune(plan.finetune(root, temporal), weights, out / "finetune", profile=profile)
-
-
-def save_untrained(plan: Plan, videos: VideoSet, out: Path) -> Path:
-    """Save the model as training finds it: random behind the pretrained backbone."""
-    torch.manual_seed(plan.seed)
-    model = build.segmenter(MODEL, TEMPORAL, len(videos.classes))
-    build.load_backbone(model, str(MODEL.backbone_weights))
-    save(out, model, videos.classes, {"stage": "untrained"})
-    return out
-
-
-def index_tracker() -> Tracker:
-    """Return a new tracker to which a query's index is its identity."""
-    return OnlineTracker(IndexAssociator())
 
 
 def evaluate(row: Row, videos: VideoSet, root: Path, out: Path) -> RowMetrics:
@@ -133,16 +126,26 @@ def evaluate(row: Row, videos: VideoSet, root: Path, out: Path) -> RowMetrics:
         images_root=root / "frames",
         options=PredictOptions(latency=LATENCY),
     )
-    table = match_results(videos, read_results(results, videos))
-    return RowMetrics(track_metrics(table).overall, bootstrap_interval(table, "AP50"))
+    tracks = list(read_results(results, videos))
+    table = match_results(videos, tracks)
+    switches = sum(identity_switches(videos, tracks).values())
+    return RowMetrics(track_metrics(table).overall, bootstrap_interval(table, "AP50"), switches)
 
 
-def report(out: Path, outcomes: dict[str, RowMetrics], seconds: dict[str, float]) -> None:
-    """Print the table; write it, the intervals and the times to `metrics.json`."""
+def report(
+    out: Path,
+    outcomes: dict[str, RowMetrics],
+    identity: Mapping[str, Mapping[str, float | None]],
+    seconds: dict[str, float],
+) -> None:
+    """Print the tables; write them, the intervals and the times to `metrics.json`."""
     metrics = {name: outcome.metrics for name, outcome in outcomes.items()}
     print(format_table(metrics, COLUMNS, title="Track AP on the held-out clips (percent)"))
     for name, outcome in outcomes.items():
-        print(f"{name}: AP50 {outcome.interval} (95 % bootstrap over clips)")
+        interval = f"AP50 {outcome.interval} (95 % bootstrap over clips)"
+        print(f"{name}: {interval}, {outcome.switches} identity switches")
+    heading = "An instance found again, by frames between (percent)"
+    print(format_table(identity, title=heading))
     print(", ".join(f"{name}: {value:.0f} s" for name, value in seconds.items()))
     print(f"overlays: {out / 'overlays'}; contact sheet: {out / 'contact_sheet.png'}")
     record = {
@@ -151,6 +154,8 @@ def report(out: Path, outcomes: dict[str, RowMetrics], seconds: dict[str, float]
             name: [outcome.interval.low, outcome.interval.high]
             for name, outcome in outcomes.items()
         },
+        "identity_switches": {name: outcome.switches for name, outcome in outcomes.items()},
+        "association": identity,
         "seconds": seconds,
     }
     with replacing(out / "metrics.json") as temporary:

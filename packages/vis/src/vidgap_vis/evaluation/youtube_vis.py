@@ -25,7 +25,7 @@ from vidgap_vis.evaluation.average_precision import (
     match,
 )
 from vidgap_vis.formats.results import Track, read_results
-from vidgap_vis.formats.rle import Polygons, Rle, RleDict, Segmentation
+from vidgap_vis.formats.rle import Rle, RleDict, as_rle
 from vidgap_vis.formats.youtube_vis import VideoInstance, VideoSet, read_youtube_vis
 
 
@@ -161,16 +161,12 @@ def track_ious(predictions: Sequence[Track], truths: Sequence[Track]) -> Doubles
 
 def _true_track(truth: VideoSet, video_id: int, instance: VideoInstance, is_crowd: bool) -> Track:
     try:
-        masks = tuple(_as_rle(segmentation) for segmentation in instance.segmentations)
+        masks = tuple(as_rle(segmentation) for segmentation in instance.segmentations)
         track = Track(video_id, instance.label, masks, is_crowd=is_crowd)
         _ = track.areas  # checks the run lengths while the annotation is at hand
     except ValueError as error:
         raise InputError(truth.path, f"annotation {instance.id}", str(error)) from None
     return track
-
-
-def _as_rle(segmentation: Segmentation | None) -> Rle | None:
-    return segmentation.to_rle() if isinstance(segmentation, Polygons) else segmentation
 
 
 def _by_video_and_label(

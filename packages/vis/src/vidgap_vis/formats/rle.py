@@ -109,6 +109,11 @@ class Polygons:
 Segmentation = Rle | Polygons
 
 
+def as_rle(segmentation: Segmentation | None) -> Rle | None:
+    """Return a mask run-length encoded."""
+    return segmentation.to_rle() if isinstance(segmentation, Polygons) else segmentation
+
+
 def read_segmentation(record: Record, key: str, value: object, size: Size) -> Segmentation:
     """Read a mask as `parse_segmentation` does; InputError about `key` where it is malformed."""
     try:

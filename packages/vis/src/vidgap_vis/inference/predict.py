@@ -34,7 +34,6 @@ class PredictOptions:
     Attributes:
         latency: frames that the model sees at once.
         score: tracks below it are not drawn; the results file lists them all the same.
-        top_k: how many pairs of track and class a video lists in the results.
         fps: frames a second of an overlay whose input does not say (folders, data sets).
         min_short_edge: smaller frames are enlarged for the overlay by a whole factor.
         progress: show a bar.
@@ -42,7 +41,6 @@ class PredictOptions:
 
     latency: int = 10
     score: float = 0.3
-    top_k: int = 20
     fps: float = 10.0
     min_short_edge: int = 240
     progress: bool = True
@@ -50,7 +48,6 @@ class PredictOptions:
     def __post_init__(self) -> None:
         check("latency", self.latency >= 1, "1 frame or more", self.latency)
         check("score", 0 <= self.score <= 1, "in 0..1", self.score)
-        check("top_k", self.top_k >= 1, "1 or more", self.top_k)
         check("fps", 0 < self.fps < inf, "above 0", self.fps)
         check("min_short_edge", self.min_short_edge >= 0, "0 or more", self.min_short_edge)
 
@@ -135,7 +132,7 @@ def predict_video(
                 overlay.write(draw_result(frame, result.above(options.score), scale))
             num_frames += 1
             bar.update()
-        found = stream.finish().best(options.top_k, MIN_SCORE)
+        found = stream.finish().best(segmenter.top_k, MIN_SCORE)
     if writer is not None:
         writer.finish_video(job.video_id, num_frames, listed(found, segmenter.classes))
     return num_frames

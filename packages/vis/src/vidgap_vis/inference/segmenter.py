@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from vidgap_vis import build
 from vidgap_vis.classes import ClassList
+from vidgap_vis.errors import check
 from vidgap_vis.inference.frame_result import FrameResult
 from vidgap_vis.inference.step import ModelStep, Precision, StepModel
 from vidgap_vis.inference.stream import AnyFrameT, Stream
 from vidgap_vis.trackers import OnlineTracker, QueryAssociator, Tracker
-from vidgap_vis.weights import load
+from vidgap_vis.weights import Usage, load
+
+TOP_K = 20
+"""How many pairs of a track and a class a video lists, where nothing says otherwise."""
 
 
 def query_tracker() -> Tracker:
@@ -34,9 +40,10 @@ class VideoSegmenter:
             to the frame's size; None: as they come.
         keep: names of the classes to look for; None: all.
         tracker: makes the tracker of a new stream.
+        top_k: how many pairs of a track and a class a video lists in results.
 
     Raises:
-        ValueError: `keep` holds a name that no class has.
+        ValueError: `keep` holds a name that no class has, or `top_k` is below 1.
     """
 
     def __init__(
@@ -50,6 +57,7 @@ class VideoSegmenter:
         short_edge: int | None = None,
         keep: Sequence[str] | None = None,
         tracker: Callable[[], Tracker] = query_tracker,
+        top_k: int = TOP_K,
     ) -> None:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -57,6 +65,8 @@ class VideoSegmenter:
         self.classes = classes
         self.score_threshold = score_threshold
         self.make_tracker = tracker
+        check("top_k", top_k >= 1, "1 or more", top_k)
+        self.top_k = top_k
         self.step = ModelStep(
             model,
             self.device,
@@ -80,19 +90,36 @@ class VideoSegmenter:
         score_threshold: float = 0.3,
         short_edge: int | None = None,
         keep: Sequence[str] | None = None,
-        tracker: Callable[[], Tracker] = query_tracker,
+        tracker: Mapping[str, Any] | Callable[[], Tracker] | None = None,
+        top_k: int | None = None,
     ) -> VideoSegmenter:
-        """Load a weights folder (`config.json` and `model.safetensors`); arguments as the class."""
+        """Load a weights folder (`config.json` and `model.safetensors`).
+
+        Arguments as the class; `short_edge`, `tracker` and `top_k` are by default what the folder
+        says, or else the frames as they come, the tracker that fits the weights (CTVIS's where they
+        have an embedding head), and 20. A tracker may be given as `name` and options of it, as in
+        {"name": "ctvis", "match_threshold": 0.3}.
+
+        Raises:
+            InputError: the folder is at fault.
+            ConfigError: the tracker does not fit the weights.
+        """
         model, classes = load(folder)
+        usage = Usage.read(folder)
+        if tracker is None:
+            tracker = usage.tracker or {}
+        if isinstance(tracker, Mapping):
+            tracker = build.tracker(tracker, model)
         return cls(
             model,
             classes,
             device=device,
             dtype=dtype,
             score_threshold=score_threshold,
-            short_edge=short_edge,
+            short_edge=usage.test.short_edge if short_edge is None else short_edge,
             keep=keep,
             tracker=tracker,
+            top_k=top_k or usage.test.top_k or TOP_K,
         )
 
     def stream(self, latency: int = 1, *, score_threshold: float | None = None) -> Stream:

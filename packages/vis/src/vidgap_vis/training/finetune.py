@@ -1,30 +1,32 @@
-"""Stage two: fine-tune on clips of videos, and on pseudo-clips of images beside them."""
+"""Stage two: fine-tune on clips of videos, on pseudo-clips of images, or on both."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from accelerate.logging import get_logger
 
 from vidgap_segmenter import ClipSegmenter
-from vidgap_segmenter.weights import WEIGHTS_FILE
 from vidgap_vis import build
 from vidgap_vis.classes import ClassList
 from vidgap_vis.config import FinetuneConfig
 from vidgap_vis.data import ClipDataset, MixedDataset, PseudoClipDataset, VideoClipDataset
-from vidgap_vis.errors import InputError
+from vidgap_vis.data.category_maps import coco_to
+from vidgap_vis.errors import ConfigError, InputError
 from vidgap_vis.formats import ImageSet, read_coco, read_youtube_vis
-from vidgap_vis.training.checkpoint import checkpoints
+from vidgap_vis.training.first_weights import load_first_weights
 from vidgap_vis.training.loop import Task, make_accelerator, train
-from vidgap_vis.training.run_folder import Provenance, read_provenance
-from vidgap_vis.training.units import SegmentationUnit
-from vidgap_vis.weights import initialise
-from vidgap_vis.weights.provenance import sha256
+from vidgap_vis.training.run_folder import Provenance
+from vidgap_vis.training.units import ContrastiveUnit, SegmentationUnit, TrainingUnit
+from vidgap_vis.weights import Test, Usage
 
-logger = get_logger(__name__)
+logger = logging.getLogger(__name__)
+
+MAX_NAMES = 8
+"""How many classes that are left out are named."""
 
 
 def finetune(
@@ -59,72 +61,65 @@ def finetune(
     dataset, files = make_dataset(config)
     torch.manual_seed(seed)
     model = build.segmenter(config.model, config.temporal, len(dataset.classes))
-    parent = load_first_weights(model, dataset.classes, config, init, out if resume else None)
+    resumed = out if resume else None
+    parent = load_first_weights(model, dataset.classes, config, "finetune", init, resumed)
     task = Task(
-        SegmentationUnit(model, build.criterion(config.loss, config.model, len(dataset.classes))),
+        make_unit(model, config, len(dataset.classes)),
         dataset,
         dataset.classes,
         Provenance.of("finetune", config, files, parent),
+        make_usage(config),
     )
     return train(accelerator, task, config.train, out, resume=resume, profile=profile)
 
 
-def load_first_weights(
-    model: ClipSegmenter,
-    classes: ClassList,
-    config: FinetuneConfig,
-    init: str | Path | None,
-    resumed: Path | None,
-) -> str | None:
-    """Load the weights that a run begins with, unless a checkpoint will replace them.
+def make_usage(config: FinetuneConfig) -> Usage:
+    """Return how the weights of a run are to be used."""
+    tracker = None if config.tracker is None else build.given(vars(config.tracker))
+    return Usage(tracker, Test(**vars(config.test)))
 
-    Args:
-        model: changed in place.
-        classes: of the videos.
-        config: the run's configuration.
-        init: the parent's weights folder, if any is given.
-        resumed: the folder of the run to resume; None: a new run.
 
-    Returns:
-        The SHA-256 of the parent's weights; None: the run has no parent.
-
-    Raises:
-        InputError: the weights do not fit, or those of a run without a checkpoint are not given.
-    """
-    started = resumed is not None and bool(checkpoints(resumed))
-    if init is not None:
-        if not started:
-            logger.info(initialise(model, classes, init))
-        return sha256(Path(init) / WEIGHTS_FILE)
-    parent: str | None = None
-    if resumed is not None:
-        parent = read_provenance(resumed, "finetune")["parent"]
-    if started:
-        return parent
-    if resumed is not None and parent is not None:
-        message = "has no checkpoint yet; give the weights that it began with by --init"
-        raise InputError(resumed, "", message)
-    if config.model.backbone_weights is not None:
-        build.load_backbone(model, config.model.backbone_weights)
-    return None
+def make_unit(model: ClipSegmenter, config: FinetuneConfig, num_classes: int) -> TrainingUnit:
+    """Return what a step computes: with CTVIS's loss where there is a section `contrast`."""
+    criterion = build.criterion(config.loss, config.model, num_classes)
+    if config.contrast is None:
+        return SegmentationUnit(model, criterion)
+    try:
+        return ContrastiveUnit(model, criterion, build.contrastive_loss(config.contrast))
+    except ValueError as error:
+        raise ConfigError("", "contrast", str(error)) from error
 
 
 def make_dataset(config: FinetuneConfig) -> tuple[ClipDataset, dict[str, Path]]:
     """Return the clips to train on, and their annotation files by key of the configuration."""
     data, clip, seed = config.data, config.clip, config.train.seed
-    files = {"data.annotations": data.root / data.annotations}
-    videos = read_youtube_vis(files["data.annotations"], data.root / data.frames)
-    clips = VideoClipDataset(
-        videos, clip.num_frames, clip.frame_range, build.video_clips(clip), seed
-    )
-    if data.pseudo is None:
-        return clips, files
-    pseudo = data.pseudo
-    files["data.pseudo.annotations"] = pseudo.root / pseudo.annotations
-    images = read_coco(files["data.pseudo.annotations"], pseudo.root / pseudo.images)
-    images = with_classes(images, videos.classes, pseudo.category_map)
-    pseudo_clips = PseudoClipDataset(images, build.joint_image_clips(clip), seed)
-    return MixedDataset(pseudo_clips, clips, pseudo.ratio, seed), files
+    files: dict[str, Path] = {}
+    clips: VideoClipDataset | None = None
+    if data.annotations is not None and data.root is not None:
+        files["data.annotations"] = data.root / data.annotations
+        videos = read_youtube_vis(files["data.annotations"], data.root / data.frames)
+        clips = VideoClipDataset(
+            videos,
+            clip.num_frames,
+            clip.frame_range,
+            build.video_clips(clip),
+            seed,
+            with_replacement=clip.with_replacement,
+        )
+    if data.pseudo is not None:
+        pseudo = data.pseudo
+        files["data.pseudo.annotations"] = pseudo.root / pseudo.annotations
+        images = read_coco(files["data.pseudo.annotations"], pseudo.root / pseudo.images)
+        if clips is not None:
+            table = pseudo.category_map if pseudo.coco_to is None else coco_to(pseudo.coco_to)
+            images = with_classes(images, clips.classes, table)
+        pseudo_clips = PseudoClipDataset(images, build.joint_image_clips(clip), seed)
+        if clips is None:
+            return pseudo_clips, files
+        return MixedDataset(pseudo_clips, clips, pseudo.ratio, seed), files
+    if clips is None:
+        raise ConfigError("", "data", "wanted videos, images or both, got neither")
+    return clips, files
 
 
 def with_classes(
@@ -156,6 +151,13 @@ def with_classes(
         }
     if not labels:
         raise InputError(images.path, "categories", "none is a class of the videos")
+    unknown = [info.name for info in images.classes if info.index not in labels]
+    if unknown:
+        names = ", ".join(unknown[:MAX_NAMES]) + (", ..." if len(unknown) > MAX_NAMES else "")
+        logger.info(
+            f"{images.path}: {len(unknown)} of {len(images.classes)} classes are none of the "
+            f"videos and left out: {names}"
+        )
     mapped = tuple(
         replace(
             image,

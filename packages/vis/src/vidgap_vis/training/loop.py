@@ -31,6 +31,7 @@ from vidgap_vis.training.run_folder import WEIGHTS_FOLDER, Provenance, open_run
 from vidgap_vis.training.schedule import learning_rate_factor, set_learning_rates
 from vidgap_vis.training.stopping import StopRequest
 from vidgap_vis.training.units import TrainingUnit
+from vidgap_vis.weights import Usage
 
 logger = get_logger(__name__)
 
@@ -47,12 +48,14 @@ class Task:
         dataset: of clips.
         classes: what the labels mean.
         provenance: what the weights will have been made from.
+        usage: how they are to be used, where that is known.
     """
 
     unit: TrainingUnit
     dataset: ClipDataset
     classes: ClassList
     provenance: Provenance
+    usage: Usage | None = None
 
 
 def train(
@@ -92,10 +95,10 @@ def train(
     if accelerator.is_main_process:
         provenance = {**asdict(task.provenance), "steps": settings.steps}
         unit: TrainingUnit = accelerator.unwrap_model(loop.unit)
-        unit.save(weights, task.classes, provenance)
+        unit.save(weights, task.classes, provenance, task.usage)
     accelerator.wait_for_everyone()
     if profile:
-        logger.info(loop.profile.table())
+        logger.info(f"where a step's time goes:\n{loop.profile.table()}")
     return weights
 
 

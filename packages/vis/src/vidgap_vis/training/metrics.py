@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -82,6 +83,8 @@ class MetricsLog:
         if self.quiet:
             return
         for name, value in losses.items():
+            if math.isnan(value):  # nothing was there to measure in this step
+                continue
             self._sums[name] = self._sums.get(name, 0.0) + value
             self._counts[name] = self._counts.get(name, 0) + 1
             before = self._smooth.get(name, value)

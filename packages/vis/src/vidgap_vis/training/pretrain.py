@@ -10,20 +10,28 @@ from vidgap_vis import build
 from vidgap_vis.config import PretrainConfig
 from vidgap_vis.data import PseudoClipDataset
 from vidgap_vis.formats import read_coco
-from vidgap_vis.training.checkpoint import checkpoints
+from vidgap_vis.training.first_weights import load_first_weights
 from vidgap_vis.training.loop import Task, make_accelerator, train
 from vidgap_vis.training.run_folder import Provenance
 from vidgap_vis.training.units import SegmentationUnit
 
 
 def pretrain(
-    config: PretrainConfig, out: str | Path, *, resume: bool = False, profile: bool = False
+    config: PretrainConfig,
+    out: str | Path,
+    init: str | Path | None = None,
+    *,
+    resume: bool = False,
+    profile: bool = False,
 ) -> Path:
     """Pre-train; every frame of a pseudo-clip is supervised like an image (paper §3.1).
 
     Args:
         config: the run's configuration.
         out: its folder: new or empty, or the run to resume.
+        init: the weights folder to start from, such as a converted Mask2Former trained on COCO
+            (with `temporal.init: identity` the module then starts as if it were absent); None:
+            random weights but for the backbone's.
         resume: go on from the last checkpoint in `out`.
         profile: log where a step's time went.
 
@@ -31,7 +39,8 @@ def pretrain(
         The weights folder, `out/weights`.
 
     Raises:
-        InputError: a file, the folder or the configuration is at fault.
+        InputError: a file, the folder or the configuration is at fault; `WeightsError` where the
+            weights do not fit.
         TrainingError: a loss is not finite.
         TrainingInterrupted: a signal stopped it; a checkpoint was left.
     """
@@ -42,12 +51,12 @@ def pretrain(
     dataset = PseudoClipDataset(images, build.image_clips(config.clip), seed)
     torch.manual_seed(seed)
     model = build.segmenter(config.model, config.temporal, len(images.classes))
-    if config.model.backbone_weights is not None and not (resume and checkpoints(out)):
-        build.load_backbone(model, config.model.backbone_weights)
+    resumed = out if resume else None
+    parent = load_first_weights(model, images.classes, config, "pretrain", init, resumed)
     task = Task(
         SegmentationUnit(model, build.criterion(config.loss, config.model, len(images.classes))),
         dataset,
         images.classes,
-        Provenance.of("pretrain", config, {"data.annotations": annotations}, parent=None),
+        Provenance.of("pretrain", config, {"data.annotations": annotations}, parent),
     )
     return train(accelerator, task, config.train, out, resume=resume, profile=profile)

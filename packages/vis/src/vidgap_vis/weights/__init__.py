@@ -2,5 +2,6 @@
 
 from vidgap_vis.weights.folder import load, save
 from vidgap_vis.weights.initialise import initialise
+from vidgap_vis.weights.usage import Test, Usage
 
-__all__ = ["initialise", "load", "save"]
+__all__ = ["Test", "Usage", "initialise", "load", "save"]

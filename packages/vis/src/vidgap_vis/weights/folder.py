@@ -24,10 +24,15 @@ from vidgap_vis.classes import ClassInfo, ClassList
 from vidgap_vis.errors import InputError, WeightsError, reason_of
 from vidgap_vis.files import replacing_folder
 from vidgap_vis.weights.provenance import PROVENANCE_FILE
+from vidgap_vis.weights.usage import Usage
 
 
 def save(
-    folder: Path, model: ClipSegmenter, classes: ClassList, provenance: Mapping[str, object]
+    folder: Path,
+    model: ClipSegmenter,
+    classes: ClassList,
+    provenance: Mapping[str, object],
+    usage: Usage | None = None,
 ) -> None:
     """Write a weights folder: `config.json`, `model.safetensors`, `provenance.json`.
 
@@ -36,9 +41,12 @@ def save(
         model: what is saved.
         classes: what its labels mean.
         provenance: what it was made from, as JSON can hold it.
+        usage: how it is to be used; None: as its parts suggest.
     """
     with replacing_folder(folder, overwrite=True) as temporary:
         model.save_pretrained(temporary, [asdict(info) for info in classes])
+        if usage is not None:
+            usage.write(temporary)
         text = json.dumps(dict(provenance), indent=2)
         (temporary / PROVENANCE_FILE).write_text(text + "\n", encoding="utf-8")
 

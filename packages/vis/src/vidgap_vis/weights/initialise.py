@@ -15,12 +15,15 @@ from vidgap_vis.weights.folder import fit, read_folder
 SETTINGS_OF_A_RUN = ("num_classes", "train_backbone", "init")
 """Settings in which a child may well differ from its parent."""
 
+OPTIONAL = {"temporal.": "temporal module", "decoder.embedding_head.": "embedding head"}
+"""Parts that a parent may lack, by the prefix of their weights."""
+
 
 def initialise(model: ClipSegmenter, classes: ClassList, folder: str | Path) -> str:
     """Load a parent's weights into a model that is to be fine-tuned.
 
-    The class head keeps its fresh values where the class list differs, and the temporal module its
-    own where the parent has none; anything else must fit.
+    The class head keeps its fresh values where the class list differs, and the temporal module and
+    the embedding head theirs where the parent has none; anything else must fit.
 
     Args:
         model: changed in place.
@@ -44,12 +47,13 @@ def initialise(model: ClipSegmenter, classes: ClassList, folder: str | Path) -> 
         own = model.state_dict()
         fresh += [name for name in CLASS_WEIGHTS if name in own]
         state = {name: tensor for name, tensor in state.items() if name not in CLASS_WEIGHTS}
-    if not any(name.startswith("temporal.") for name in state):
-        fresh.append("temporal.")
+    absent = {p: w for p, w in OPTIONAL.items() if not any(n.startswith(p) for n in state)}
+    fresh += absent
     missing = fit(model, state, folder, allow_missing=tuple(fresh))
     lines = [f"{folder}: {len(state)} weights taken over, {len(missing)} start afresh"]
     for name in missing:
-        why = "the classes differ" if name in CLASS_WEIGHTS else "the parent has no temporal module"
+        part = next((what for prefix, what in absent.items() if name.startswith(prefix)), "")
+        why = f"the parent has no {part}" if part else "the classes differ"
         lines.append(f"  {name:<60}  {why}")
     return "\n".join([*lines, *_changed_settings(config, model)])
 

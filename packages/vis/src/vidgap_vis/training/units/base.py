@@ -13,7 +13,7 @@ from vidgap_segmenter.optim import ParameterGroup
 from vidgap_vis.classes import ClassList
 from vidgap_vis.config import TrainConfig
 from vidgap_vis.data import ClipBatch
-from vidgap_vis.weights import save
+from vidgap_vis.weights import Usage, save
 
 
 class TrainingUnit(nn.Module, ABC):
@@ -28,9 +28,15 @@ class TrainingUnit(nn.Module, ABC):
     def model(self) -> ClipSegmenter:
         """The segmenter in it."""
 
-    def save(self, folder: Path, classes: ClassList, provenance: Mapping[str, object]) -> None:
+    def save(
+        self,
+        folder: Path,
+        classes: ClassList,
+        provenance: Mapping[str, object],
+        usage: Usage | None = None,
+    ) -> None:
         """Write what was trained as a weights folder; a unit with more than a model adds to it."""
-        save(folder, self.model, classes, provenance)
+        save(folder, self.model, classes, provenance, usage)
 
     @abstractmethod
     def forward(self, batch: ClipBatch, progress: float) -> Losses:

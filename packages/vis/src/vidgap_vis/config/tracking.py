@@ -1,0 +1,96 @@
+"""Sections `contrast`, `tracker` and `test`; null leaves a value to the constructor it goes to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeAlias
+
+from vidgap_vis.config.section import FROM_0, FROM_1, Count, Fraction, Section
+
+TrackerName: TypeAlias = Literal["ctvis", "query", "index"]
+MemoryKind: TypeAlias = Literal["similarity_guided", "momentum", "last"]
+"""Of `vidgap_vis.trackers.ctvis`, which would import torch here."""
+
+
+@dataclass(frozen=True)
+class ContrastConfig(Section, key="contrast"):
+    """CTVIS's contrastive loss on the embeddings of queries.
+
+    Attributes:
+        weight: of the contrastive loss; null: 2.0.
+        cosine_weight: of the auxiliary loss on cosines; null: 3.0.
+        memory: how an instance's memory takes a new embedding; null: `similarity_guided`.
+        update_rate: share of the new one in a memory of kind `momentum`; null: 0.75.
+        memory_probability: that the positive is the memory, not the last embedding; null: 0.5.
+        noise_probability: of a random query in the memory of an absent instance; null: 0.
+        ctvis_compat: reproduces habits of CTVIS's release: absent instances are matched too, with
+            masks that are not padded; some first sights are no anchors; the loss is a mean over
+            each process's items.
+    """
+
+    weight: Annotated[float, FROM_0] | None = None
+    cosine_weight: Annotated[float, FROM_0] | None = None
+    memory: MemoryKind | None = None
+    update_rate: Fraction | None = None
+    memory_probability: Fraction | None = None
+    noise_probability: Fraction | None = None
+    ctvis_compat: bool = False
+
+
+@dataclass(frozen=True)
+class TrackerConfig(Section, key="tracker"):
+    """How detections become tracks: a tracker, and what differs from its defaults.
+
+    Attributes:
+        name: `ctvis`, `query` (embeddings and overlap) or `index` (no matching); null: `ctvis`
+            where the weights have an embedding head, else `query`.
+        min_score: detections below it show nothing.
+        new_track_score: what begins a track has a score above this (ctvis).
+        duplicate_iou: of two detections that overlap more, one is dropped.
+        match_threshold: the least similarity that continues a track (ctvis).
+        frame_weight: weighs candidates by the frames that have shown them (ctvis).
+        memory: how a track's memory takes a new embedding (ctvis).
+        update_rate: share of the new one in a memory of kind `momentum` (ctvis).
+        memory_size: embeddings that guide the memory (ctvis).
+        max_gap: a track unseen for more frames has ended.
+        settling_frames: tracks are judged too short from the frame after so many on (ctvis).
+        min_visible: a track of fewer frames is too short (ctvis),
+        short_gap: when so many frames in a row lack it (ctvis).
+        momentum: how much of a track's embedding stays (query, index).
+        iou_weight: what an overlap of 1 adds to the cosine similarity (query).
+        min_affinity: the least that continues a track that was just seen (query).
+        reacquire_similarity: the least cosine that continues any track (query).
+    """
+
+    name: TrackerName | None = None
+    min_score: Fraction | None = None
+    new_track_score: Fraction | None = None
+    duplicate_iou: Fraction | None = None
+    match_threshold: Fraction | None = None
+    frame_weight: bool | None = None
+    memory: MemoryKind | None = None
+    update_rate: Fraction | None = None
+    memory_size: Count | None = None
+    max_gap: Annotated[int, FROM_0] | None = None
+    settling_frames: Annotated[int, FROM_0] | None = None
+    min_visible: Annotated[int, FROM_0] | None = None
+    short_gap: Annotated[int, FROM_1] | None = None
+    momentum: Fraction | None = None
+    iou_weight: Annotated[float, FROM_0] | None = None
+    min_affinity: float | None = None
+    reacquire_similarity: float | None = None
+
+
+@dataclass(frozen=True)
+class TestConfig(Section, key="test"):
+    """How `predict` uses the weights unless it is told otherwise.
+
+    Attributes:
+        short_edge: frames are resized to it; null: as they come.
+        top_k: pairs of a track and a class that a video lists; null: 20.
+    """
+
+    __test__ = False  # no test case, whatever pytest makes of the name
+
+    short_edge: Count | None = None
+    top_k: Count | None = None

@@ -1,0 +1,62 @@
+"""The weights that a run begins with: of a parent, of the backbone alone, or random ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from accelerate.logging import get_logger
+
+from vidgap_segmenter import ClipSegmenter
+from vidgap_segmenter.weights import WEIGHTS_FILE
+from vidgap_vis import build
+from vidgap_vis.classes import ClassList
+from vidgap_vis.config import RunConfig
+from vidgap_vis.errors import InputError
+from vidgap_vis.training.checkpoint import checkpoints
+from vidgap_vis.training.run_folder import read_provenance
+from vidgap_vis.weights import initialise
+from vidgap_vis.weights.provenance import sha256
+
+logger = get_logger(__name__)
+
+
+def load_first_weights(
+    model: ClipSegmenter,
+    classes: ClassList,
+    config: RunConfig,
+    stage: str,
+    init: str | Path | None,
+    resumed: Path | None,
+) -> str | None:
+    """Load the weights that a run begins with, unless a checkpoint will replace them.
+
+    Args:
+        model: changed in place.
+        classes: of the videos.
+        config: the run's configuration.
+        stage: `pretrain` or `finetune`.
+        init: the parent's weights folder, if any is given.
+        resumed: the folder of the run to resume; None: a new run.
+
+    Returns:
+        The SHA-256 of the parent's weights; None: the run has no parent.
+
+    Raises:
+        InputError: the weights do not fit, or those of a run without a checkpoint are not given.
+    """
+    started = resumed is not None and bool(checkpoints(resumed))
+    if init is not None:
+        if not started:
+            logger.info(initialise(model, classes, init))
+        return sha256(Path(init) / WEIGHTS_FILE)
+    parent: str | None = None
+    if resumed is not None:
+        parent = read_provenance(resumed, stage)["parent"]
+    if started:
+        return parent
+    if resumed is not None and parent is not None:
+        message = "has no checkpoint yet; give the weights that it began with by --init"
+        raise InputError(resumed, "", message)
+    if config.model.backbone_weights is not None:
+        build.load_backbone(model, config.model.backbone_weights)
+    return None

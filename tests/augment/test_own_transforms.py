@@ -28,7 +28,7 @@ from vidgap_augment import (
 
 def test_own_transform_needs_only_parameters_and_what_they_do() -> None:
     class Darken(FrameTransform[int]):
-        def make_params(self, sample: Sample, generator: torch.Generator | None = None) -> int:  # noqa: ARG002
+        def make_params(self, sample: Sample, generator: torch.Generator | None = None) -> int:  # noqa: ARG002 (the base has it)
             return int(torch.randint(2, 5, (), generator=generator))
 
         def transform(self, thing: Tensor, params: int) -> Tensor:
@@ -52,7 +52,7 @@ def generator_after_flip() -> torch.Generator:
 
 def test_own_geometry_is_one_matrix_a_frame_and_joins_the_one_pass() -> None:
     class Shear(GeometricTransform[float]):
-        def draw(self, plan: Plan, generator: torch.Generator | None = None) -> float:  # noqa: ARG002
+        def draw(self, plan: Plan, generator: torch.Generator | None = None) -> float:  # noqa: ARG002 (the base has it)
             return 0.5 + float(torch.rand((), generator=generator))
 
         def step(self, params: float, shape: ClipShape) -> Step:
@@ -75,7 +75,7 @@ class Given(FrameTransform[None]):
     def make_params(self, sample: Any, generator: torch.Generator | None = None) -> None:
         """Draw nothing."""
 
-    def transform(self, thing: Any, params: None) -> Any:  # noqa: ARG002
+    def transform(self, thing: Any, params: None) -> Any:  # noqa: ARG002 (the base has it)
         return self._change(thing)
 
 
@@ -109,7 +109,7 @@ def test_a_transform_of_one_s_own_may_work_in_place() -> None:
 
 def test_drawing_cannot_change_what_is_given() -> None:
     class Writes(Given):
-        def make_params(self, sample: Any, generator: torch.Generator | None = None) -> None:  # noqa: ARG002
+        def make_params(self, sample: Any, generator: torch.Generator | None = None) -> None:  # noqa: ARG002 (the base has it)
             sample["video"].fill_(3)
             sample["masks"].fill_(True)
 
@@ -137,7 +137,7 @@ class Stepping(GeometricTransform[None]):
     def draw(self, plan: Plan, generator: torch.Generator | None = None) -> None:
         """Draw nothing."""
 
-    def step(self, params: None, shape: ClipShape) -> Any:  # noqa: ARG002
+    def step(self, params: None, shape: ClipShape) -> Any:  # noqa: ARG002 (the base has it)
         return self._make()
 
 
@@ -152,7 +152,7 @@ EYES = np.tile(np.eye(2, 3), (3, 1, 1))
         (lambda: Step(EYES[0], (4, 4)), r"matrices of a Step must be finite, \(T, 2, 3\), got \(2"),
         (lambda: Step(EYES * np.nan, (4, 4)), r"matrices of a Step must be finite"),
         (lambda: Step(EYES * 0, (4, 4)), r"matrices of a Step must be invertible"),
-        (lambda: Step("abc", (4, 4)), r"matrices of a Step must be numbers \(T, 2, 3\), got 'abc'"),  # type: ignore[arg-type]
+        (lambda: Step("abc", (4, 4)), r"matrices of a Step must be numbers \(T, 2, 3\), got 'abc'"),
         (
             lambda: Step(EYES, (0, 4)),
             r"size of a Step must be 2 integers of at least 1, got \(0, 4",
@@ -166,7 +166,7 @@ def test_a_step_of_one_s_own_is_checked(make: Callable[[], Any], message: str) -
 
 
 def test_a_step_of_lists_is_a_step_of_arrays() -> None:
-    listed = Stepping(lambda: Step(EYES.tolist(), [12, 15]))(make_clip())  # type: ignore[arg-type]
+    listed = Stepping(lambda: Step(EYES.tolist(), [12, 15]))(make_clip())
     assert_same(listed, ClipFlip(0.0)(make_clip()))
 
 

@@ -130,6 +130,10 @@ def test_a_tracker_is_named_and_told_by_flags(tmp_path: Path, fails: Fails) -> N
     assert fails(1, *words) == (
         f"{folder}/config.json: test.top_k: wanted a whole number above 0, got 0"
     )
+    (folder / "config.json").write_text(json.dumps({**config, "tracker": {"name": "sort"}}))
+    assert fails(1, *words) == (
+        f"{folder}/config.json: tracker.name: wanted one of ctvis, query, index, got 'sort'"
+    )
 
 
 def test_broken_backbone_weights_are_one_line(config: Path, tmp_path: Path, fails: Fails) -> None:

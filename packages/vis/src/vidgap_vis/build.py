@@ -234,12 +234,12 @@ def tracker(settings: Mapping[str, Any], model: ClipSegmenter) -> Callable[[], T
             "", f"tracker.{option}", f"tracker {name} has no such option; wanted null"
         )
     try:
-        settings = kind_options(**options)
+        chosen = kind_options(**options)
     except (TypeError, ValueError) as error:
         raise ConfigError("", "tracker", str(error)) from error
 
     def make() -> Tracker:
-        associator: Associator = kind(settings)
+        associator: Associator = kind(chosen)
         return OnlineTracker(associator, recipe)
 
     return make

@@ -176,3 +176,12 @@ def test_a_memory_of_an_instance_that_leaves_stays() -> None:
     following, is_there = memory.next_after()
     assert is_there.tolist() == [[[True, True, True, False]]]
     assert torch.equal(following[0, 0, 0], embeddings[0, 0, 3])
+
+
+def test_the_share_of_right_associations_does_not_depend_on_autocast() -> None:
+    """Two instances whose looks differ by less than bfloat16 can tell."""
+    looks = torch.tensor([[1.0, 0.0], [1.0, 0.01]])
+    embeddings = looks[None, :, None].repeat(1, 1, 3, 1)
+    queries = torch.tensor([[[1, 1, 1], [0, 0, 0]]])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert association_share(embeddings, queries).item() == 1

@@ -95,16 +95,22 @@ class Predict(Command):
         return 0
 
 
-def chosen_tracker(weights: Path, name: str | None, given: TrackerConfig) -> dict[str, Any]:
-    """Return the tracker of the weights, or the one named, with the options that are given."""
+def chosen_tracker(weights: Path, name: str | None, given: TrackerConfig) -> dict[str, Any] | None:
+    """Return the tracker of the weights, or the one named, with the options that are given.
+
+    None: no flag says anything of it.
+    """
     from vidgap_vis.weights import Usage
 
+    options = {key: value for key, value in vars(given).items() if value is not None}
+    named = options.pop("name", None)
+    name = name or named
+    if name is None and not options:
+        return None
     chosen = dict(Usage.read(weights).tracker or {})
-    name = name or given.name
     if name is not None and name != chosen.get("name"):
         chosen = {"name": name}
-    options = {key: value for key, value in vars(given).items() if value is not None}
-    return chosen | options | ({"name": chosen["name"]} if "name" in chosen else {})
+    return chosen | options
 
 
 def check_device(name: str) -> None:

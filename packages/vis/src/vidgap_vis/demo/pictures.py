@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
+from vidgap_vis.evaluation import SwitchWatch
 from vidgap_vis.formats import VideoInfo, VideoSet
 from vidgap_vis.formats.images import Picture
 from vidgap_vis.inference.segmenter import VideoSegmenter
-from vidgap_vis.trackers.detections import Bools, mask_iou
 from vidgap_vis.video.overlay import draw_tracks
 from vidgap_vis.video.read import DatasetVideo
 from vidgap_vis.video.sheet import strip, write_sheet
@@ -21,8 +20,6 @@ NUM_VIDEOS, NUM_FRAMES = 4, 6
 SCALE = 2
 """By which frames are enlarged."""
 SWITCH = "!"
-MIN_IOU = 0.5
-"""Of a track that shows an instance."""
 
 
 def write_contact_sheet(
@@ -77,42 +74,13 @@ def draw_prediction(
     """
     pictures: list[Picture] = []
     switched: set[int] = set()
-    tracker = SwitchMarks(videos, video)
+    watch = SwitchWatch(video)
     source = DatasetVideo(videos, video)
     for frame, result in segmenter.track(source, latency, score_threshold=MIN_SCORE):
-        ids, masks = result.track_ids.tolist(), result.masks
-        switched |= tracker.update(ids, masks)
+        ids = result.track_ids.tolist()
+        switched |= watch.update(dict(zip(ids, result.rles, strict=True)))
         if result.frame_index in shown:
             captions = [f"{track_id}{SWITCH if track_id in switched else ''}" for track_id in ids]
-            pictures.append(draw_tracks(frame, masks, ids, captions, scale=SCALE))
+            pictures.append(draw_tracks(frame, result.masks, ids, captions, scale=SCALE))
             switched = set()
     return pictures
-
-
-class SwitchMarks:
-    """Notices the tracks that take over an instance from another track.
-
-    Args:
-        videos: with truth.
-        video: the one that is tracked.
-    """
-
-    def __init__(self, videos: VideoSet, video: VideoInfo) -> None:
-        self.videos, self.video = videos, video
-        self._time = 0
-        self._last: dict[int, int] = {}
-
-    def update(self, ids: Sequence[int], masks: Bools) -> set[int]:
-        """Take a frame's tracks, masks (N, H, W); return those that took over an instance."""
-        true = self.videos.read_masks(self.video, self.video.instances, [self._time])[:, 0]
-        self._time += 1
-        taken = set()
-        if len(ids):
-            overlap = mask_iou(true, masks)
-            for instance, column in zip(*linear_sum_assignment(-overlap), strict=True):
-                if overlap[instance, column] >= MIN_IOU:
-                    track = ids[column]
-                    if self._last.setdefault(instance, track) != track:
-                        taken.add(track)
-                    self._last[instance] = track
-        return taken

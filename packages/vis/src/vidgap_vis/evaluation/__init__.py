@@ -15,7 +15,7 @@ In steps, to get at classes, videos and intervals::
 from vidgap_vis.evaluation.average_precision import AREA_RANGES, METRICS, MatchTable
 from vidgap_vis.evaluation.bootstrap import Interval, bootstrap_interval
 from vidgap_vis.evaluation.coco import IMAGE_METRICS, evaluate_images
-from vidgap_vis.evaluation.switches import identity_switches
+from vidgap_vis.evaluation.switches import SwitchWatch, identity_switches
 from vidgap_vis.evaluation.table import format_percent, format_table
 from vidgap_vis.evaluation.youtube_vis import (
     MetricBreakdown,
@@ -35,6 +35,7 @@ __all__ = [
     "Interval",
     "MatchTable",
     "MetricBreakdown",
+    "SwitchWatch",
     "Track",
     "bootstrap_interval",
     "evaluate_files",

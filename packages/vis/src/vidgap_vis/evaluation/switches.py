@@ -2,21 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeAlias
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from pycocotools import mask as coco_mask
 from scipy.optimize import linear_sum_assignment
 
 from vidgap_vis.formats.results import Track
-from vidgap_vis.formats.rle import Rle, RleDict, as_rle
+from vidgap_vis.formats.rle import Rle, as_rle
 from vidgap_vis.formats.youtube_vis import VideoInfo, VideoSet
-
-Masks: TypeAlias = tuple[Rle | None, ...]
 
 MIN_IOU = 0.5
 """Of a prediction that finds an instance in a frame."""
+
+
+class SwitchWatch:
+    """Notices, frame by frame, the tracks that take over an instance from another track.
+
+    Args:
+        video: with truth; its frames are taken in order.
+    """
+
+    def __init__(self, video: VideoInfo) -> None:
+        self._instances = [tuple(map(as_rle, one.segmentations)) for one in video.instances]
+        self._last: dict[int, int] = {}  # instance -> track
+        self._time = 0
+
+    def update(self, shown: Mapping[int, Rle]) -> set[int]:
+        """Take the tracks of the next frame, id -> mask; return those that took over."""
+        true = {
+            instance: mask
+            for instance, masks in enumerate(self._instances)
+            if (mask := masks[self._time]) is not None
+        }
+        self._time += 1
+        if not true or not shown:
+            return set()
+        rles = ([mask.to_dict() for mask in masks.values()] for masks in (true, shown))
+        iou = np.asarray(coco_mask.iou(*rles, [0] * len(shown)))  # (N, M)
+        instances, tracks, taken = list(true), list(shown), set()
+        for row, column in zip(*linear_sum_assignment(-iou), strict=True):
+            if iou[row, column] >= MIN_IOU:
+                instance, track = instances[row], tracks[column]
+                if self._last.get(instance, track) != track:
+                    taken.add(track)
+                self._last[instance] = track
+        return taken
 
 
 def identity_switches(
@@ -35,41 +66,17 @@ def identity_switches(
     Returns:
         video id -> number.
     """
-    tracks: dict[int, list[Masks]] = {video.id: [] for video in truth.videos}
+    tracks: dict[int, list[tuple[Rle | None, ...]]] = {video.id: [] for video in truth.videos}
     for track in results:
         known = tracks[track.video_id]
         if track.score >= min_score and track.masks not in known:
             known.append(track.masks)
-    return {video.id: _switches(video, tracks[video.id]) for video in truth.videos}
-
-
-def _switches(video: VideoInfo, tracks: Sequence[Masks]) -> int:
-    instances = [tuple(map(as_rle, one.segmentations)) for one in video.instances]
-    last: dict[int, int] = {}
-    switches = 0
-    for time in range(len(video)):
-        for instance, track in _matched(instances, tracks, time):
-            switches += last.get(instance, track) != track
-            last[instance] = track
-    return switches
-
-
-def _matched(
-    instances: Sequence[Masks], tracks: Sequence[Masks], time: int
-) -> Iterator[tuple[int, int]]:
-    """Yield the pairs of an instance and a track that a frame shows."""
-    true, true_rles = _shown(instances, time)
-    found, found_rles = _shown(tracks, time)
-    if not true or not found:
-        return
-    iou = np.asarray(coco_mask.iou(true_rles, found_rles, [0] * len(found)))  # (N, M)
-    for row, column in zip(*linear_sum_assignment(-iou), strict=True):
-        if iou[row, column] >= MIN_IOU:
-            yield true[row], found[column]
-
-
-def _shown(tracks: Sequence[Masks], time: int) -> tuple[list[int], list[RleDict]]:
-    """Return which tracks a frame shows, and their masks as pycocotools takes them."""
-    shown = [(index, masks[time]) for index, masks in enumerate(tracks)]
-    there = [(index, mask) for index, mask in shown if mask is not None]
-    return [index for index, _ in there], [mask.to_dict() for _, mask in there]
+    counts = {}
+    for video in truth.videos:
+        watch = SwitchWatch(video)
+        frames = (
+            {index: mask for index, masks in enumerate(tracks[video.id]) if (mask := masks[time])}
+            for time in range(len(video))
+        )
+        counts[video.id] = sum(len(watch.update(shown)) for shown in frames)
+    return counts

@@ -14,6 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from vidgap_vis.formats.youtube_vis import VideoInfo, VideoSet
 from vidgap_vis.inference.segmenter import VideoSegmenter
@@ -99,8 +100,6 @@ def association_accuracy(
 
 def see(segmenter: VideoSegmenter, videos: VideoSet, video: VideoInfo, latency: int) -> Sights:
     """Run the network over a video and find the queries of the true instances."""
-    import torch
-
     state, found = None, []
     for first in range(0, len(video), latency):
         times = range(first, min(first + latency, len(video)))

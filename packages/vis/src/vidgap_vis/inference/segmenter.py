@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vidgap_segmenter.weights import CONFIG_FILE
 from vidgap_vis import build
 from vidgap_vis.classes import ClassList
-from vidgap_vis.errors import check
+from vidgap_vis.errors import ConfigError, InputError, check
 from vidgap_vis.inference.frame_result import FrameResult
 from vidgap_vis.inference.step import ModelStep, Precision, StepModel
 from vidgap_vis.inference.stream import AnyFrameT, Stream
@@ -107,8 +108,12 @@ class VideoSegmenter:
         model, classes = load(folder)
         usage = Usage.read(folder)
         if tracker is None:
-            tracker = usage.tracker or {}
-        if isinstance(tracker, Mapping):
+            try:
+                tracker = build.tracker(usage.tracker or {}, model)
+            except ConfigError as error:  # the folder's fault, not the caller's
+                path = Path(folder) / CONFIG_FILE
+                raise InputError(path, error.item, error.message) from error
+        elif isinstance(tracker, Mapping):
             tracker = build.tracker(tracker, model)
         return cls(
             model,

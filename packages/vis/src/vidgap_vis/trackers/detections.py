@@ -136,9 +136,10 @@ def mask_iou(first: Bools, second: Bools) -> Floats:
 
 
 def normalised(vectors: Floats) -> Floats:
-    """Return vectors (N, C) scaled to length 1."""
+    """Return vectors (N, C) at length 1, in their own dtype."""
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
+    units: Floats = vectors / np.maximum(norms, 1e-12)
+    return units
 
 
 def without_duplicates(masks: Bools, iou: float) -> Ints:

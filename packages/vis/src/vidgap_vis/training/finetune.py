@@ -117,8 +117,7 @@ def make_dataset(config: FinetuneConfig) -> tuple[ClipDataset, dict[str, Path]]:
         if clips is None:
             return pseudo_clips, files
         return MixedDataset(pseudo_clips, clips, pseudo.ratio, seed), files
-    if clips is None:
-        raise ConfigError("", "data", "wanted videos, images or both, got neither")
+    assert clips is not None  # `VideoDataConfig` has one of both
     return clips, files
 
 

@@ -89,6 +89,7 @@ class StepProfile:
         for part in parts:
             rows.append((part, times_ms[part]))
             inner = [name for name in self._watched if name.startswith(f"{part}/")]
+            inner = [name for name in inner if name in times_ms]  # what was called
             rows += [(f"  {name.split('/')[1]}", times_ms[name]) for name in inner]
             if inner:
                 rest = times_ms[part] - sum(times_ms[name] for name in inner)

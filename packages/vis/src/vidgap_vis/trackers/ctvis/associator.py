@@ -1,4 +1,4 @@
-"""CTVIS's tracker: bi-softmax similarity to memories, taken greedily (CTVIS §3.4).
+"""CTVIS's tracker: bi-softmax similarity to memories, taken greedily (`simple_tracker.py`).
 
 Everything is numpy on the CPU, in the dtype of the embeddings. What is kept does not grow with the
 video.

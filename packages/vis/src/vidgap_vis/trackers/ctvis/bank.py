@@ -8,7 +8,7 @@ import numpy as np
 
 from vidgap_vis.trackers.base import Span, StateDict
 from vidgap_vis.trackers.ctvis.options import CTVISOptions
-from vidgap_vis.trackers.detections import Bools, Floats, Ints
+from vidgap_vis.trackers.detections import Bools, Floats, Ints, normalised
 
 
 @dataclass
@@ -136,10 +136,3 @@ class TrackBank:
         """Take them back."""
         arrays = {name: column.copy() for name, column in state.items() if name != "num_begun"}
         self.num_begun, self.tracks = int(state["num_begun"]), LivingTracks(**arrays)
-
-
-def normalised(vectors: Floats) -> Floats:
-    """Return vectors (N, C) at length 1, in their own dtype."""
-    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    result: Floats = vectors / np.maximum(norms, 1e-12)
-    return result

@@ -1,4 +1,4 @@
-"""CTVIS's contrastive loss: embeddings that stay near their memory, far from others (§3.2)."""
+"""CTVIS's contrastive loss: embeddings that stay near their memory, far from others."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def association_share(embeddings: Tensor, queries: Tensor) -> Tensor:
     present = queries >= 0
     index = queries.clamp(min=0)[..., None].expand(-1, -1, -1, embeddings.shape[3])
     units = F.normalize(at_least_float32(embeddings).gather(1, index), dim=-1)  # (B, N, T, C)
-    now, before = units[:, :, 1:], units[:, :, :-1]
-    cosines = torch.einsum("bntc,bmtc->bnmt", now, before)
+    with autocast_off(embeddings.device):  # in bfloat16 look-alikes would tie
+        cosines = torch.einsum("bntc,bmtc->bnmt", units[:, :, 1:], units[:, :, :-1])
     cosines = cosines.masked_fill(~present[:, None, :, :-1], -torch.inf)
     rows = torch.arange(queries.shape[1], device=queries.device)
     right = cosines.argmax(2) == rows[:, None] if len(rows) else present[:, :, 1:]
@@ -38,7 +38,7 @@ def association_share(embeddings: Tensor, queries: Tensor) -> Tensor:
 
 
 class ContrastiveLoss(nn.Module):
-    """Tell the instances of a clip apart by the embeddings of their queries (CTVIS §3.2).
+    """Tell the instances of a clip apart by the embeddings of their queries (`ct_cl_plugin.py`).
 
     In every frame but the first, each instance's embedding is an anchor. Its positive is its memory
     of the frames before, or the last of its embeddings there, by chance; the next one where it was
@@ -53,7 +53,7 @@ class ContrastiveLoss(nn.Module):
         update_rate: share of a new embedding in a memory of kind "momentum".
         memory_probability: that the positive is the memory, else it is the last embedding.
         noise_probability: that in a frame without the instance a random query of the frame enters
-            its memory, as a tracker's mistake would (CTVIS §3.3; the release has it off).
+            its memory, as a tracker's mistake would (the release has it off).
         ctvis_compat: as the release has it: the mean is over the items of each process, and an
             instance that is seen for the first time at frame t is no anchor if t of the later
             frames lack it.

@@ -1,4 +1,4 @@
-"""What is remembered of an instance's look while a clip is trained on (CTVIS §3.2)."""
+"""What is remembered of an instance's look while a clip is trained on (CTVIS §3)."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from vidgap_vis.trackers.ctvis.memory import MemoryKind
 
 @dataclass(frozen=True)
 class CTVISOptions:
-    """How detections continue tracks (CTVIS §3.4; `ctvis/config.py` and the released configs).
+    """How detections continue tracks (`ctvis/config.py` and the released configurations).
 
     Attributes:
         min_score: detections whose best class probability is not above this are dropped; of a frame

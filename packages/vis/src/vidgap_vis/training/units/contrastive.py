@@ -38,7 +38,7 @@ class ContrastiveUnit(SegmentationUnit):
             raise ValueError("ctvis_compat must be off: CTVIS's release has Mask2Former alone")
         self.contrast = contrast
 
-    def forward(self, batch: ClipBatch, progress: float) -> Losses:  # noqa: ARG002
+    def forward(self, batch: ClipBatch, progress: float) -> Losses:  # noqa: ARG002 (others anneal)
         output: ClipOutput = self.segmenter(batch.frames, batch.targets)
         losses: Losses = self.criterion(output, batch.targets)
         queries = self._queries(output, losses, batch)

@@ -33,10 +33,15 @@ from typing import NoReturn, TypeVar
 import torch
 
 from bench.augment import benchmark as augment
-from bench.harness.benchmark import DEVICES, Benchmark, Measurement, Options
+from bench.harness.benchmark import (
+    DEVICES,
+    Benchmark,
+    Measurement,
+    Options,
+    OwnTableBenchmark,
+)
 from bench.networks import segmenter
 from bench.ops import conv_gru, ms_deform_attn, window_attention
-from bench.trackers import benchmark as trackers
 
 BENCHMARKS: tuple[Benchmark, ...] = (
     ms_deform_attn.BENCHMARK,
@@ -44,7 +49,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     window_attention.BENCHMARK,
     segmenter.BENCHMARK,
     augment.BENCHMARK,
-    trackers.BENCHMARK,
+    OwnTableBenchmark("trackers", "bench.trackers.times", full=400, quick=60),  # frames
 )
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

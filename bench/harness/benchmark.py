@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,3 +160,27 @@ class OpBenchmark:
             options.quick,
             options.compile,
         )
+
+
+@dataclass(frozen=True)
+class OwnTableBenchmark:
+    """A benchmark on one thread of the CPU, with a table of its own.
+
+    Attributes:
+        name: as `bench.run` knows it.
+        module: has `measure(amount, path)`. It is imported when it is run: the ops' benchmarks do
+            without the packages that it measures.
+        full, quick: the amounts, without and with --quick.
+    """
+
+    name: str
+    module: str
+    full: object
+    quick: object
+    devices: tuple[str, ...] = ("cpu",)
+    takes: tuple[str, ...] = ()
+
+    def prepared(self, options: Options) -> Measurement:
+        """Return a measurement of the amount asked for."""
+        measure = importlib.import_module(self.module).measure
+        return functools.partial(measure, self.quick if options.quick else self.full)

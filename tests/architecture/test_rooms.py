@@ -11,7 +11,7 @@ FOLDER = package_folder("vis")
 
 FLOORS = (
     ("errors", "classes"),
-    ("files", "trackers"),
+    ("files", "native", "trackers"),
     ("config", "formats"),
     ("synthetic", "data", "video", "evaluation"),
     ("build",),

@@ -75,7 +75,7 @@ def test_track_ap_of_one_frame_videos_is_the_image_ap_of_coco(seed, monkeypatch)
     class WithVideoRanges(COCOeval):
         def __init__(self, *arguments, **named):
             super().__init__(*arguments, **named)
-            self.params.areaRng = [[area.low, area.high] for area in AREA_RANGES]
+            self.params.areaRng = [list(area.areas) for area in AREA_RANGES]
 
     monkeypatch.setattr("vidgap_vis.evaluation.coco.COCOeval", WithVideoRanges)
     by_images = image_metrics(

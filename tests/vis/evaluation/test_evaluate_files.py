@@ -11,11 +11,11 @@ from vis.support.scenes import HEIGHT, WIDTH, Scene, random_scene, rectangle, tr
 
 from vidgap_vis.errors import InputError
 from vidgap_vis.evaluation import (
+    Evaluation,
     ImageMask,
     Track,
     evaluate_files,
     evaluate_images,
-    match_results,
     match_tracks,
     track_metrics,
 )
@@ -91,7 +91,7 @@ def test_files_give_what_the_tracks_give(seed, tmp_path):
     table = match_tracks(scene.truths, scene.predictions, scene.video_ids)
     assert evaluate_files(results, gt) == table.summary()
     truth = read_youtube_vis(gt)
-    metrics = track_metrics(match_results(truth, read_results(results, truth)))
+    metrics = track_metrics(Evaluation.of_tracks(truth, read_results(results, truth)).table)
     assert metrics == track_metrics(table)
 
 
@@ -117,7 +117,7 @@ def test_a_broken_mask_of_the_truth_is_an_error_that_names_the_annotation(tmp_pa
     broken = annotation(7, track(1, 0, [SQUARE, SQUARE]))
     broken["segmentations"][1]["counts"] = "5"
     gt = write_truth(tmp_path, Scene([track(1, 0, [SQUARE, SQUARE])], [], [1]), [broken])
-    with pytest.raises(InputError, match=r"gt\.json: annotation 7: video 1 frame 1: RLE counts"):
+    with pytest.raises(InputError, match=r"gt\.json: annotation 7: segmentations\[1\]: RLE counts"):
         evaluate_files(write_results(tmp_path, []), gt)
 
 
@@ -186,7 +186,7 @@ def test_real_truth_as_result_is_perfect(name):
         for video in truth.videos
         for instance in video.instances
     ]
-    metrics = match_results(truth, results).summary()
+    metrics = Evaluation.of_tracks(truth, results).ap()
     assert metrics["AP"] == metrics["AP50"] == metrics["AP75"] == metrics["AR100"] == 1.0
 
 

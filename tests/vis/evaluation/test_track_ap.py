@@ -12,12 +12,17 @@ from vis.support.dense import DenseTrack, dense_metrics, iou
 from vis.support.scenes import HEIGHT, WIDTH, Scene, random_scene, track
 
 from vidgap_vis.evaluation.average_precision import METRICS, metric_named
-from vidgap_vis.evaluation.youtube_vis import match_tracks, track_ious, track_metrics
+from vidgap_vis.evaluation.overlaps import overlaps
+from vidgap_vis.evaluation.youtube_vis import match_tracks, track_metrics
 from vidgap_vis.formats.results import Track
 from vidgap_vis.formats.rle import Rle
 
 SQUARE = (10, 10, 40, 40)
 FAR = (200, 200, 40, 40)
+
+
+def track_ious(found: list[Track], true: list[Track]) -> np.ndarray:
+    return overlaps(1, found, true).track_ious()
 
 
 def summary(truths: list[Track], predictions: list[Track], video_ids: list[int] | None = None):

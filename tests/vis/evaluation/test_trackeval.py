@@ -74,7 +74,7 @@ def trackeval_run(data, most: int) -> dict[str, np.ndarray]:
     ranges = AREA_RANGES[1:]
     metric = TrackMAP(
         {
-            "AREA_RANGES": [[area.low, area.high] for area in ranges],
+            "AREA_RANGES": [list(area.areas) for area in ranges],
             "AREA_RANGE_LABELS": [area.name for area in ranges],
             "USE_TIME_RANGES": False,
             "IOU_THRESHOLDS": np.linspace(0.5, 0.95, 10),

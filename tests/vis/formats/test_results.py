@@ -16,7 +16,8 @@ import pytest
 from vidgap_vis.classes import from_categories
 from vidgap_vis.errors import InputError
 from vidgap_vis.formats import Rle, VideoInfo, VideoSet
-from vidgap_vis.formats.results import ResultEntry, ResultWriter, read_results
+from vidgap_vis.formats.result_writer import ResultEntry, ResultWriter
+from vidgap_vis.formats.results import read_results
 
 SIZE = (12, 16)
 
@@ -260,7 +261,7 @@ MEMORY_CODE = """
 import sys
 import numpy as np
 from vidgap_vis.formats import Rle
-from vidgap_vis.formats.results import ResultWriter, ResultEntry
+from vidgap_vis.formats.result_writer import ResultWriter, ResultEntry
 
 def memory_mib(field):
     status = open("/proc/self/status").read()

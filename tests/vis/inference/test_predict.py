@@ -13,7 +13,8 @@ import pytest
 from vis.support.stream_model import CLASSES, ColourModel, draw_frame, moving_squares
 
 from vidgap_vis.errors import ConfigError, InputError
-from vidgap_vis.formats.results import ResultEntry, ResultWriter, read_results
+from vidgap_vis.formats.result_writer import ResultEntry, ResultWriter
+from vidgap_vis.formats.results import read_results
 from vidgap_vis.formats.rle import Rle
 from vidgap_vis.formats.youtube_vis import read_youtube_vis
 from vidgap_vis.inference.jobs import overlay_paths, plan

@@ -23,19 +23,16 @@ class Evaluate(Command):
         parser.add_argument("--by", choices=["class"], help="a row for each class, too")
 
     def run(self, options: Namespace) -> int:
-        from vidgap_vis.evaluation import format_table, match_results, track_metrics
-        from vidgap_vis.formats import read_youtube_vis
-        from vidgap_vis.formats.results import read_results
+        from vidgap_vis.evaluation import Evaluation, format_table, track_metrics
 
         if options.json is not None:
             check_output("--json", options.json, [options.results, options.gt])
-        truth = read_youtube_vis(options.gt)
-        matches = match_results(truth, read_results(options.results, truth))
-        metrics = matches.summary()
+        evaluation = Evaluation.of_files(options.results, options.gt)
+        metrics = evaluation.ap()
         rows = {options.results.stem: metrics}
         if options.by == "class":
-            for label, found in track_metrics(matches).per_class.items():
-                rows[f"  {truth.classes[label].name}"] = found
+            for label, found in track_metrics(evaluation.table).per_class.items():
+                rows[f"  {evaluation.truth.classes[label].name}"] = found
         write_metrics(options.json, metrics)
         print(format_table(rows))
         return 0

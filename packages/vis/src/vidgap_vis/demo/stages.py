@@ -14,16 +14,14 @@ from vidgap_vis.demo.oracle import OracleAssociator
 from vidgap_vis.demo.pictures import write_contact_sheet
 from vidgap_vis.demo.plan import LATENCY, TEMPORAL, make_plan
 from vidgap_vis.evaluation import (
+    Evaluation,
     Interval,
     bootstrap_interval,
     format_table,
     identity_switches,
-    match_results,
-    track_metrics,
 )
 from vidgap_vis.files import check_folder_is_free, replacing
-from vidgap_vis.formats import VideoSet, read_youtube_vis
-from vidgap_vis.formats.results import read_results
+from vidgap_vis.formats import read_youtube_vis
 from vidgap_vis.inference.association import association_accuracy
 from vidgap_vis.inference.predict import PredictOptions, predict
 from vidgap_vis.inference.segmenter import VideoSegmenter
@@ -101,7 +99,7 @@ def run(out: Path, *, quick: bool = False, seed: int = 1, profile: bool = False)
         ),
     ]
     with stage(f"4/5 track {len(videos)} held-out clips, {len(rows)} ways", seconds):
-        outcomes = {row.name: evaluate(row, videos, root, out) for row in rows}
+        outcomes = {row.name: evaluate(row, root, out) for row in rows}
     with stage("5/5 draw", seconds):
         segmenter = VideoSegmenter.from_pretrained(weights, device="cpu")
         identity = association_accuracy(segmenter, videos, LATENCY)
@@ -115,7 +113,7 @@ def run(out: Path, *, quick: bool = False, seed: int = 1, profile: bool = False)
     return 0
 
 
-def evaluate(row: Row, videos: VideoSet, root: Path, out: Path) -> RowMetrics:
+def evaluate(row: Row, root: Path, out: Path) -> RowMetrics:
     """Track the held-out clips and compare with the truth; the results file stays in `out`."""
     segmenter = VideoSegmenter.from_pretrained(row.weights, device="cpu", tracker=row.tracker)
     results = out / f"results_{row.name.replace(' ', '_').replace('-', '_')}.json"
@@ -126,10 +124,10 @@ def evaluate(row: Row, videos: VideoSet, root: Path, out: Path) -> RowMetrics:
         images_root=root / "frames",
         options=PredictOptions(latency=LATENCY),
     )
-    tracks = list(read_results(results, videos))
-    table = match_results(videos, tracks)
-    switches = sum(identity_switches(videos, tracks).values())
-    return RowMetrics(track_metrics(table).overall, bootstrap_interval(table, "AP50"), switches)
+    evaluation = Evaluation.of_files(results, root / "clips_valid.json")
+    switches = sum(identity_switches(evaluation.videos).values())
+    interval = bootstrap_interval(evaluation.table, "AP50")
+    return RowMetrics(evaluation.ap(), interval, switches)
 
 
 def report(

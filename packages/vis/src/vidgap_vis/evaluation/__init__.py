@@ -5,23 +5,23 @@
 
 In steps, to get at classes, videos and intervals::
 
-    truth = read_youtube_vis("gt.json")
-    matches = match_results(truth, read_results("results.json", truth))
-    metrics = track_metrics(matches)        # .overall, .per_class, .per_video
-    interval = bootstrap_interval(matches, "AP50")   # .low, .high
+    evaluation = Evaluation.of_files("results.json", "gt.json")
+    metrics = track_metrics(evaluation.table)        # .overall, .per_class, .per_video
+    interval = bootstrap_interval(evaluation.table, "AP50")   # .low, .high
     print(format_table({"ours": metrics.overall}))
 """
 
 from vidgap_vis.evaluation.average_precision import AREA_RANGES, METRICS, MatchTable
 from vidgap_vis.evaluation.bootstrap import Interval, bootstrap_interval
 from vidgap_vis.evaluation.coco import IMAGE_METRICS, evaluate_images
+from vidgap_vis.evaluation.evaluation import Evaluation, evaluate_files
+from vidgap_vis.evaluation.overlaps import TrackArrays, VideoOverlaps, overlaps
 from vidgap_vis.evaluation.switches import SwitchWatch, identity_switches
 from vidgap_vis.evaluation.table import format_percent, format_table
 from vidgap_vis.evaluation.youtube_vis import (
     MetricBreakdown,
-    evaluate_files,
-    match_results,
     match_tracks,
+    match_videos,
     track_metrics,
 )
 from vidgap_vis.formats.coco import ImageMask
@@ -31,19 +31,23 @@ __all__ = [
     "AREA_RANGES",
     "IMAGE_METRICS",
     "METRICS",
+    "Evaluation",
     "ImageMask",
     "Interval",
     "MatchTable",
     "MetricBreakdown",
     "SwitchWatch",
     "Track",
+    "TrackArrays",
+    "VideoOverlaps",
     "bootstrap_interval",
     "evaluate_files",
     "evaluate_images",
     "format_percent",
     "format_table",
     "identity_switches",
-    "match_results",
     "match_tracks",
+    "match_videos",
+    "overlaps",
     "track_metrics",
 ]

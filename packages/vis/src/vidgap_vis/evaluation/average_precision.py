@@ -3,14 +3,14 @@
 A group is a video (or an image). The rules are COCO's (pycocotools `cocoeval.py`) with the ranges
 of YouTube-VIS (`ytvoseval.py`). Matching inside a group depends on no other group, so its outcome
 is kept, and any multiset of groups (all of them, one, a bootstrap resample) is summed up from it.
-Letters: A area ranges, I thresholds of the IoU, D predictions and N truths of one label in one
-group, P predictions of one label in all groups, G groups, R resamples.
+Letters: A strata (areas, occlusion), I thresholds of the IoU, D predictions and N truths of one
+label in one group, P predictions of one label in all groups, G groups, R resamples.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -26,25 +26,48 @@ RECALL_POINTS: Doubles = np.linspace(0.0, 1.0, 101)
 
 
 @dataclass(frozen=True)
-class AreaRange:
-    """Areas from `low` to `high`, both included as in COCO, in pixels."""
+class Stratum:
+    """A part of the truths; the others neither count as missed nor as found.
+
+    Both ends of a range are included. A prediction that stays unmatched counts as wrong unless its
+    own area is outside; how much of it is hidden nobody knows.
+
+    Attributes:
+        name: "small" and the like.
+        areas: of a track, its mean over the frames that show it, in pixels.
+        occlusion: how much of a truth is hidden, 0..1; None takes those of unknown occlusion too.
+    """
 
     name: str
-    low: float
-    high: float
+    areas: tuple[float, float] = (0, 1e10)
+    occlusion: tuple[float, float] | None = None
 
-    def outside(self, areas: Doubles) -> Bools:
-        """Return which of `areas` (any shape) lie outside the range."""
-        return (areas < self.low) | (areas > self.high)
+    def outside(self, areas: Doubles, occlusion: Doubles | None = None) -> Bools:
+        """Return which tracks lie outside: (M,) areas and, of truths, (M,) occlusion -> (M,)."""
+        outside = (areas < self.areas[0]) | (areas > self.areas[1])
+        if occlusion is None or self.occlusion is None:
+            return outside
+        # An unknown occlusion, NaN, is in no range.
+        inside = (occlusion >= self.occlusion[0]) & (occlusion <= self.occlusion[1])
+        return outside | ~inside
 
 
-AREA_RANGES: tuple[AreaRange, ...] = (
-    AreaRange("all", 0, 1e10),
-    AreaRange("small", 0, 128**2),
-    AreaRange("medium", 128**2, 256**2),
-    AreaRange("large", 256**2, 1e10),
+AREA_RANGES: tuple[Stratum, ...] = (
+    Stratum("all"),
+    Stratum("small", (0, 128**2)),
+    Stratum("medium", (128**2, 256**2)),
+    Stratum("large", (256**2, 1e10)),
 )
-"""The ranges of YouTube-VIS; the area of a track is its mean over the frames that show it."""
+"""The ranges of YouTube-VIS (`ytvoseval.py`)."""
+
+OCCLUSION_RANGES: tuple[Stratum, ...] = (
+    Stratum("light", occlusion=(0, 0.25)),
+    Stratum("medium", occlusion=(0.25, 0.5)),
+    Stratum("heavy", occlusion=(0.5, 1)),
+)
+"""The ranges of OVIS (`oviseval.py` of qjy981010/cocoapi); a truth of 0.25 is in two of them."""
+
+STRATA = AREA_RANGES + OCCLUSION_RANGES
 
 
 @dataclass(frozen=True)
@@ -55,14 +78,14 @@ class Metric:
         name: "AP50" and the like.
         kind: average precision, or the recall that all predictions together reach.
         threshold: index into `IOU_THRESHOLDS`; None means the mean over all of them.
-        area: index into `AREA_RANGES`.
+        stratum: index into `STRATA`.
         max_predictions: how many predictions of a label count in a group, best first.
     """
 
     name: str
     kind: Literal["precision", "recall"] = "precision"
     threshold: int | None = None
-    area: int = 0
+    stratum: int = 0
     max_predictions: int = 100
 
 
@@ -70,13 +93,14 @@ METRICS: tuple[Metric, ...] = (
     Metric("AP"),
     Metric("AP50", threshold=0),
     Metric("AP75", threshold=5),
-    Metric("APs", area=1),
-    Metric("APm", area=2),
-    Metric("APl", area=3),
+    Metric("APs", stratum=1),
+    Metric("APm", stratum=2),
+    Metric("APl", stratum=3),
     Metric("AR1", "recall", max_predictions=1),
     Metric("AR10", "recall", max_predictions=10),
     Metric("AR100", "recall", max_predictions=100),
 )
+METRICS_OF_A_STRATUM = tuple(metric for metric in METRICS if metric.stratum == 0)
 MAX_PREDICTIONS = max(metric.max_predictions for metric in METRICS)
 
 
@@ -98,29 +122,29 @@ class Outcome:
 
 
 def match(
-    ious: Doubles, scores: Doubles, prediction_areas: Doubles, truth_areas: Doubles, is_crowd: Bools
+    ious: Doubles, scores: Doubles, found_outside: Bools, true_outside: Bools, is_crowd: Bools
 ) -> Outcome:
-    """Match predictions to truths greedily, in every area range and at every threshold.
+    """Match predictions to truths greedily, in every stratum and at every threshold.
 
     The best prediction chooses first: the free truth of highest IoU (the last one on a tie) among
     those that count, and only if none is left among the ignored ones (crowds, and truths outside
-    the area range), which makes it ignored too. A crowd never gets used up. A prediction that
-    stays unmatched outside the area range is ignored.
+    the stratum), which makes it ignored too. A crowd never gets used up. A prediction that stays
+    unmatched outside the stratum is ignored.
 
     Args:
         ious: (D, N), rows in the order of `scores`.
         scores: (D,), not increasing.
-        prediction_areas: (D,) in pixels.
-        truth_areas: (N,) in pixels.
+        found_outside: (A, D), whether a prediction lies outside the stratum.
+        true_outside: (A, N), whether a truth does.
         is_crowd: (N,).
     """
-    size = (len(AREA_RANGES), len(IOU_THRESHOLDS))
-    outside = np.stack([area.outside(truth_areas) for area in AREA_RANGES])  # (A, N)
-    truth_ignored = outside | is_crowd
+    size = (len(true_outside), len(IOU_THRESHOLDS))
+    truth_ignored = true_outside | is_crowd
     matched = np.zeros((*size, len(scores)), dtype=bool)
     ignored = np.zeros_like(matched)
     taken = np.zeros((*size, len(is_crowd)), dtype=bool)
-    for d, row in enumerate(ious if len(is_crowd) else ()):
+    for d in np.flatnonzero((ious >= IOU_THRESHOLDS[0]).any(axis=1)):
+        row = ious[d]
         free = (row >= IOU_THRESHOLDS[:, None]) & ~(taken & ~is_crowd)  # (A, I, N)
         counted = free & ~truth_ignored[:, None]
         pool = np.where(counted.any(axis=-1, keepdims=True), counted, free)
@@ -128,8 +152,7 @@ def match(
         matched[..., d] = pool.any(axis=-1)
         ignored[..., d] = matched[..., d] & np.take_along_axis(truth_ignored, best, axis=-1)
         taken |= matched[..., d, None] & (np.arange(len(row)) == best[..., None])
-    outside = np.stack([area.outside(prediction_areas) for area in AREA_RANGES])  # (A, D)
-    ignored |= ~matched & outside[:, None]
+    ignored |= ~matched & found_outside[:, None]
     return Outcome(scores, matched, ignored, np.count_nonzero(~truth_ignored, axis=1))
 
 
@@ -164,22 +187,34 @@ class LabelTable:
         order = np.argsort(-scores, kind="stable")
         matched = np.concatenate([outcome.matched for _, outcome in items], axis=-1)
         ignored = np.concatenate([outcome.ignored for _, outcome in items], axis=-1)
-        num_truths = np.zeros((len(AREA_RANGES), num_groups), dtype=np.int64)
+        num_truths = np.zeros((len(STRATA), num_groups), dtype=np.int64)
         for group, outcome in items:
             num_truths[:, group] = outcome.num_truths
         return cls(
             groups[order], ranks[order], matched[..., order], ignored[..., order], num_truths
         )
 
-    def only(self, group: int) -> LabelTable:
-        """Return the table of one group alone."""
-        keep = np.flatnonzero(self.groups == group)
+    def only_groups(self, groups: Ints) -> LabelTable:
+        """Return the table of some groups, given by their indices, which are counted anew."""
+        new_index = np.full(self.num_truths.shape[1], -1)
+        new_index[groups] = np.arange(len(groups))
+        keep = np.flatnonzero(new_index[self.groups] >= 0)
         return LabelTable(
-            np.zeros_like(keep),
+            new_index[self.groups[keep]],
             self.ranks[keep],
             self.matched[..., keep],
             self.ignored[..., keep],
-            self.num_truths[:, [group]],
+            self.num_truths[:, groups],
+        )
+
+    def only_stratum(self, stratum: int) -> LabelTable:
+        """Return the table of one stratum, which becomes the first and only one."""
+        rows = [stratum]
+        return replace(
+            self,
+            matched=self.matched[rows],
+            ignored=self.ignored[rows],
+            num_truths=self.num_truths[rows],
         )
 
     def values(self, metric: Metric, weights: Doubles) -> Doubles:
@@ -195,10 +230,10 @@ class LabelTable:
         """
         rows = slice(None) if metric.threshold is None else [metric.threshold]
         keep = self.ranks < metric.max_predictions
-        counts = ~self.ignored[metric.area, rows][:, keep]  # (I, P)
-        hits = counts & self.matched[metric.area, rows][:, keep]
+        counts = ~self.ignored[metric.stratum, rows][:, keep]  # (I, P)
+        hits = counts & self.matched[metric.stratum, rows][:, keep]
         copies = weights[:, None, self.groups[keep]]  # (R, 1, P)
-        num_truths = weights @ self.num_truths[metric.area].astype(np.float64)  # (R,)
+        num_truths = weights @ self.num_truths[metric.stratum].astype(np.float64)  # (R,)
         wanted = np.maximum(num_truths, 1)[:, None]  # any number where the answer is NaN
         if metric.kind == "recall":
             values = (hits * copies).sum(axis=-1) / wanted
@@ -242,10 +277,12 @@ class MatchTable:
     Attributes:
         group_ids: id of each group (a video's id), G of them.
         labels: a table for each label that has a truth somewhere.
+        metrics: those that it is good for.
     """
 
     group_ids: tuple[int, ...]
     labels: Mapping[int, LabelTable]
+    metrics: tuple[Metric, ...] = METRICS
 
     def values(self, metric: Metric, weights: Doubles) -> Doubles:
         """Average a metric over the labels that have truths: (R, G) -> (R,), NaN where none has."""
@@ -256,23 +293,30 @@ class MatchTable:
         known = defined.sum(axis=0)
         return np.where(known > 0, sums / np.maximum(known, 1), np.nan)
 
-    def only_group(self, group: int) -> MatchTable:
-        """Return the table of the group of this index alone, with the labels it has truths of."""
+    def only_groups(self, groups: Sequence[int]) -> MatchTable:
+        """Return the table of some groups, given by index, with the labels they have truths of."""
+        rows = np.array(groups, dtype=np.int64)
         present = {
-            label: table.only(group)
+            label: table.only_groups(rows)
             for label, table in self.labels.items()
-            if table.num_truths[0, group]
+            if table.num_truths[0, rows].any()
         }
-        return MatchTable((self.group_ids[group],), present)
+        return replace(self, group_ids=tuple(self.group_ids[i] for i in groups), labels=present)
 
     def only_label(self, label: int) -> MatchTable:
         """Return the table of one label alone."""
-        return MatchTable(self.group_ids, {label: self.labels[label]})
+        return replace(self, labels={label: self.labels[label]})
 
-    def summary(self, metrics: Sequence[Metric] = METRICS) -> dict[str, float | None]:
+    def only_stratum(self, stratum: int) -> MatchTable:
+        """Return the table of one of `STRATA` alone, which has no metrics by area."""
+        labels = {label: table.only_stratum(stratum) for label, table in self.labels.items()}
+        return replace(self, labels=labels, metrics=METRICS_OF_A_STRATUM)
+
+    def summary(self, metrics: Sequence[Metric] | None = None) -> dict[str, float | None]:
         """Compute metrics over all groups: name -> 0..1, or None where there is no truth."""
         everything = np.ones((1, len(self.group_ids)))
-        values = {metric.name: self.values(metric, everything).item() for metric in metrics}
+        chosen = self.metrics if metrics is None else metrics
+        values = {metric.name: self.values(metric, everything).item() for metric in chosen}
         return {name: None if np.isnan(value) else value for name, value in values.items()}
 
 

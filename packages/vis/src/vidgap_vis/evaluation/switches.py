@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from pycocotools import mask as coco_mask
 from scipy.optimize import linear_sum_assignment
 
-from vidgap_vis.formats.results import Track
+from vidgap_vis.evaluation.overlaps import Doubles, VideoOverlaps
 from vidgap_vis.formats.rle import Rle, as_rle
-from vidgap_vis.formats.youtube_vis import VideoInfo, VideoSet
+from vidgap_vis.formats.youtube_vis import VideoInfo
 
 MIN_IOU = 0.5
 """Of a prediction that finds an instance in a frame."""
 
 
+class SwitchCounter:
+    """Notices, frame by frame, the tracks that take over an instance from another track."""
+
+    def __init__(self) -> None:
+        self._last: dict[int, int] = {}  # instance -> track
+
+    def update(self, ious: Doubles, instances: Sequence[int], tracks: Sequence[int]) -> set[int]:
+        """Take the IoUs of a frame, (N, M) of instances and tracks; return who took over."""
+        taken = set()
+        for row, column in zip(*linear_sum_assignment(-ious), strict=True):
+            if ious[row, column] >= MIN_IOU:
+                instance, track = instances[row], tracks[column]
+                if self._last.get(instance, track) != track:
+                    taken.add(track)
+                self._last[instance] = track
+        return taken
+
+
 class SwitchWatch:
-    """Notices, frame by frame, the tracks that take over an instance from another track.
+    """A `SwitchCounter` of a video whose tracks come frame by frame.
 
     Args:
         video: with truth; its frames are taken in order.
@@ -25,7 +43,7 @@ class SwitchWatch:
 
     def __init__(self, video: VideoInfo) -> None:
         self._instances = [tuple(map(as_rle, one.segmentations)) for one in video.instances]
-        self._last: dict[int, int] = {}  # instance -> track
+        self._counter = SwitchCounter()
         self._time = 0
 
     def update(self, shown: Mapping[int, Rle]) -> set[int]:
@@ -39,44 +57,32 @@ class SwitchWatch:
         if not true or not shown:
             return set()
         rles = ([mask.to_dict() for mask in masks.values()] for masks in (true, shown))
-        iou = np.asarray(coco_mask.iou(*rles, [0] * len(shown)))  # (N, M)
-        instances, tracks, taken = list(true), list(shown), set()
-        for row, column in zip(*linear_sum_assignment(-iou), strict=True):
-            if iou[row, column] >= MIN_IOU:
-                instance, track = instances[row], tracks[column]
-                if self._last.get(instance, track) != track:
-                    taken.add(track)
-                self._last[instance] = track
-        return taken
+        ious = np.asarray(coco_mask.iou(*rles, [0] * len(shown)))  # (N, M)
+        return self._counter.update(ious, list(true), list(shown))
 
 
-def identity_switches(
-    truth: VideoSet, results: Iterable[Track], min_score: float = 0.1
-) -> dict[int, int]:
+def identity_switches(videos: Iterable[VideoOverlaps], min_score: float = 0.1) -> dict[int, int]:
     """Count the identity switches in each video (as CLEAR MOT does, on masks, whatever the class).
 
     In each frame true and predicted masks are matched one to one by IoU. A switch is a match under
     another track than the instance's last one, however long ago that was.
 
     Args:
-        truth: with annotations.
-        results: what `read_results` returned; tracks that differ in their class alone are one.
-        min_score: of the tracks that count.
+        videos: with crowds, which are left out.
+        min_score: of the tracks that count; those that differ in their class alone are one.
 
     Returns:
         video id -> number.
     """
-    tracks: dict[int, list[tuple[Rle | None, ...]]] = {video.id: [] for video in truth.videos}
-    for track in results:
-        known = tracks[track.video_id]
-        if track.score >= min_score and track.masks not in known:
-            known.append(track.masks)
-    counts = {}
-    for video in truth.videos:
-        watch = SwitchWatch(video)
-        frames = (
-            {index: mask for index, masks in enumerate(tracks[video.id]) if (mask := masks[time])}
-            for time in range(len(video))
-        )
-        counts[video.id] = sum(len(watch.update(shown)) for shown in frames)
-    return counts
+    return {video.video_id: _switches(video, min_score) for video in videos}
+
+
+def _switches(video: VideoOverlaps, min_score: float) -> int:
+    counter = SwitchCounter()
+    shown = video.found.scores >= min_score
+    tracks = sorted({*video.found.first_alike[shown].tolist()})
+    instances = np.flatnonzero(~video.true.is_crowd)
+    number = 0
+    for ious in video.frame_ious():
+        number += len(counter.update(ious[np.ix_(tracks, instances)].T, instances.tolist(), tracks))
+    return number

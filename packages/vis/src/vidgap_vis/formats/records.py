@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from vidgap_vis.classes import ClassList, from_categories
 from vidgap_vis.errors import InputError
 
 T = TypeVar("T")
+
+_PLAIN_NAME = re.compile(r"[\w][\w./-]*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +189,8 @@ def check_file_name(record: Record, key: str, name: object) -> str:
     """Return an image's name, which must be relative and must not climb out of the root."""
     if not isinstance(name, str) or not name or "\0" in name:
         raise record.error(f"{key} must be a file name, got {brief(name)}")
+    if _PLAIN_NAME.fullmatch(name) and ".." not in name:
+        return name  # most are, and there are many
     path = PurePosixPath(name)
     if path.is_absolute() or PureWindowsPath(name).anchor or ".." in path.parts:
         raise record.error(f"{key} leaves the root of the images: {name!r}")

@@ -1,51 +1,28 @@
-"""Results in YouTube-VIS's format: written as they come, read with every fault named."""
+"""Results in YouTube-VIS's format: read whole or video by video, with every fault named."""
 
 from __future__ import annotations
 
 import json
+import mmap
 import os
-import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
 from types import TracebackType
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidgap_vis.errors import InputError
-from vidgap_vis.files import replacing, temporary_sibling
 from vidgap_vis.formats.records import Record, brief, collection_paused, read_json
 from vidgap_vis.formats.rle import Rle, Size, parse_rle
 from vidgap_vis.formats.youtube_vis import VideoInfo, VideoSet, one_per_frame
+from vidgap_vis.native import extension
 
-_SCHEMA = """
-    PRAGMA journal_mode = OFF;  -- the file is thrown away when anything fails
-    PRAGMA synchronous = OFF;
-    CREATE TABLE masks (
-        video INTEGER, track INTEGER, frame INTEGER, height INTEGER, width INTEGER, counts TEXT,
-        PRIMARY KEY (video, track, frame)
-    ) WITHOUT ROWID;
-"""
-
-
-@dataclass(frozen=True)
-class ResultEntry:
-    """An entry to write: a track, listed under one category.
-
-    Attributes:
-        track_id: as in `ResultWriter.add`.
-        category_id: the data set's own id.
-        score: in [0, 1].
-    """
-
-    track_id: int
-    category_id: int
-    score: float
+_VIDEO_ID = re.compile(rb'"video_id"\s*:\s*(-?\d{1,18})')
 
 
 @dataclass(frozen=True)
@@ -58,6 +35,8 @@ class Track:
         masks: one for each frame of the video, None where it is absent.
         score: how sure a prediction is; any finite number, more is surer.
         is_crowd: a truth that stands for many instances; neither finding nor missing it counts.
+        occlusion: how much of a truth is hidden, 0..1 as OVIS scores it; None where unknown.
+        source: the item of the file that it was read from, for messages.
     """
 
     video_id: int
@@ -65,6 +44,8 @@ class Track:
     masks: tuple[Rle | None, ...]
     score: float = 1.0
     is_crowd: bool = False
+    occlusion: float | None = None
+    source: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if not isfinite(self.score):
@@ -87,37 +68,42 @@ class Track:
         return float(self.areas.sum() / max(np.count_nonzero(self.areas), 1))
 
 
-class ResultWriter:
-    """Writes a results file of any size in constant memory.
+def read_results(path: str | os.PathLike[str], video_set: VideoSet) -> list[Track]:
+    """Read a results file and check it against the videos that it is about, masks and all.
 
-    Masks go to a database beside the target as they come, frame by frame; when a video is finished
-    its tracks are copied from there into the JSON, one mask after another. Leaving the `with` block
-    puts the file in place; an error in the block, Ctrl-C too, leaves nothing behind.
+    Raises:
+        InputError: broken JSON, an unknown video or category, a list of another length than the
+            video, a score outside [0, 1], or a mask that is malformed or of another size.
+    """
+    reader = _EntryReader(Path(path), video_set)
+    return [_checked(track, reader.file) for track in reader.read_all()]
+
+
+class ResultFile:
+    """A results file that is read video by video, so that it may be larger than memory.
+
+    An index of the entries is made first; the entries of a video are parsed when they are asked
+    for, from any thread. Where the compiled extension is missing, or the file is anything but a
+    well-formed list, it is read whole. Use it in a `with` block.
 
     Args:
-        path: the results JSON to write.
-        masks_per_transaction: how many masks go to disk at once.
+        path: the results JSON.
+        video_set: the videos that it is about.
+
+    Raises:
+        InputError: as `read_results`; about entries and masks when they are read.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, masks_per_transaction: int = 1024) -> None:
+    def __init__(self, path: str | os.PathLike[str], video_set: VideoSet) -> None:
         self.path = Path(path)
-        self._masks_per_transaction = masks_per_transaction
-        self._num_pending = 0
-        self._finished: set[int] = set()
-        self._num_entries = 0
+        self._reader = _EntryReader(self.path, video_set)
+        self._whole: dict[int, list[Track]] | None = None
+        self._spans: dict[int, list[tuple[int, int, int]]] = {}
+        self._text = _mapped(self.path)
+        if not self._index():
+            self._read_whole()
 
-    def __enter__(self) -> ResultWriter:
-        with ExitStack() as stack:
-            target = stack.enter_context(replacing(self.path))
-            spool = temporary_sibling(self.path.with_suffix(".spool"))
-            stack.callback(spool.unlink, missing_ok=True)
-            self._json: IO[str] = stack.enter_context(target.open("w", encoding="utf-8"))
-            self._spool = sqlite3.connect(spool, isolation_level=None)
-            stack.callback(self._spool.close)
-            self._spool.executescript(_SCHEMA)
-            self._spool.execute("BEGIN")
-            self._json.write("[")
-            self._stack = stack.pop_all()
+    def __enter__(self) -> ResultFile:
         return self
 
     def __exit__(
@@ -126,148 +112,96 @@ class ResultWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is None:
-            with self._stack:
-                self._finish()
-            return
-        self._stack.__exit__(kind, error, traceback)
-        if isinstance(error, sqlite3.OperationalError):  # a full disk, most likely
-            raise InputError(self.path, "", f"cannot be written ({error})") from error
+        if self._text is not None:
+            self._text.close()
 
-    def _finish(self) -> None:
-        row = self._spool.execute("SELECT video FROM masks LIMIT 1").fetchone()
-        if row is not None:
-            raise ValueError(f"video {row[0]} has masks but was not finished")
-        self._json.write("\n]\n")
+    def tracks(self, video_id: int) -> list[Track]:
+        """Return the predictions for a video in the file's order; masks are checked when used."""
+        if self._whole is not None:
+            return self._whole.get(video_id, [])
+        assert self._text is not None
+        tracks = []
+        for index, begin, end in self._spans.get(video_id, ()):
+            try:
+                entry = json.loads(self._text[begin:end])
+            except (ValueError, RecursionError):
+                entry = None
+            # The index took the first "video_id" that stands in the entry: hold it against the
+            # one that a parser finds. What is odd here is said by the reader of whole files.
+            if not isinstance(entry, dict) or entry.get("video_id") != video_id:
+                self._read_whole()
+                return self.tracks(video_id)
+            tracks.append(self._reader.track(index, entry))
+        return tracks
 
-    def add(self, video_id: int, frame_index: int, track_id: int, mask: Rle) -> None:
-        """Take a track's mask in one frame; frames and videos may come in any order.
+    def _index(self) -> bool:
+        """Find the entries of each video; False where the file must be read whole."""
+        native = extension()
+        if native is None or self._text is None:
+            return False
+        bounds = native.items(self._text)
+        if bounds is None:
+            return False
+        spans = defaultdict(list)
+        for index, (begin, end) in enumerate(zip(bounds[::2], bounds[1::2], strict=True)):
+            found = _VIDEO_ID.search(self._text, begin, end)
+            if found is None or int(found[1]) not in self._reader.videos:
+                return False
+            spans[int(found[1])].append((index, begin, end))
+        self._spans = dict(spans)
+        return True
 
-        Raises:
-            ValueError: the video is finished, the frame is negative, or the track has a mask there.
-        """
-        self._check_open(video_id)
-        if frame_index < 0:
-            raise ValueError(f"frame_index must be at least 0, got {frame_index}")
-        row = (video_id, track_id, frame_index, *mask.size, mask.counts)
-        try:
-            self._spool.execute("INSERT INTO masks VALUES (?, ?, ?, ?, ?, ?)", row)
-        except sqlite3.IntegrityError:
-            raise ValueError(
-                f"track {track_id} has a mask in frame {frame_index} of video {video_id} already"
-            ) from None
-        self._num_pending += 1
-        if self._num_pending >= self._masks_per_transaction:
-            self._commit()
-
-    def retract(self, video_id: int, track_id: int, first: int, last: int) -> None:
-        """Take back a track's masks in frames `first` to `last`, both included."""
-        self._check_open(video_id)
-        where = "WHERE video = ? AND track = ? AND frame BETWEEN ? AND ?"
-        self._spool.execute(f"DELETE FROM masks {where}", (video_id, track_id, first, last))
-
-    def finish_video(self, video_id: int, num_frames: int, tracks: Sequence[ResultEntry]) -> None:
-        """Write a video's entries, in the order of `tracks`.
-
-        Args:
-            video_id: with or without masks.
-            num_frames: length of every entry's `segmentations`.
-            tracks: a track may be listed for several categories. One without a mask gives no
-                entry; masks of tracks that are not listed are dropped.
-
-        Raises:
-            ValueError: the video is finished already, a mask lies in a later frame, the masks are
-                of several sizes, or a score is not in [0, 1].
-        """
-        self._check_open(video_id)
-        self._check_masks(video_id, num_frames)
-        for track in tracks:
-            if not 0 <= track.score <= 1:
-                raise ValueError(
-                    f"score must be in [0, 1], got {track.score} of track {track.track_id}"
-                )
-            self._write_entry(video_id, num_frames, track)
-        self._spool.execute("DELETE FROM masks WHERE video = ?", (video_id,))
-        self._commit()
-        self._finished.add(video_id)
-
-    def _check_open(self, video_id: int) -> None:
-        if video_id in self._finished:
-            raise ValueError(f"video {video_id} is finished already")
-
-    def _check_masks(self, video_id: int, num_frames: int) -> None:
-        of_video = "FROM masks WHERE video = ?"
-        (last,) = self._spool.execute(f"SELECT MAX(frame) {of_video}", (video_id,)).fetchone()
-        if last is not None and last >= num_frames:
-            raise ValueError(
-                f"video {video_id} must have masks in frames 0..{num_frames - 1}, got frame {last}"
-            )
-        sizes = self._spool.execute(f"SELECT DISTINCT height, width {of_video}", (video_id,))
-        found = sizes.fetchall()
-        if len(found) > 1:
-            raise ValueError(f"the masks of video {video_id} must be of one size, got {found}")
-
-    def _write_entry(self, video_id: int, num_frames: int, track: ResultEntry) -> None:
-        frames = self._entry_frames(video_id, track.track_id, num_frames)
-        first = next(frames, None)
-        if first is None:
-            return
-        head = {
-            "video_id": video_id,
-            "category_id": track.category_id,
-            "score": float(track.score),
-        }
-        self._json.write(",\n" if self._num_entries else "\n")
-        self._json.write(f'{json.dumps(head)[:-1]}, "segmentations": [{first}')
-        for text in frames:
-            self._json.write(f", {text}")
-        self._json.write("]}")
-        self._num_entries += 1
-
-    def _entry_frames(self, video_id: int, track_id: int, num_frames: int) -> Iterator[str]:
-        """Yield the JSON of each frame's mask or null; nothing where the track has no mask."""
-        query = (
-            "SELECT frame, height, width, counts FROM masks "
-            "WHERE video = ? AND track = ? ORDER BY frame"
-        )
-        following = 0
-        for frame, height, width, counts in self._spool.execute(query, (video_id, track_id)):
-            yield from ["null"] * (frame - following)
-            yield json.dumps({"size": [height, width], "counts": counts})
-            following = frame + 1
-        if following:
-            yield from ["null"] * (num_frames - following)
-
-    def _commit(self) -> None:
-        self._spool.execute("COMMIT")
-        self._spool.execute("BEGIN")
-        self._num_pending = 0
+    def _read_whole(self) -> None:
+        whole = defaultdict(list)
+        for track in self._reader.read_all():
+            whole[track.video_id].append(track)
+        self._whole = dict(whole)
 
 
-@collection_paused()
-def read_results(path: str | os.PathLike[str], video_set: VideoSet) -> list[Track]:
-    """Read a results file and check it against the videos that it is about, masks and all.
+class _EntryReader:
+    """Turns the entries of a results file into tracks, whose masks are yet to be checked."""
 
-    Raises:
-        InputError: broken JSON, an unknown video or category, a list of another length than the
-            video, a score outside [0, 1], or a mask that is malformed or of another size.
-    """
-    file = Path(path)
-    entries = read_json(file)
-    if not isinstance(entries, list):
-        raise InputError(file, "", f"results must be a JSON list, got {brief(entries)}")
-    videos = {video.id: video for video in video_set.videos}
-    labels = {entry.category_id: entry.index for entry in video_set.classes}
-    tracks = []
-    for index, entry in enumerate(entries):
+    def __init__(self, file: Path, video_set: VideoSet) -> None:
+        self.file = file
+        self.videos = {video.id: video for video in video_set.videos}
+        self._labels = {entry.category_id: entry.index for entry in video_set.classes}
+        self._truth = video_set.path
+
+    @collection_paused()
+    def read_all(self) -> list[Track]:
+        entries = read_json(self.file)
+        if not isinstance(entries, list):
+            raise InputError(self.file, "", f"results must be a JSON list, got {brief(entries)}")
+        return [self.track(index, entry) for index, entry in enumerate(entries)]
+
+    def track(self, index: int, entry: object) -> Track:
+        source = f"[{index}]"
         if not isinstance(entry, dict):
-            raise InputError(file, f"[{index}]", f"must be an object, got {brief(entry)}")
-        record = Record(file, f"[{index}]", entry)
-        video = videos[record.reference("video_id", videos, f"videos in {video_set.path}")]
-        category_id = record.reference("category_id", labels, f"categories in {video_set.path}")
-        score, masks = _read_score(record), _read_masks(record, video)
-        tracks.append(Track(video.id, labels[category_id], masks, score))
-    return tracks
+            raise InputError(self.file, source, f"must be an object, got {brief(entry)}")
+        record = Record(self.file, source, entry)
+        video_id = record.reference("video_id", self.videos, f"videos in {self._truth}")
+        category_id = record.reference("category_id", self._labels, f"categories in {self._truth}")
+        score, masks = _read_score(record), _read_masks(record, self.videos[video_id])
+        return Track(video_id, self._labels[category_id], masks, score, source=source)
+
+
+def _mapped(path: Path) -> mmap.mmap | None:
+    """Map a file into memory; None where there is nothing to map, as in an empty or missing one."""
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError):
+        return None
+
+
+def _checked(track: Track, file: Path) -> Track:
+    for frame, mask in enumerate(track.masks):
+        try:
+            if mask is not None:
+                mask.checked()
+        except ValueError as error:
+            raise InputError(file, track.source, f"segmentations[{frame}]: {error}") from None
+    return track
 
 
 def _read_score(record: Record) -> float:
@@ -289,6 +223,6 @@ def _read_mask(record: Record, frame: int, value: object, size: Size) -> Rle:
     if not isinstance(value, dict):
         raise record.error(f"segmentations[{frame}] must be an RLE or null, got {brief(value)}")
     try:
-        return parse_rle(value, size).checked()
+        return parse_rle(value, size)
     except ValueError as error:
         raise record.error(f"segmentations[{frame}]: {error}") from None

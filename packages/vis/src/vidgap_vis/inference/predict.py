@@ -15,7 +15,7 @@ from tqdm import tqdm
 from vidgap_vis.classes import ClassList
 from vidgap_vis.errors import check
 from vidgap_vis.formats.images import Picture
-from vidgap_vis.formats.results import ResultEntry, ResultWriter
+from vidgap_vis.formats.result_writer import ResultEntry, ResultWriter
 from vidgap_vis.inference.frame_result import FrameResult
 from vidgap_vis.inference.jobs import Job, plan
 from vidgap_vis.inference.segmenter import VideoSegmenter

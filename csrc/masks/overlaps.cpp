@@ -1,0 +1,55 @@
+#include "masks/overlaps.h"
+
+#include <vector>
+
+#include "masks/run_lengths.h"
+
+namespace vidgap::masks {
+namespace {
+
+// The masks of tracks in one frame, each decoded once.
+class Frame {
+ public:
+  // Returns -1, or the index (M, T) of a malformed mask.
+  int64_t decode(Tracks tracks, int64_t frame, int64_t frames, int64_t pixels) {
+    bounds_.clear();
+    starts_.assign(1, 0);
+    for (int64_t m = 0; m < tracks.count; ++m) {
+      const std::string_view text = tracks.masks[m * frames + frame];
+      if (text.data() != nullptr && !append_runs(text, pixels, bounds_)) return m * frames + frame;
+      starts_.push_back(bounds_.size());
+    }
+    return -1;
+  }
+
+  Runs operator[](int64_t m) const {
+    return {bounds_.data() + starts_[m], static_cast<int64_t>(starts_[m + 1] - starts_[m])};
+  }
+
+ private:
+  std::vector<uint32_t> bounds_;
+  std::vector<size_t> starts_;
+};
+
+}  // namespace
+
+int64_t overlaps(Tracks found, Tracks truth, int64_t frames, int64_t pixels, Overlaps out) {
+  Frame found_masks, true_masks;
+  for (int64_t t = 0; t < frames; ++t) {
+    const int64_t bad_found = found_masks.decode(found, t, frames, pixels);
+    if (bad_found >= 0) return bad_found;
+    const int64_t bad_true = true_masks.decode(truth, t, frames, pixels);
+    if (bad_true >= 0) return found.count * frames + bad_true;
+    for (int64_t n = 0; n < truth.count; ++n) out.true_areas[n * frames + t] = area(true_masks[n]);
+    int32_t* shared = out.shared + t * found.count * truth.count;
+    for (int64_t d = 0; d < found.count; ++d) {
+      out.found_areas[d * frames + t] = area(found_masks[d]);
+      for (int64_t n = 0; n < truth.count; ++n) {
+        *shared++ = static_cast<int32_t>(intersection(found_masks[d], true_masks[n]));
+      }
+    }
+  }
+  return -1;
+}
+
+}  // namespace vidgap::masks

@@ -1,0 +1,29 @@
+// Masks as run lengths: COCO's compressed strings, and the runs that they stand for.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace vidgap::masks {
+
+// Positions are 32 bits wide.
+constexpr int64_t kMostPixels = (int64_t{1} << 31) - 1;
+
+// A mask: begin, end, begin, end, ... of its runs, in pixels counted down the columns. Runs are not
+// empty and do not touch.
+struct Runs {
+  const uint32_t* bounds = nullptr;
+  int64_t size = 0;  // twice the number of runs
+};
+
+// Appends the bounds of a compressed string's runs. False where the string is malformed or its
+// counts do not sum to `pixels`: formats/rle.py is the definition, and says what is wrong.
+bool append_runs(std::string_view text, int64_t pixels, std::vector<uint32_t>& bounds);
+
+int64_t area(Runs mask);
+
+// The number of pixels that two masks share.
+int64_t intersection(Runs first, Runs second);
+
+}  // namespace vidgap::masks

@@ -11,15 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from vidgap_vis.evaluation.average_precision import (
-    IOU_THRESHOLDS,
     Doubles,
     MatchTable,
     Metric,
     metric_named,
 )
-
-# Bounds the (resamples, thresholds, predictions) arrays to some 30 MB each.
-_ELEMENTS_AT_ONCE = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -93,8 +89,4 @@ def draw_weights(num_videos: int, num_resamples: int, seed: int) -> Doubles:
 
 def resampled_values(table: MatchTable, metric: Metric, weights: Doubles) -> Doubles:
     """Compute a metric for each resample: (R, G) -> (R,) in 0..1, NaN where no truth is left."""
-    largest = max((len(label.groups) for label in table.labels.values()), default=0)
-    thresholds = len(IOU_THRESHOLDS) if metric.threshold is None else 1
-    at_once = max(1, _ELEMENTS_AT_ONCE // max(1, largest * thresholds))
-    starts = range(0, len(weights), at_once)
-    return np.concatenate([table.values(metric, weights[i : i + at_once]) for i in starts])
+    return table.values([metric], weights)[0]

@@ -15,9 +15,9 @@ from vidgap_vis.demo.pictures import write_contact_sheet
 from vidgap_vis.demo.plan import LATENCY, TEMPORAL, make_plan
 from vidgap_vis.evaluation import (
     Interval,
-    bootstrap_interval,
     format_table,
     identity_switches,
+    interval,
     match_results,
     track_metrics,
 )
@@ -129,7 +129,7 @@ def evaluate(row: Row, videos: VideoSet, root: Path, out: Path) -> RowMetrics:
     tracks = list(read_results(results, videos))
     table = match_results(videos, tracks)
     switches = sum(identity_switches(videos, tracks).values())
-    return RowMetrics(track_metrics(table).overall, bootstrap_interval(table, "AP50"), switches)
+    return RowMetrics(track_metrics(table).overall, interval(table, "AP50"), switches)
 
 
 def report(
@@ -142,8 +142,8 @@ def report(
     metrics = {name: outcome.metrics for name, outcome in outcomes.items()}
     print(format_table(metrics, COLUMNS, title="Track AP on the held-out clips (percent)"))
     for name, outcome in outcomes.items():
-        interval = f"AP50 {outcome.interval} (95 % bootstrap over clips)"
-        print(f"{name}: {interval}, {outcome.switches} identity switches")
+        ap50 = f"AP50 {outcome.interval} (95 %, over clips)"
+        print(f"{name}: {ap50}, {outcome.switches} identity switches")
     heading = "An instance found again, by frames between (percent)"
     print(format_table(identity, title=heading))
     print(", ".join(f"{name}: {value:.0f} s" for name, value in seconds.items()))

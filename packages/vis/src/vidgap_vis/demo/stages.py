@@ -16,9 +16,9 @@ from vidgap_vis.demo.plan import LATENCY, TEMPORAL, make_plan
 from vidgap_vis.evaluation import (
     Evaluation,
     Interval,
-    bootstrap_interval,
     format_table,
     identity_switches,
+    interval,
 )
 from vidgap_vis.files import check_folder_is_free, replacing
 from vidgap_vis.formats import read_youtube_vis
@@ -126,8 +126,7 @@ def evaluate(row: Row, root: Path, out: Path) -> RowMetrics:
     )
     evaluation = Evaluation.of_files(results, root / "clips_valid.json")
     switches = sum(identity_switches(evaluation.videos).values())
-    interval = bootstrap_interval(evaluation.table, "AP50")
-    return RowMetrics(evaluation.ap(), interval, switches)
+    return RowMetrics(evaluation.ap(), interval(evaluation.table, "AP50"), switches)
 
 
 def report(
@@ -140,8 +139,8 @@ def report(
     metrics = {name: outcome.metrics for name, outcome in outcomes.items()}
     print(format_table(metrics, COLUMNS, title="Track AP on the held-out clips (percent)"))
     for name, outcome in outcomes.items():
-        interval = f"AP50 {outcome.interval} (95 % bootstrap over clips)"
-        print(f"{name}: {interval}, {outcome.switches} identity switches")
+        ap50 = f"AP50 {outcome.interval} (95 %, over clips)"
+        print(f"{name}: {ap50}, {outcome.switches} identity switches")
     heading = "An instance found again, by frames between (percent)"
     print(format_table(identity, title=heading))
     print(", ".join(f"{name}: {value:.0f} s" for name, value in seconds.items()))

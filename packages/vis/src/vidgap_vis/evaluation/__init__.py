@@ -1,4 +1,4 @@
-"""Metrics: track AP of YouTube-VIS, image AP of COCO, bootstrap intervals, tables.
+"""Metrics: track AP of YouTube-VIS, image AP of COCO, how sure they are, tables.
 
 >>> evaluate_files("results.json", "gt.json")["AP50"]  # doctest: +SKIP
 0.532
@@ -7,15 +7,24 @@ In steps, to get at classes, videos and intervals::
 
     evaluation = Evaluation.of_files("results.json", "gt.json")
     metrics = track_metrics(evaluation.table)        # .overall, .per_class, .per_video
-    interval = bootstrap_interval(evaluation.table, "AP50")   # .low, .high
+    print(interval(evaluation.table, "AP50"))        # 45.3 [40.1, 50.2]
+    print(compare(evaluation.table, other.table)["AP"])   # +1.2 [-0.3, +2.7], other minus this
     print(format_table({"ours": metrics.overall}))
 """
 
 from vidgap_vis.evaluation.average_precision import AREA_RANGES, METRICS, MatchTable
-from vidgap_vis.evaluation.bootstrap import Interval, bootstrap_interval
 from vidgap_vis.evaluation.coco import IMAGE_METRICS, evaluate_images
 from vidgap_vis.evaluation.evaluation import Evaluation, evaluate_files
+from vidgap_vis.evaluation.intervals import (
+    Difference,
+    Interval,
+    compare,
+    compare_per_class,
+    interval,
+    intervals,
+)
 from vidgap_vis.evaluation.overlaps import TrackArrays, VideoOverlaps, overlaps
+from vidgap_vis.evaluation.spread import Spread, spread
 from vidgap_vis.evaluation.switches import SwitchWatch, identity_switches
 from vidgap_vis.evaluation.table import format_percent, format_table
 from vidgap_vis.evaluation.youtube_vis import (
@@ -31,23 +40,29 @@ __all__ = [
     "AREA_RANGES",
     "IMAGE_METRICS",
     "METRICS",
+    "Difference",
     "Evaluation",
     "ImageMask",
     "Interval",
     "MatchTable",
     "MetricBreakdown",
+    "Spread",
     "SwitchWatch",
     "Track",
     "TrackArrays",
     "VideoOverlaps",
-    "bootstrap_interval",
+    "compare",
+    "compare_per_class",
     "evaluate_files",
     "evaluate_images",
     "format_percent",
     "format_table",
     "identity_switches",
+    "interval",
+    "intervals",
     "match_tracks",
     "match_videos",
     "overlaps",
+    "spread",
     "track_metrics",
 ]

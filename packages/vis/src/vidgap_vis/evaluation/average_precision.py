@@ -14,15 +14,15 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-Bools = NDArray[np.bool_]
-Doubles = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from vidgap_vis.evaluation.arrays import Bools, Doubles, Ints
+from vidgap_vis.evaluation.weighted_curve import WeightedCurves
 
 # linspace, not arange: arange gives 0.9000000000000004, above an IoU of 9/10.
 IOU_THRESHOLDS: Doubles = np.linspace(0.5, 0.95, 10)
-RECALL_POINTS: Doubles = np.linspace(0.0, 1.0, 101)
+
+# Keeps the (predictions, resamples) arrays at 2 MB, about the size of a core's cache.
+_ELEMENTS_AT_ONCE = 250_000
 
 
 @dataclass(frozen=True)
@@ -217,57 +217,38 @@ class LabelTable:
             num_truths=self.num_truths[rows],
         )
 
-    def values(self, metric: Metric, weights: Doubles) -> Doubles:
-        """Compute a metric for several multisets of groups.
+    def values(self, metrics: Sequence[Metric], weights: Doubles) -> Doubles:
+        """Compute metrics for several multisets of groups.
 
         Args:
-            metric: what to compute.
+            metrics: what to compute, M of them.
             weights: (R, G), how often each group occurs in each multiset. Copies of a prediction
                 stand together in the ranking.
 
         Returns:
-            (R,) in 0..1, NaN where a multiset holds no truth that counts.
+            (M, R) in 0..1, NaN where a multiset holds no truth that counts.
         """
+        at_once = max(1, _ELEMENTS_AT_ONCE // max(1, len(self.groups)))
+        values = np.empty((len(metrics), len(weights)))
+        for start in range(0, len(weights), at_once):
+            part = slice(start, start + at_once)
+            curves = WeightedCurves(self.groups, np.ascontiguousarray(weights[part].T))
+            for row, metric in zip(values, metrics, strict=True):
+                row[part] = self._value(metric, curves)
+        return values
+
+    def _value(self, metric: Metric, curves: WeightedCurves) -> Doubles:
+        """Compute one metric under all weightings: (R,)."""
         rows = slice(None) if metric.threshold is None else [metric.threshold]
-        keep = self.ranks < metric.max_predictions
-        counts = ~self.ignored[metric.stratum, rows][:, keep]  # (I, P)
-        hits = counts & self.matched[metric.stratum, rows][:, keep]
-        copies = weights[:, None, self.groups[keep]]  # (R, 1, P)
-        num_truths = weights @ self.num_truths[metric.stratum].astype(np.float64)  # (R,)
-        wanted = np.maximum(num_truths, 1)[:, None]  # any number where the answer is NaN
+        within = self.ranks < metric.max_predictions
+        counts = within & ~self.ignored[metric.stratum, rows]  # (I, P)
+        hits = counts & self.matched[metric.stratum, rows]
+        num_truths = self.num_truths[metric.stratum]
         if metric.kind == "recall":
-            values = (hits * copies).sum(axis=-1) / wanted
-        else:
-            right = np.cumsum(hits * copies, axis=-1)  # (R, I, P)
-            values = average_precision(right, np.cumsum(counts * copies, axis=-1), wanted)
-        return np.where(num_truths > 0, values.mean(axis=-1), np.nan)
-
-
-def average_precision(right: Doubles, counted: Doubles, num_truths: Doubles) -> Doubles:
-    """Average the precision at 101 points of recall.
-
-    The precision at a recall is the best one at that recall or a higher one; 0 beyond the recall
-    that is reached.
-
-    Args:
-        right: (R, I, P), right predictions among the first p.
-        counted: (R, I, P), right and wrong ones.
-        num_truths: (R, 1) or (R, I), at least 1.
-
-    Returns:
-        (R, I) in 0..1.
-    """
-    if right.shape[-1] == 0:
-        return np.zeros(right.shape[:-1])
-    precision = right / np.maximum(counted, 1)
-    best = np.maximum.accumulate(precision[..., ::-1], axis=-1)[..., ::-1]
-    best = np.concatenate([best, np.zeros((*best.shape[:-1], 1))], axis=-1)
-    recall = right / num_truths[..., None]
-    values = np.empty(right.shape[:-1])
-    for index in np.ndindex(values.shape):
-        reached = np.searchsorted(recall[index], RECALL_POINTS, side="left")
-        values[index] = best[index][reached].mean()
-    return values
+            return curves.recall(hits, num_truths)
+        pairs = zip(counts, hits, strict=True)
+        found = [curves.average_precision(count, hit, num_truths) for count, hit in pairs]
+        return np.mean(found, axis=0)
 
 
 @dataclass(frozen=True)
@@ -284,13 +265,23 @@ class MatchTable:
     labels: Mapping[int, LabelTable]
     metrics: tuple[Metric, ...] = METRICS
 
-    def values(self, metric: Metric, weights: Doubles) -> Doubles:
-        """Average a metric over the labels that have truths: (R, G) -> (R,), NaN where none has."""
-        values = np.array([table.values(metric, weights) for table in self.labels.values()])
-        values = values.reshape(-1, len(weights))  # (labels, R), also where there is no label
-        defined = ~np.isnan(values)
-        sums = np.where(defined, values, 0.0).sum(axis=0)
-        known = defined.sum(axis=0)
+    def values(self, metrics: Sequence[Metric], weights: Doubles) -> Doubles:
+        """Average metrics over the labels that have truths.
+
+        Args:
+            metrics: what to compute, M of them.
+            weights: (R, G), how often each group occurs in each multiset.
+
+        Returns:
+            (M, R) in 0..1, NaN where no label has a truth that counts.
+        """
+        sums = np.zeros((len(metrics), len(weights)))
+        known = np.zeros(sums.shape, dtype=np.int64)
+        for table in self.labels.values():
+            values = table.values(metrics, weights)
+            defined = ~np.isnan(values)
+            sums += np.where(defined, values, 0.0)
+            known += defined
         return np.where(known > 0, sums / np.maximum(known, 1), np.nan)
 
     def only_groups(self, groups: Sequence[int]) -> MatchTable:
@@ -316,8 +307,9 @@ class MatchTable:
         """Compute metrics over all groups: name -> 0..1, or None where there is no truth."""
         everything = np.ones((1, len(self.group_ids)))
         chosen = self.metrics if metrics is None else metrics
-        values = {metric.name: self.values(metric, everything).item() for metric in chosen}
-        return {name: None if np.isnan(value) else value for name, value in values.items()}
+        values = self.values(chosen, everything)[:, 0].tolist()
+        named = zip(chosen, values, strict=True)
+        return {metric.name: None if np.isnan(value) else value for metric, value in named}
 
 
 def metric_named(name: str) -> Metric:

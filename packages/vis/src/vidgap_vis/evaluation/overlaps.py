@@ -12,16 +12,11 @@ from dataclasses import dataclass
 from types import ModuleType
 
 import numpy as np
-from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from vidgap_vis.evaluation.arrays import Bools, Counts, Doubles, Ints
 from vidgap_vis.formats.results import Track
 from vidgap_vis.native import extension
-
-Bools = NDArray[np.bool_]
-Counts = NDArray[np.int32]
-Doubles = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 class MaskError(ValueError):

@@ -8,7 +8,8 @@ import numpy as np
 from pycocotools import mask as coco_mask
 from scipy.optimize import linear_sum_assignment
 
-from vidgap_vis.evaluation.overlaps import Doubles, VideoOverlaps
+from vidgap_vis.evaluation.arrays import Doubles
+from vidgap_vis.evaluation.overlaps import VideoOverlaps
 from vidgap_vis.formats.rle import Rle, as_rle
 from vidgap_vis.formats.youtube_vis import VideoInfo
 

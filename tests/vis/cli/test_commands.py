@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from pycocotools import mask
 from safetensors.torch import load_file
 from vis.support.tiny_runs import (
     MODEL,
@@ -153,35 +152,6 @@ def test_inputs_are_not_overwritten(videos: Path, tmp_path: Path, fails: Fails) 
     save(folder, build.segmenter(MODEL, None, 2), from_categories([(3, "a"), (7, "b")]), {})
     words = ["predict", truth, "--images", videos, "--model", folder, "--json", truth]
     assert fails(2, *words) == f"--json: {truth} is an input, and would be overwritten"
-
-
-def test_evaluation_by_class_adds_a_row_a_class(
-    videos: Path, tmp_path: Path, fails: Fails, capsys: pytest.CaptureFixture[str]
-) -> None:
-    truth, results = videos / "clips.json", tmp_path / "results.json"
-    content = json.loads(truth.read_text())
-    red = next(entry for entry in content["annotations"] if entry["category_id"] == 3)
-    size = [content["videos"][0]["height"], content["videos"][0]["width"]]
-    rles = [mask.merge(mask.frPyObjects(polygons, *size)) for polygons in red["segmentations"]]
-    masks = [{"size": size, "counts": rle["counts"].decode()} for rle in rles]
-    found = {"video_id": red["video_id"], "category_id": 3, "score": 0.9, "segmentations": masks}
-    results.write_text(json.dumps([found]))
-    assert main(["evaluate", str(results), "--gt", str(truth), "--by", "class"]) == 0
-    rows = [line.split()[:2] for line in capsys.readouterr().out.splitlines()[2:]]
-    assert rows == [["results", "50.0"], ["red", "100.0"], ["blue", "0.0"]]
-    said = fails(2, "evaluate", results, "--gt", truth, "--by", "length")
-    assert "--by" in said
-    assert "'class'" in said
-
-
-def test_evaluation_runs_without_torch(videos: Path, tmp_path: Path) -> None:
-    (tmp_path / "results.json").write_text("[]")
-    code = (
-        "import sys; from vidgap_vis.cli.main import main; "
-        "assert main(sys.argv[1:]) == 0; assert 'torch' not in sys.modules"
-    )
-    words = ["evaluate", str(tmp_path / "results.json"), "--gt", str(videos / "clips.json")]
-    subprocess.run([sys.executable, "-c", code, *words], check=True)
 
 
 def test_a_negative_seed_makes_no_demo(tmp_path: Path, fails: Fails) -> None:

@@ -3,38 +3,94 @@
 from __future__ import annotations
 
 import json
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from vidgap_vis.cli.command import Command
 from vidgap_vis.cli.parser import Parser, whole
+from vidgap_vis.errors import ConfigError
 from vidgap_vis.files import check_output, replacing
+
+METRICS = ("ap", "hota")
+GROUPINGS = ("class", "size", "occlusion", "length")
+"""Those of `evaluation.groups`, which takes long to import."""
 
 
 class Evaluate(Command):
     """`vidgap evaluate`."""
 
-    summary = "track AP of a results JSON against a YouTube-VIS JSON with truth"
+    summary = "track AP of a results JSON against a YouTube-VIS JSON with truth, and how sure it is"
 
     def add_arguments(self, parser: Parser) -> None:
         parser.add_argument("results", metavar="RESULTS", type=Path, help="results JSON")
         parser.add_argument("--gt", type=Path, required=True, help="annotations with truth")
-        parser.add_argument("--json", type=Path, help="write the metrics here, 0..1")
-        parser.add_argument("--by", choices=["class"], help="a row for each class, too")
+        parser.add_argument("--json", type=Path, help="write all numbers here, 0..1")
+        parser.add_argument(
+            "--metrics",
+            type=some_of(METRICS),
+            default=["ap"],
+            help="of ap,hota: hota adds HOTA, DetA, AssA, IDF1, identity switches and fragments",
+        )
+        parser.add_argument(
+            "--min_score",
+            type=share,
+            default=0.3,
+            help="of the weakest track that hota counts; AP counts all",
+        )
+        parser.add_argument(
+            "--by",
+            type=some_of(GROUPINGS),
+            default=[],
+            help="of class,size,occlusion,length: rows for each group, too",
+        )
+        parser.add_argument(
+            "--long",
+            type=Path,
+            help="with --by length: the long videos, a JSON list of ids or a YouTube-VIS JSON",
+        )
+        parser.add_argument(
+            "--against", type=Path, help="other results JSON: what these gain over it, paired"
+        )
+        parser.add_argument(
+            "--seeds",
+            type=Path,
+            nargs="+",
+            default=[],
+            help="results JSONs of the same run with other seeds: mean and spread",
+        )
 
     def run(self, options: Namespace) -> int:
-        from vidgap_vis.evaluation import Evaluation, format_table, track_metrics
+        from vidgap_vis.evaluation import Evaluation
+        from vidgap_vis.evaluation.groups import read_long_videos
+        from vidgap_vis.evaluation.report import Report
 
         if options.json is not None:
-            check_output("--json", options.json, [options.results, options.gt])
+            inputs = [options.results, options.gt, options.against, options.long, *options.seeds]
+            check_output("--json", options.json, [path for path in inputs if path is not None])
+        if options.long is not None and "length" not in options.by:
+            raise ConfigError("", "--long", "wanted with --by length, got it without")
+        runs = [options.results, *options.seeds]
+        if len({path.resolve() for path in runs}) < len(runs):
+            raise ConfigError("", "--seeds", "wanted other files than RESULTS, each once")
+        long_videos = None if options.long is None else read_long_videos(options.long)
+        report = Report()
         evaluation = Evaluation.of_files(options.results, options.gt)
-        metrics = evaluation.ap()
-        rows = {options.results.stem: metrics}
-        if options.by == "class":
-            for label, found in track_metrics(evaluation.table).per_class.items():
-                rows[f"  {evaluation.truth.classes[label].name}"] = found
-        write_metrics(options.json, metrics)
-        print(format_table(rows))
+        if "ap" in options.metrics:
+            report.add_ap(options.results.stem, evaluation)
+        report.add_groups(evaluation, options.by, long_videos)
+        if "hota" in options.metrics:
+            report.add_tracking(evaluation, options.min_score)
+        if options.against is not None:
+            other = Evaluation.of_files(options.against, options.gt)
+            names = (str(options.against), str(options.results))
+            report.add_comparison(names, other, evaluation, options.by, long_videos)
+        if options.seeds:
+            others = {str(path): Evaluation.of_files(path, options.gt) for path in options.seeds}
+            report.add_seeds({str(options.results): evaluation, **others})
+        write_metrics(options.json, report.data)
+        print("\n\n".join(report.tables))
         return 0
 
 
@@ -78,8 +134,32 @@ class EvaluateImages(Command):
         return 0
 
 
-def write_metrics(path: Path | None, metrics: dict[str, float | None]) -> None:
+def write_metrics(path: Path | None, metrics: Mapping[str, Any]) -> None:
     """Write metrics as JSON, whole or not at all; None: nowhere."""
     if path is not None:
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+
+
+def some_of(known: Sequence[str]) -> Callable[[str], list[str]]:
+    """Return a reader of words with commas between them, each one of the `known`."""
+
+    def read(text: str) -> list[str]:
+        words = [word.strip() for word in text.split(",")]
+        for word in words:
+            if word not in known:
+                raise ArgumentTypeError(f"wanted words of {','.join(known)}, got {word!r}")
+        return list(dict.fromkeys(words))
+
+    return read
+
+
+def share(text: str) -> float:
+    """Read a number in [0, 1]."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise ArgumentTypeError(f"wanted a number in [0, 1], got {text!r}")
+    return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +11,11 @@ from os import PathLike
 
 from vidgap_vis.errors import InputError
 from vidgap_vis.evaluation.average_precision import MatchTable
+from vidgap_vis.evaluation.groups import Grouping, group_tables
+from vidgap_vis.evaluation.hota import TrackingMetrics, tracking_metrics
+from vidgap_vis.evaluation.intervals import Difference, Interval, compare, intervals
 from vidgap_vis.evaluation.overlaps import MaskError, VideoOverlaps, overlaps
+from vidgap_vis.evaluation.switches import identity_switches
 from vidgap_vis.evaluation.youtube_vis import match_videos
 from vidgap_vis.formats.results import ResultFile, Track
 from vidgap_vis.formats.rle import as_rle
@@ -102,6 +106,32 @@ class Evaluation:
         there is no truth.
         """
         return self.table.summary()
+
+    def intervals(self, *, confidence: float = 0.95) -> dict[str, Interval]:
+        """Bracket each of these metrics: how far it would move with other videos."""
+        return intervals(self.table, confidence=confidence)
+
+    def by(
+        self, grouping: Grouping, long_videos: Collection[int] | None = None
+    ) -> dict[str, MatchTable]:
+        """Return the table of each group, whose `summary()` are its metrics; see `group_tables`."""
+        return group_tables(self, grouping, long_videos)
+
+    def compare(self, other: Evaluation, *, confidence: float = 0.95) -> dict[str, Difference]:
+        """Bracket what `other` has more of each metric than this, the videos being the same.
+
+        Raises:
+            ValueError: the two have not the same truth.
+        """
+        return compare(self.table, other.table, confidence=confidence)
+
+    def hota(self, *, min_score: float = 0.3) -> TrackingMetrics:
+        """Return HOTA, DetA, AssA, IDF1, switches and fragments; see `tracking_metrics`."""
+        return tracking_metrics(self.videos, min_score=min_score)
+
+    def switches(self, *, min_score: float = 0.1) -> dict[int, int]:
+        """Count identity switches whatever the class: video id -> number."""
+        return identity_switches(self.videos, min_score)
 
 
 def evaluate_files(

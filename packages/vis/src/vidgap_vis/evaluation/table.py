@@ -1,4 +1,4 @@
-"""Metrics as a plain-text table for the screen."""
+"""Metrics as plain-text tables for the screen."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ def format_percent(value: float | None) -> str:
 
 
 def format_table(
-    rows: Mapping[str, Mapping[str, float | None]],
+    rows: Mapping[str, Mapping[str, float | str | None]],
     columns: Sequence[str] | None = None,
     *,
     title: str = "",
 ) -> str:
-    """Lay out metrics: a line for each row, in percent with one decimal, "n/a" for None.
+    """Lay out metrics: a line for each row; numbers in percent with one decimal, "n/a" for None.
 
     Args:
-        rows: name of the row -> metric -> 0..1 or None.
+        rows: name of the row -> metric -> 0..1, a text as it stands, or None.
         columns: the metrics to show, in this order; None means those of the first row.
         title: head of the column of names.
 
@@ -39,10 +39,15 @@ def format_table(
         missing = [column for column in columns if column not in row]
         if missing:
             raise ValueError(f"row {name!r} lacks {', '.join(missing)}; it has {', '.join(row)}")
-    cells = [[name, *(format_percent(row[key]) for key in columns)] for name, row in rows.items()]
+    cells = [[name, *(_cell(row[key]) for key in columns)] for name, row in rows.items()]
     return tabulate(
         cells,
         [title, *columns],
         disable_numparse=True,
+        preserve_whitespace=True,
         colalign=["left", *["right"] * len(columns)],
     )
+
+
+def _cell(value: float | str | None) -> str:
+    return value if isinstance(value, str) else format_percent(value)

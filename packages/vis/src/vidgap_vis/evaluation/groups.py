@@ -1,0 +1,124 @@
+"""Metrics by class, size, occlusion and length: a table of matches for each group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from os import PathLike
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from vidgap_vis.errors import InputError
+from vidgap_vis.evaluation.average_precision import (
+    AREA_RANGES,
+    OCCLUSION_RANGES,
+    STRATA,
+    MatchTable,
+    Stratum,
+)
+from vidgap_vis.formats.records import brief, read_json
+from vidgap_vis.formats.youtube_vis import VideoSet
+
+if TYPE_CHECKING:
+    from vidgap_vis.evaluation.evaluation import Evaluation
+
+Grouping = Literal["class", "size", "occlusion", "length"]
+"""What metrics can be split by."""
+
+LENGTHS = {"up to 30 frames": 30, "31 to 60 frames": 60, "more frames": None}
+"""Groups of videos by length, where no list says which are long."""
+
+
+def group_tables(
+    evaluation: Evaluation, by: Grouping, long_videos: Collection[int] | None = None
+) -> dict[str, MatchTable]:
+    """Return a table for each group that holds a truth: name -> table.
+
+    Args:
+        evaluation: results and truth.
+        by: "class"; "size", YouTube-VIS's three area ranges; "occlusion", OVIS's three; "length".
+        long_videos: ids of the long videos, as YouTube-VIS 2022 lists them; groups are then "long"
+            and "short". None groups by the number of frames.
+
+    Raises:
+        InputError: the truth does not say how much of its instances is hidden, or has no video of
+            an id in `long_videos`.
+    """
+    split: Mapping[Grouping, Callable[[], dict[str, MatchTable]]] = {
+        "class": lambda: _by_class(evaluation),
+        "size": lambda: _by_stratum(evaluation, AREA_RANGES[1:]),
+        "occlusion": lambda: _by_occlusion(evaluation),
+        "length": lambda: _by_length(evaluation, long_videos),
+    }
+    return split[by]()
+
+
+def read_long_videos(path: str | PathLike[str]) -> list[int]:
+    """Read a list of video ids: a JSON list, or a YouTube-VIS JSON that holds just those videos.
+
+    Raises:
+        InputError: it is neither.
+    """
+    content = read_json(path)
+    if isinstance(content, dict) and isinstance(content.get("videos"), list):
+        content = [
+            video.get("id") if isinstance(video, dict) else video for video in content["videos"]
+        ]
+    if not isinstance(content, list):
+        raise InputError(path, "", f"must be a list of video ids, got {brief(content)}")
+    for index, number in enumerate(content):
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise InputError(path, f"[{index}]", f"must be a video's id, got {brief(number)}")
+    return content
+
+
+def _by_class(evaluation: Evaluation) -> dict[str, MatchTable]:
+    table, classes = evaluation.table, evaluation.truth.classes
+    return {classes[label].name: table.only_label(label) for label in sorted(table.labels)}
+
+
+def _by_stratum(evaluation: Evaluation, strata: Collection[Stratum]) -> dict[str, MatchTable]:
+    return {
+        stratum.name: evaluation.table.only_stratum(STRATA.index(stratum)) for stratum in strata
+    }
+
+
+def _by_occlusion(evaluation: Evaluation) -> dict[str, MatchTable]:
+    known = [~np.isnan(video.true.occlusion) for video in evaluation.videos]
+    if not any(video.any() for video in known):
+        raise InputError(
+            evaluation.truth.path,
+            "annotations",
+            "none has 'occlusion' in OVIS's words",
+        )
+    return _by_stratum(evaluation, OCCLUSION_RANGES)
+
+
+def _by_length(
+    evaluation: Evaluation, long_videos: Collection[int] | None
+) -> dict[str, MatchTable]:
+    truth, table = evaluation.truth, evaluation.table
+    members: dict[str, list[int]]
+    if long_videos is None:
+        lengths = {video.id: len(video) for video in truth.videos}
+        members = {name: [] for name in LENGTHS}
+        for index, video_id in enumerate(table.group_ids):
+            members[_length_group(lengths[video_id])].append(index)
+    else:
+        _check_known(truth, long_videos)
+        is_long = [video_id in set(long_videos) for video_id in table.group_ids]
+        members = {
+            "long": [i for i, one in enumerate(is_long) if one],
+            "short": [i for i, one in enumerate(is_long) if not one],
+        }
+    return {name: table.only_groups(indices) for name, indices in members.items() if indices}
+
+
+def _length_group(length: int) -> str:
+    return next(name for name, most in LENGTHS.items() if most is None or length <= most)
+
+
+def _check_known(truth: VideoSet, long_videos: Collection[int]) -> None:
+    unknown = sorted(set(long_videos) - {video.id for video in truth.videos})
+    if unknown:
+        raise InputError(truth.path, "videos", f"none has the id {unknown[0]} of a long video")

@@ -82,9 +82,34 @@ def test_track_ap_of_one_frame_videos_is_the_image_ap_of_coco(seed, monkeypatch)
         map(as_image, scene.truths),
         map(as_image, scene.predictions),
         dict.fromkeys(scene.video_ids, (HEIGHT, WIDTH)),
+        library="pycocotools",
     )
     assert by_tracks == pytest.approx(by_images, abs=1e-12)
     assert 0 < by_tracks["AP"] < 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_both_libraries_give_the_same(seed):
+    pytest.importorskip("faster_coco_eval", reason="needs the package faster-coco-eval")
+    scene = random_scene(seed, num_videos=8, tied_scores=seed % 2 == 0, crowds=seed % 3 == 0)
+    truths, found = (
+        [as_image(t) for t in one_frame(scene).truths],
+        [as_image(t) for t in one_frame(scene).predictions],
+    )
+    sizes = dict.fromkeys(scene.video_ids, (HEIGHT, WIDTH))
+    first, second = (
+        image_metrics(truths, found, sizes, library=name)
+        for name in ("faster_coco_eval", "pycocotools")
+    )
+    assert first == pytest.approx(second, abs=1e-12)
+    assert 0 < first["AP"] < 1
+
+
+def test_a_library_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setattr("vidgap_vis.evaluation.coco.find_spec", lambda _: None)
+    assert image_metrics([square(1, 0)], [square(1, 0)], SIZES)["AP"] == pytest.approx(1.0)
+    with pytest.raises(ImportError, match=r"pip install 'vidgap-vis\[eval\]'"):
+        image_metrics([], [], SIZES, library="faster_coco_eval")
 
 
 def one_frame(scene: Scene) -> Scene:

@@ -105,6 +105,9 @@ def _sequence(video: VideoOverlaps, ious: Doubles, label: int, min_score: float)
     if len(crowds):
         shown &= ~_excused(video, ious, rows, columns, crowds)
     present = video.true.areas[columns] > 0  # (N, T)
+    # TrackEval divides by the frames of a track.
+    rows, shown = rows[shown.any(axis=1)], shown[shown.any(axis=1)]
+    columns, present = columns[present.any(axis=1)], present[present.any(axis=1)]
     true_ids = [np.flatnonzero(in_frame) for in_frame in present.T]
     found_ids = [np.flatnonzero(in_frame) for in_frame in shown.T]
     return {

@@ -19,6 +19,7 @@ from vidgap_vis.config import (
     VideoClipConfig,
     VideoDataConfig,
 )
+from vidgap_vis.demo.trainings import Training
 from vidgap_vis.synthetic import SyntheticOptions
 
 MODEL = ModelConfig(
@@ -37,6 +38,9 @@ LATENCY = 4
 
 EMBEDDING_DIM = 64
 """Of CTVIS's embedding head, which fine-tuning adds."""
+
+TRACKER = {"name": "ctvis", "match_threshold": 0.15, "new_track_score": 0.3}
+"""CTVIS's, for clips of 12 frames and 12 queries; chosen on seed 0 (docs/results/identity.md)."""
 
 PASTE_MIN_AREA = 64
 """Pixels: the default is meant for COCO's sizes and would bar most instances here."""
@@ -100,6 +104,18 @@ class Plan:
             train=self._train(self.finetune_steps, batch_size=4, lr=1e-3),
         )
 
+    def trainings(self, root: Path, *, profile: bool) -> dict[str, Training]:
+        """Return all runs by their folders, parents first, the longest chain in front."""
+        video, none = "video/pretrain", "no_module/pretrain"
+        late = self.finetune(root, TEMPORAL)
+        return {
+            video: Training(self.pretrain(root, TEMPORAL), profile=profile),
+            none: Training(self.pretrain(root, None), profile=profile),
+            "late_module/finetune": Training(late, none, profile),
+            "video/finetune": Training(self.finetune(root, TEMPORAL), video, profile),
+            "no_module/finetune": Training(self.finetune(root, None), none, profile),
+        }
+
     def _train(self, steps: int, *, batch_size: int, lr: float) -> TrainConfig:
         return TrainConfig(
             steps=steps,
@@ -112,6 +128,7 @@ class Plan:
             num_workers=0,
             precision="fp32",
             device="cpu",
+            num_threads=1,
             checkpoint_every=steps,
         )
 
@@ -126,7 +143,7 @@ def make_plan(*, quick: bool, seed: int) -> Plan:
         num_valid_clips=60,
         num_frames=12,
     )
-    plan = Plan(options, pretrain_steps=700, finetune_steps=500, seed=seed)
+    plan = Plan(options, pretrain_steps=700, finetune_steps=1500, seed=seed)
     if not quick:
         return plan
     small = replace(options, num_train_images=8, num_train_clips=2, num_valid_clips=3, num_frames=4)

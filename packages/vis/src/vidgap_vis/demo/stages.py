@@ -12,7 +12,8 @@ from typing import Any
 
 from vidgap_vis.demo.oracle import OracleAssociator
 from vidgap_vis.demo.pictures import write_contact_sheet
-from vidgap_vis.demo.plan import LATENCY, TEMPORAL, make_plan
+from vidgap_vis.demo.plan import LATENCY, TRACKER, make_plan
+from vidgap_vis.demo.trainings import train_all
 from vidgap_vis.evaluation import (
     Evaluation,
     Interval,
@@ -27,8 +28,6 @@ from vidgap_vis.inference.predict import PredictOptions, predict
 from vidgap_vis.inference.segmenter import VideoSegmenter
 from vidgap_vis.synthetic import write_synthetic
 from vidgap_vis.trackers import OnlineTracker, Tracker
-from vidgap_vis.training.finetune import finetune
-from vidgap_vis.training.pretrain import pretrain
 from vidgap_vis.training.run_folder import WEIGHTS_FOLDER
 
 COLUMNS = ("AP", "AP50", "AP75", "AR1", "AR10")
@@ -71,25 +70,18 @@ def run(out: Path, *, quick: bool = False, seed: int = 1, profile: bool = False)
     out.mkdir(parents=True, exist_ok=True)
     plan = make_plan(quick=quick, seed=seed)
     seconds: dict[str, float] = {}
-    with stage("1/5 generate stills and clips", seconds):
+    with stage("1/4 generate stills and clips", seconds):
         root = write_synthetic(out / "sample", plan.synthetic)
         videos = read_youtube_vis(root / "clips_valid.json", root / "frames")
     ours, late, without = (out / name for name in ("video", "late_module", "no_module"))
-    with stage("2/5 pre-train, with the temporal module and without", seconds):
-        for folder, temporal in ((ours, TEMPORAL), (without, None)):
-            pretrain(plan.pretrain(root, temporal), folder / "pretrain", profile=profile)
-    with stage("3/5 fine-tune with CTVIS, three ways", seconds):
-        parents = {ours: (ours, TEMPORAL), late: (without, TEMPORAL), without: (without, None)}
-        for folder, (parent, temporal) in parents.items():
-            config = plan.finetune(root, temporal)
-            start = parent / "pretrain" / WEIGHTS_FOLDER
-            finetune(config, start, folder / "finetune", profile=profile)
+    with stage("2/4 pre-train two ways, fine-tune three ways with CTVIS", seconds):
+        train_all(out, plan.trainings(root, profile=profile))
     weights = ours / "finetune" / WEIGHTS_FOLDER
     each = iter(videos.videos)  # a tracker is made for each video in turn
     rows = [
-        Row("video pre-training", weights, {}),
-        Row("module from fine-tuning on", late / "finetune" / WEIGHTS_FOLDER, {}),
-        Row("no temporal module", without / "finetune" / WEIGHTS_FOLDER, {}),
+        Row("video pre-training", weights, TRACKER),
+        Row("module from fine-tuning on", late / "finetune" / WEIGHTS_FOLDER, TRACKER),
+        Row("no temporal module", without / "finetune" / WEIGHTS_FOLDER, TRACKER),
         Row("query tracker", weights, {"name": "query"}),
         Row("no matching", weights, {"name": "index"}),
         Row(
@@ -98,9 +90,9 @@ def run(out: Path, *, quick: bool = False, seed: int = 1, profile: bool = False)
             lambda: OnlineTracker(OracleAssociator(videos, next(each))),
         ),
     ]
-    with stage(f"4/5 track {len(videos)} held-out clips, {len(rows)} ways", seconds):
+    with stage(f"3/4 track {len(videos)} held-out clips, {len(rows)} ways", seconds):
         outcomes = {row.name: evaluate(row, root, out) for row in rows}
-    with stage("5/5 draw", seconds):
+    with stage("4/4 draw", seconds):
         segmenter = VideoSegmenter.from_pretrained(weights, device="cpu")
         identity = association_accuracy(segmenter, videos, LATENCY)
         write_contact_sheet(out / "contact_sheet.png", videos, segmenter, LATENCY)

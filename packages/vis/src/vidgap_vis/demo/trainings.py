@@ -1,0 +1,105 @@
+"""The demo's trainings, side by side: a process with one thread for each core, two at most.
+
+At these sizes a second thread shortens a step by little, so two trainings at once take about half
+the time of one after the other.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from tqdm import tqdm
+
+from vidgap_vis.config import FinetuneConfig, PretrainConfig
+from vidgap_vis.training.finetune import finetune
+from vidgap_vis.training.metrics import METRICS_FILE
+from vidgap_vis.training.pretrain import pretrain
+from vidgap_vis.training.run_folder import WEIGHTS_FOLDER
+
+MOST_PROCESSES = 2
+
+
+@dataclass(frozen=True)
+class Training:
+    """A run of the demo.
+
+    Attributes:
+        config: of pre-training, or of fine-tuning.
+        parent: the name of the training that fine-tuning starts from; "" for pre-training.
+        profile: log where a step's time goes.
+    """
+
+    config: PretrainConfig | FinetuneConfig
+    parent: str = ""
+    profile: bool = False
+
+
+def train_all(out: Path, trainings: Mapping[str, Training]) -> None:
+    """Do all trainings, each as soon as its parent is done.
+
+    What a training says goes into a log beside its folder, progress to the screen.
+
+    Args:
+        out: where each gets a folder of its name.
+        trainings: by name, parents first.
+
+    Raises:
+        Exception: the error of the training that failed first.
+    """
+    waiting = dict(trainings)
+    running: dict[Future[None], str] = {}
+    done: set[str] = set()
+    processes = min(MOST_PROCESSES, os.cpu_count() or 1)
+    total = sum(one.config.train.steps for one in trainings.values())
+    bar = tqdm(total=total, unit="step", desc="train", dynamic_ncols=True, mininterval=0)
+    # Not forked: a fork of a process with OpenMP's threads may never return.
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+    try:
+        while waiting or running:
+            for name, training in [*waiting.items()]:
+                if not training.parent or training.parent in done:
+                    running[pool.submit(_train, out, name, training)] = name
+                    del waiting[name]
+            pause = 1.0 if sys.stderr.isatty() else 10.0
+            finished, _ = wait(running, timeout=pause, return_when=FIRST_COMPLETED)
+            for future in finished:
+                future.result()
+                done.add(running.pop(future))
+            bar.update(sum(_steps_done(out / name) for name in trainings) - bar.n)
+    finally:
+        bar.close()
+        pool.shutdown(cancel_futures=True)
+
+
+def _train(out: Path, name: str, training: Training) -> None:
+    folder = out / name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        folder.with_suffix(".log").open("w", encoding="utf-8") as log,
+        redirect_stdout(log),
+        redirect_stderr(log),
+    ):
+        logger = logging.getLogger("vidgap_vis")  # of this process alone
+        logger.setLevel(logging.INFO)
+        logger.handlers = [logging.StreamHandler(log)]
+        if isinstance(training.config, PretrainConfig):
+            pretrain(training.config, folder, profile=training.profile)
+        else:
+            start = out / training.parent / WEIGHTS_FOLDER
+            finetune(training.config, start, folder, profile=training.profile)
+
+
+def _steps_done(folder: Path) -> int:
+    """Return the step of the last line of a run's metrics."""
+    path = folder / METRICS_FILE
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return int(json.loads(lines[-1])["step"]) if lines and lines[-1].endswith("}") else 0

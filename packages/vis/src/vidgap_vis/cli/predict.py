@@ -47,7 +47,7 @@ class Predict(Command):
         )
         parser.add_argument("--classes", help="names of the classes to look for, as cat,dog")
         parser.add_argument("--score", type=float, default=0.3, help="least score drawn")
-        parser.add_argument("--latency", type=int, default=10, help="frames the model sees at once")
+        parser.add_argument("--latency", type=int, default=1, help="frames the model sees at once")
         parser.add_argument(
             "--short_edge", type=whole(1), help="resize frames to this before the model"
         )

@@ -22,16 +22,13 @@ SCALE = 2
 SWITCH = "!"
 
 
-def write_contact_sheet(
-    path: Path, videos: VideoSet, segmenter: VideoSegmenter, latency: int
-) -> None:
+def write_contact_sheet(path: Path, videos: VideoSet, segmenter: VideoSegmenter) -> None:
     """Write a PNG: for each video a row of truth and a row of tracks, one colour per identity.
 
     Args:
         path: the file.
         videos: with truth; the first ones are shown, however well they were tracked.
         segmenter: what tracks them.
-        latency: frames that the model sees at once.
     """
     rows = []
     for video in videos.videos[:NUM_VIDEOS]:
@@ -39,7 +36,7 @@ def write_contact_sheet(
         rows.append(
             [
                 strip(draw_truth(videos, video, shown.tolist())),
-                strip(draw_prediction(videos, video, shown.tolist(), segmenter, latency)),
+                strip(draw_prediction(videos, video, shown.tolist(), segmenter)),
             ]
         )
     write_sheet(path, rows)
@@ -66,7 +63,6 @@ def draw_prediction(
     video: VideoInfo,
     shown: Sequence[int],
     segmenter: VideoSegmenter,
-    latency: int,
 ) -> list[Picture]:
     """Track a video; draw its tracks on some frames.
 
@@ -76,7 +72,7 @@ def draw_prediction(
     switched: set[int] = set()
     watch = SwitchWatch(video)
     source = DatasetVideo(videos, video)
-    for frame, result in segmenter.track(source, latency, score_threshold=MIN_SCORE):
+    for frame, result in segmenter.track(source, score_threshold=MIN_SCORE):
         ids = result.track_ids.tolist()
         switched |= watch.update(dict(zip(ids, result.rles, strict=True)))
         if result.frame_index in shown:

@@ -33,8 +33,8 @@ MODEL = ModelConfig(
     num_decoder_layers=3,
     decoder_ffn_channels=256,
 )
-LATENCY = 4
-"""Frames that a model sees at once: those of a clip in fine-tuning."""
+CLIP_FRAMES = 4
+"""Of a clip in fine-tuning; predicted is frame by frame, with the state carried on."""
 
 EMBEDDING_DIM = 64
 """Of CTVIS's embedding head, which fine-tuning adds."""
@@ -87,7 +87,7 @@ class Plan:
                 PseudoDataConfig(root, Path("images_train.json"), Path("images"), ratio=2.0),
             ),
             clip=VideoClipConfig(
-                num_frames=LATENCY,
+                num_frames=CLIP_FRAMES,
                 frame_range=self.synthetic.num_frames - 1,
                 crop_probability=0.0,
                 short_edges=(),

@@ -12,7 +12,7 @@ from typing import Any
 
 from vidgap_vis.demo.oracle import OracleAssociator
 from vidgap_vis.demo.pictures import write_contact_sheet
-from vidgap_vis.demo.plan import LATENCY, TRACKER, make_plan
+from vidgap_vis.demo.plan import TRACKER, make_plan
 from vidgap_vis.demo.trainings import train_all
 from vidgap_vis.evaluation import (
     Evaluation,
@@ -24,7 +24,7 @@ from vidgap_vis.evaluation import (
 from vidgap_vis.files import check_folder_is_free, replacing
 from vidgap_vis.formats import read_youtube_vis
 from vidgap_vis.inference.association import association_accuracy
-from vidgap_vis.inference.predict import PredictOptions, predict
+from vidgap_vis.inference.predict import predict
 from vidgap_vis.inference.segmenter import VideoSegmenter
 from vidgap_vis.synthetic import write_synthetic
 from vidgap_vis.trackers import OnlineTracker, Tracker
@@ -94,13 +94,10 @@ def run(out: Path, *, quick: bool = False, seed: int = 1, profile: bool = False)
         outcomes = {row.name: evaluate(row, root, out) for row in rows}
     with stage("4/4 draw", seconds):
         segmenter = VideoSegmenter.from_pretrained(weights, device="cpu")
-        identity = association_accuracy(segmenter, videos, LATENCY)
-        write_contact_sheet(out / "contact_sheet.png", videos, segmenter, LATENCY)
+        identity = association_accuracy(segmenter, videos)
+        write_contact_sheet(out / "contact_sheet.png", videos, segmenter)
         sources = [root / "clips_valid.json"]
-        drawing = PredictOptions(latency=LATENCY)
-        predict(
-            sources, segmenter, out=out / "overlays", images_root=root / "frames", options=drawing
-        )
+        predict(sources, segmenter, out=out / "overlays", images_root=root / "frames")
     report(out, outcomes, identity, seconds)
     return 0
 
@@ -114,7 +111,6 @@ def evaluate(row: Row, root: Path, out: Path) -> RowMetrics:
         segmenter,
         json=results,
         images_root=root / "frames",
-        options=PredictOptions(latency=LATENCY),
     )
     evaluation = Evaluation.of_files(results, root / "clips_valid.json")
     switches = sum(identity_switches(evaluation.videos).values())

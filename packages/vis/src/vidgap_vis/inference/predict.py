@@ -32,14 +32,15 @@ class PredictOptions:
     """How videos are predicted.
 
     Attributes:
-        latency: frames that the model sees at once.
+        latency: frames that the model sees at once; more gained nothing where it was measured
+            (docs/results/identity.md), but a network that is small works faster on several.
         score: tracks below it are not drawn; the results file lists them all the same.
         fps: frames a second of an overlay whose input does not say (folders, data sets).
         min_short_edge: smaller frames are enlarged for the overlay by a whole factor.
         progress: show a bar.
     """
 
-    latency: int = 10
+    latency: int = 1
     score: float = 0.3
     fps: float = 10.0
     min_short_edge: int = 240

@@ -21,12 +21,20 @@ T* pointer(Address address) {
   return reinterpret_cast<T*>(address);
 }
 
-// The characters of a string, which keeps them; none for None.
+// No mask has such a text.
+constexpr std::string_view kNoText = "\x7f";
+
+// The characters of a string, which keeps them; none for None. A string that has no UTF-8, as JSON
+// can hold one ("\ud800"), is malformed whatever it stands for.
 std::string_view text_of(py::handle value) {
   if (value.is_none()) return {};
   Py_ssize_t size = 0;
   const char* data = PyUnicode_AsUTF8AndSize(value.ptr(), &size);
-  if (data == nullptr) throw py::error_already_set();
+  if (data == nullptr) {
+    if (!PyErr_ExceptionMatches(PyExc_UnicodeError)) throw py::error_already_set();
+    PyErr_Clear();
+    return kNoText;
+  }
   return {data, static_cast<size_t>(size)};
 }
 
@@ -44,9 +52,9 @@ int64_t overlaps(const py::list& found, const py::list& truth, int64_t frames, i
   const masks::Tracks found_tracks{found_texts.data(), frames ? int64_t(found.size()) / frames : 0};
   const masks::Tracks true_tracks{true_texts.data(), frames ? int64_t(truth.size()) / frames : 0};
   const py::gil_scoped_release others_run;
-  return masks::overlaps(found_tracks, true_tracks, frames, pixels,
-                         {pointer<int64_t>(found_areas), pointer<int64_t>(true_areas),
-                          pointer<int32_t>(shared)});
+  return masks::overlaps(
+      found_tracks, true_tracks, frames, pixels,
+      {pointer<int64_t>(found_areas), pointer<int64_t>(true_areas), pointer<int32_t>(shared)});
 }
 
 // The area of a mask; -1 where it is malformed.
@@ -56,14 +64,15 @@ int64_t area(const py::str& counts, int64_t pixels) {
   return masks::area({bounds.data(), static_cast<int64_t>(bounds.size())});
 }
 
-// Begin and end of each item, one after the other; None where the text is no list.
-py::object items(const py::buffer& text) {
-  const py::buffer_info info = text.request();
+// Begin and end of each item that ends in this piece, one after the other; None where the text is
+// no list.
+py::object scan(json::ItemScanner& scanner, const py::buffer& piece) {
+  const py::buffer_info info = piece.request();
   std::vector<int64_t> bounds;
   const bool is_list = [&] {
     const py::gil_scoped_release others_run;
     const size_t size = static_cast<size_t>(info.size * info.itemsize);
-    return json::append_items({static_cast<const char*>(info.ptr), size}, bounds);
+    return scanner.scan({static_cast<const char*>(info.ptr), size}, bounds);
   }();
   return is_list ? py::cast(bounds) : py::none();
 }
@@ -74,5 +83,8 @@ PYBIND11_MODULE(_native, module) {
   module.attr("MOST_PIXELS") = masks::kMostPixels;
   module.def("overlaps", &overlaps);
   module.def("area", &area);
-  module.def("items", &items);
+  py::class_<json::ItemScanner>(module, "ItemScanner")
+      .def(py::init())
+      .def("scan", &scan)
+      .def_property_readonly("closed", &json::ItemScanner::closed);
 }

@@ -7,57 +7,70 @@ namespace {
 
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
-// Returns the end of the string whose opening quote is before `at`; nullptr where it does not end.
-const char* skip_string(const char* at, const char* end) {
-  while (at != end) {
-    const char* quote = static_cast<const char*>(std::memchr(at, '"', end - at));
-    if (quote == nullptr) return nullptr;
-    const char* first = quote;
-    while (first != at && first[-1] == '\\') --first;
-    at = quote + 1;
-    if ((quote - first) % 2 == 0) return at;
-  }
-  return nullptr;
-}
-
 }  // namespace
 
-bool append_items(std::string_view text, std::vector<int64_t>& bounds) {
-  const char* const begin = text.data();
-  const char* const end = begin + text.size();
+bool ItemScanner::scan(std::string_view piece, std::vector<int64_t>& bounds) {
+  const char* const begin = piece.data();
+  const char* const end = begin + piece.size();
   const char* at = begin;
-  while (at != end && is_space(*at)) ++at;
-  if (at == end || *at != '[') return false;
-  const char* const first_item = ++at;
-  const char* item = first_item;
-  bool blank = true;  // nothing but spaces since the item began
-  int64_t depth = 1;
   while (at != end) {
+    if (in_string_) {
+      at = leave_string(at, end);
+      continue;
+    }
     const char c = *at++;
     if (is_space(c)) continue;
-    if (c == '"') {
-      at = skip_string(at, end);
-      if (at == nullptr) return false;
-    } else if (c == '[' || c == '{') {
-      ++depth;
-    } else if (c == ']' || c == '}') {
-      --depth;
+    const int64_t behind = position_ + (at - begin);
+    if (depth_ == 0) {
+      if (closed_ || c != '[') return false;
+      depth_ = 1;
+      first_item_ = item_ = behind;
+      continue;
     }
-    const bool closes = depth == 0;
-    if (closes && c != ']') return false;
-    if (closes || (depth == 1 && c == ',')) {
-      const bool is_empty_list = closes && blank && item == first_item;
-      if (!is_empty_list) bounds.insert(bounds.end(), {item - begin, at - 1 - begin});
-      item = at;
-      blank = true;
-      if (closes) break;
+    if (c == '"') {
+      in_string_ = true;
+    } else if (c == '[' || c == '{') {
+      ++depth_;
+    } else if (c == ']' || c == '}') {
+      --depth_;
+    }
+    closed_ = depth_ == 0;
+    if (closed_ && c != ']') return false;
+    if (closed_ || (depth_ == 1 && c == ',')) {
+      const bool is_empty_list = closed_ && blank_ && item_ == first_item_;
+      if (!is_empty_list) bounds.insert(bounds.end(), {item_, behind - 1});
+      item_ = behind;
+      blank_ = true;
     } else {
-      blank = false;
+      blank_ = false;
     }
   }
-  if (depth != 0) return false;
-  while (at != end && is_space(*at)) ++at;
-  return at == end;
+  position_ += static_cast<int64_t>(piece.size());
+  return true;
+}
+
+// Returns where the string ends that goes on at `at`; `end`, where this piece does not end it.
+const char* ItemScanner::leave_string(const char* at, const char* end) {
+  const char* const begin = at;
+  while (at != end) {
+    const char* const quote = static_cast<const char*>(std::memchr(at, '"', end - at));
+    const char* const stop = quote == nullptr ? end : quote;
+    const char* first = stop;
+    while (first != begin && first[-1] == '\\') --first;
+    const bool odd = (stop - first) % 2 == 1, before = first == begin && escaped_;
+    const bool escaped = odd != before;
+    if (quote == nullptr) {
+      escaped_ = escaped;
+      return end;
+    }
+    at = quote + 1;
+    if (!escaped) {
+      in_string_ = escaped_ = false;
+      return at;
+    }
+  }
+  escaped_ = false;  // the last character was an escaped quote
+  return end;
 }
 
 }  // namespace vidgap::json

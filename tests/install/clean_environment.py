@@ -35,6 +35,8 @@ NATIVE = {
 }  # fmt: skip
 """What must run on a kernel of ours, where there are tools to build it."""
 
+NATIVE_EVALUATION = "from vidgap_vis import native; assert native.obstacle() is None"
+
 
 def install_and_try(name: str) -> float:
     """Install `name` into a new environment, run its README's example; return the seconds taken."""
@@ -59,7 +61,11 @@ def install_and_try(name: str) -> float:
 def check_kernels(name: str, python: Path, folder: str) -> None:
     """Print the op's backends; it must be native if the tools to build it are here."""
     tool = "nvcc" if name == "temporal" else "c++"
-    if name not in NATIVE or shutil.which(tool) is None:
+    if shutil.which(tool) is None:
+        return
+    if name == "vis":
+        subprocess.run([python, "-c", NATIVE_EVALUATION], cwd=folder, check=True)
+    if name not in NATIVE:
         return
     load, op, device = NATIVE[name]
     command = f"{load}; print(m.backends()); assert m.backends()['{op}']['{device}'] == 'native'"

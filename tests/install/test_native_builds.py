@@ -75,7 +75,7 @@ def backends(package: str, wheel: Path, folder: Path) -> str:
 def checkout(tmp_path: Path) -> Path:
     """A copy of the native packages' sources, links kept."""
     folder = tmp_path / "checkout"
-    for name in ("csrc", "packages/segmenter", "packages/temporal"):
+    for name in ("csrc", "packages/segmenter", "packages/temporal", "packages/vis"):
         shutil.copytree(
             ROOT / name,
             folder / name,
@@ -158,6 +158,7 @@ def test_an_extension_that_cannot_be_loaded_counts_as_broken(
         ("temporal", NO_NVCC, "nvcc is needed for vidgap_temporal._native"),
         ("segmenter", {**NO_NVCC, "VIDGAP_CUDA": "1"}, "VIDGAP_CUDA=1, but nvcc is neither"),
         ("segmenter", NO_COMPILER, "/no/such/compiler"),
+        ("vis", NO_COMPILER, "/no/such/compiler"),
     ],
 )
 def test_require_native_makes_a_missing_tool_an_error(
@@ -168,9 +169,12 @@ def test_require_native_makes_a_missing_tool_an_error(
     assert reason in failed.stdout + failed.stderr
 
 
-def test_an_sdist_holds_its_sources_and_builds_natively(checkout: Path, tmp_path: Path) -> None:
-    package = checkout / "packages/segmenter"
-    run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", tmp_path, package)
+@pytest.mark.parametrize("package", ["segmenter", "vis"])
+def test_an_sdist_holds_its_sources_and_builds_natively(
+    package: str, checkout: Path, tmp_path: Path
+) -> None:
+    source = checkout / "packages" / package
+    run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", tmp_path, source)
     (archive,) = tmp_path.glob("*.tar.gz")
     shutil.rmtree(checkout)
     assert is_native(build(archive, tmp_path, {**NO_CUDA, **REQUIRED}))
@@ -197,3 +201,40 @@ def test_a_zip_archive_whose_links_became_text_builds_natively(
 def test_a_package_folder_alone_is_python_alone(checkout: Path, tmp_path: Path) -> None:
     shutil.rmtree(checkout / "csrc")
     assert not is_native(build(checkout / "packages/segmenter", tmp_path, NO_CUDA))
+
+
+EVALUATION = """
+from vidgap_vis import native
+from vidgap_vis.evaluation import Track, overlaps
+from vidgap_vis.formats import Rle
+
+track = Track(1, 0, (Rle((2, 3), "06"),))
+for _ in range(2):
+    print(overlaps(1, [track], [track]).shared.item())
+print(native.obstacle())
+"""
+
+
+@pytest.mark.parametrize("tools", ["a compiler", "none", "a broken source"])
+def test_evaluation_works_with_and_without_its_extension(
+    tools: str, checkout: Path, tmp_path: Path
+) -> None:
+    if tools == "a broken source":
+        source = checkout / "csrc/masks/run_lengths.cpp"
+        source.write_text("#error broken on purpose\n" + source.read_text())
+        failed = try_to_build(checkout / "packages/vis", tmp_path, REQUIRED)
+        assert "broken on purpose" in failed.stdout + failed.stderr
+    environment = {"a compiler": REQUIRED, "none": NO_COMPILER, "a broken source": {}}[tools]
+    wheel = build(checkout / "packages/vis", tmp_path, environment)
+    assert is_native(wheel) == (tools == "a compiler")
+    python = layered_environment(tmp_path / "env", [wheel])
+    done = subprocess.run([python, "-c", EVALUATION], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    if tools == "a compiler":
+        assert done.stdout == "6\n6\nNone\n"
+        assert done.stderr == ""
+    else:
+        assert done.stdout.startswith("6\n6\nvidgap_vis._native is not built in this installation")
+        assert done.stderr.count("RuntimeWarning") == 1
+        assert "evaluation runs on its reference in Python" in done.stderr
+        assert "reinstall vidgap-vis where a C++17 compiler is" in done.stderr

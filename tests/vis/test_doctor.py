@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from vidgap_vis import doctor
 from vidgap_vis.cli.main import main
+from vidgap_vis.evaluation import VideoOverlaps, overlaps
 
 
 def test_a_sound_installation_is_well(capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,6 +23,7 @@ def test_a_sound_installation_is_well(capsys: pytest.CaptureFixture[str]) -> Non
     assert "BROKEN" not in said
     for name in ("vidgap-temporal", "torch", "cpu", "H.264 encoder", "libx264", "supervision"):
         assert name in said
+    assert "overlaps of masks" in said
     for op in ("ms_deform_attn", "ms_deform_attn_fused", "conv_gru", "window_attention"):
         assert f"{op} on cpu" in said
 
@@ -32,6 +35,35 @@ def test_every_op_says_its_backend_and_why() -> None:
         assert "cpu: native" in text or "cpu: reference" in text
         assert "cuda: " in text
         assert text.endswith(")")  # why
+
+
+def test_the_evaluation_says_its_backend_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.native, "_native", object())
+    assert doctor.evaluation_backend().text == "native (C++)"
+    monkeypatch.setattr(doctor.native, "_native", None)
+    monkeypatch.setattr(doctor.native, "_why_absent", "no such module")
+    finding = doctor.evaluation_backend()
+    assert finding.text.startswith(
+        "reference (vidgap_vis._native is not built in this installation"
+    )
+    assert "(no such module); reinstall vidgap-vis" in finding.text
+    assert not finding.broken
+    monkeypatch.setenv("VIDGAP_BACKEND", "reference")
+    assert doctor.evaluation_backend().text == "reference (VIDGAP_BACKEND=reference)"
+    assert not doctor.overlap_agreement().broken
+
+
+def test_overlaps_that_are_wrong_are_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def one_pixel_less(*arguments: Any, backend: str) -> VideoOverlaps:
+        right = overlaps(*arguments, backend="reference")
+        off = 1 if backend == "auto" else 0
+        return replace(right, shared=right.shared - off)
+
+    assert doctor.overlap_agreement().text == "equal to the reference"
+    monkeypatch.setattr(doctor, "overlaps", one_pixel_less)
+    finding = doctor.overlap_agreement()
+    assert finding.broken
+    assert finding.text == "9 numbers differ from the reference"
 
 
 def wrong_output(*inputs: Tensor, backend: str) -> Tensor:

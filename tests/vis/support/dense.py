@@ -27,6 +27,7 @@ class DenseTrack:
         self.volume = volume(track, size)
         self.video_id, self.label = track.video_id, track.label
         self.score, self.is_crowd = track.score, track.is_crowd
+        self.occlusion = track.occlusion
         areas = [frame.sum() for frame in self.volume if frame.any()]
         self.area = sum(areas) / len(areas) if areas else 0.0
 
@@ -68,14 +69,20 @@ def dense_metrics(
     return result
 
 
-def one_curve(true, found, video_ids, threshold, limits, most):
-    """(AP, recall) of one label at one threshold, None without a truth that counts."""
+def one_curve(true, found, video_ids, threshold, limits, most, hidden=None):
+    """(AP, recall) of one label at one threshold, None without a truth that counts.
+
+    `hidden` are the least and the largest occlusion of a truth that counts; None: all count.
+    """
     low, high = limits
     num_truths = 0
     entries = []  # (score, right) in the order of the videos
     for video_id in video_ids:
         truths = [t for t in true if t.video_id == video_id]
-        ignored = [t.is_crowd or not low <= t.area <= high for t in truths]
+        ignored = [
+            t.is_crowd or not low <= t.area <= high or not is_within(t.occlusion, hidden)
+            for t in truths
+        ]
         num_truths += ignored.count(False)
         best_first = sorted((t for t in found if t.video_id == video_id), key=lambda t: -t.score)
         used = set()
@@ -109,3 +116,9 @@ def one_curve(true, found, video_ids, threshold, limits, most):
         beyond = [precision for recall, precision in curve if recall >= point]
         precisions.append(max(beyond, default=0.0))
     return float(np.mean(precisions)), right / num_truths
+
+
+def is_within(value: float | None, limits: tuple[float, float] | None) -> bool:
+    if limits is None:
+        return True
+    return value is not None and limits[0] <= value <= limits[1]

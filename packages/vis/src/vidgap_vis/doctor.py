@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 import av
+import numpy as np
 import torch
 from tabulate import tabulate
 from torch import Tensor
@@ -18,6 +19,9 @@ import vidgap_segmenter
 import vidgap_temporal
 from vidgap_segmenter import ms_deform_attn, ms_deform_attn_fused
 from vidgap_temporal.ops import GRUWeights, conv_gru, window_attention
+from vidgap_vis import native
+from vidgap_vis.evaluation import Track, overlaps
+from vidgap_vis.formats import Rle
 
 PACKAGES = (
     *("vidgap-augment", "vidgap-temporal", "vidgap-segmenter", "vidgap-vis"),
@@ -109,6 +113,7 @@ def run() -> int:
         "devices": devices(),
         "ops": backends(),
         "agreement with the reference in float64": agreement(),
+        "evaluation": [evaluation_backend(), overlap_agreement()],
         "video and extras": extras(),
     }
     broken = [finding for findings in sections.values() for finding in findings if finding.broken]
@@ -191,6 +196,27 @@ def with_gradients(op: Op, inputs: Sequence[Tensor], backend: str) -> list[Tenso
     output = op(*leaves, backend=backend)
     gradients = torch.autograd.grad(output.square().sum(), leaves)
     return [output.detach(), *gradients]
+
+
+def evaluation_backend() -> Finding:
+    """Return what masks are compared with, and why."""
+    why = native.obstacle()
+    return Finding("overlaps of masks", f"reference ({why})" if why else "native (C++)")
+
+
+def overlap_agreement() -> Finding:
+    """Compare masks as it is done here with the reference: all areas and shared pixels."""
+    masks = np.random.default_rng(0).random((4, 3, 5, 7)) < 0.5  # (M, T, H, W)
+    found, *true = (Track(1, 0, tuple(Rle.encode(mask) for mask in track)) for track in masks)
+    got, wanted = (overlaps(1, [found], true, backend=way) for way in ("auto", "reference"))
+    pairs = zip(
+        (got.found.areas, got.true.areas, got.shared),
+        (wanted.found.areas, wanted.true.areas, wanted.shared),
+        strict=True,
+    )
+    wrong = sum(int(np.count_nonzero(have != want)) for have, want in pairs)
+    text = f"{wrong} numbers differ from the reference" if wrong else "equal to the reference"
+    return Finding("areas and intersections", text, broken=wrong > 0)
 
 
 def extras() -> list[Finding]:

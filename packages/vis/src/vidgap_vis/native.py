@@ -32,7 +32,10 @@ def extension() -> ModuleType | None:
         return None
     if _native is None and not _warned:
         _warned = True
-        warnings.warn(f"slow, unbounded evaluation: {obstacle()}", RuntimeWarning, stacklevel=3)
+        consequence = (
+            "evaluation runs on its reference in Python, slow and with all results in memory"
+        )
+        warnings.warn(f"{consequence}: {obstacle()}", RuntimeWarning, stacklevel=3)
     return _native
 
 

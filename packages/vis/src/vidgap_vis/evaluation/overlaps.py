@@ -10,13 +10,19 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Literal, TypeAlias
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from vidgap_vis.evaluation.arrays import Bools, Counts, Doubles, Ints
 from vidgap_vis.formats.results import Track
-from vidgap_vis.native import extension
+from vidgap_vis.native import extension, obstacle
+
+Backend: TypeAlias = Literal["auto", "native", "reference"]
+
+_MOST_SHARED = 2**31 - 1
+"""What 32 bits hold; frames of more pixels are compared with 64."""
 
 
 class MaskError(ValueError):
@@ -83,13 +89,14 @@ class VideoOverlaps:
         video_id: the video.
         found: D predicted tracks.
         true: N true ones.
-        shared: (T, D, N) int32, pixels that two tracks share in a frame.
+        shared: (T, D, N) int32, pixels that two tracks share in a frame; int64 where a frame has
+            more than 32 bits can count.
     """
 
     video_id: int
     found: TrackArrays
     true: TrackArrays
-    shared: Counts
+    shared: Counts | Ints
 
     def track_ious(self) -> Doubles:
         """Return (D, N): intersections summed over the frames, over unions summed likewise.
@@ -106,20 +113,29 @@ class VideoOverlaps:
         return self.shared / np.maximum(union, 1)
 
 
-def overlaps(video_id: int, found: Sequence[Track], true: Sequence[Track]) -> VideoOverlaps:
-    """Compare all found with all true tracks of a video, in native code where it is there.
+def overlaps(
+    video_id: int, found: Sequence[Track], true: Sequence[Track], *, backend: Backend = "auto"
+) -> VideoOverlaps:
+    """Compare all found with all true tracks of a video; by default natively, where that can be.
 
     Raises:
-        ValueError: the tracks differ in their number of frames or the size of their masks.
+        ValueError: the tracks differ in their number of frames or the size of their masks, or the
+            backend asked for is not there.
         MaskError: a mask is malformed.
     """
+    if backend == "native" and (why := obstacle()):
+        raise ValueError(f"overlaps(backend='native'): {why}")
     tracks = [*found, *true]
     num_frames, pixels = _common_size(tracks)
-    native = extension()
+    native = None if backend == "reference" else extension()
+    areas: Ints
+    shared: Counts | Ints
     if native is not None and pixels <= native.MOST_PIXELS:
         areas, shared = _by_kernel(native, found, true, num_frames, pixels)
-    else:
+    elif pixels <= _MOST_SHARED:
         areas, shared = _by_pycocotools(found, true, num_frames)
+    else:
+        areas, shared = _by_run_lengths(found, true, num_frames)
     return VideoOverlaps(
         video_id,
         TrackArrays.of(found, areas[: len(found)]),
@@ -168,40 +184,78 @@ def _by_pycocotools(
     areas = np.zeros((len(tracks), num_frames), np.int64)
     shared = np.zeros((num_frames, len(found), len(true)), np.int32)
     for frame in range(num_frames):
+        masks = {}
         for row, track in enumerate(tracks):
-            areas[row, frame] = _area(track, frame)
-        rows = np.flatnonzero(areas[: len(found), frame]).tolist()
-        columns = np.flatnonzero(areas[len(found) :, frame]).tolist()
+            counts = _run_lengths(track, frame)
+            areas[row, frame] = counts[1::2].sum()
+            if areas[row, frame]:
+                masks[row] = _as_coco(track, frame, counts)
+        rows = [row for row in masks if row < len(found)]
+        columns = [row - len(found) for row in masks if row >= len(found)]
         if rows and columns:
             # With every truth called a crowd, pycocotools divides by the area of the prediction;
             # times that area is the intersection, an integer that rounding gives back exactly.
             shares = coco_mask.iou(
-                [_as_coco(found[d], frame) for d in rows],
-                [_as_coco(true[n], frame) for n in columns],
+                [masks[d] for d in rows],
+                [masks[len(found) + n] for n in columns],
                 [1] * len(columns),
             )
             shared[frame][np.ix_(rows, columns)] = np.rint(shares * areas[rows, frame, None])
     return areas, shared
 
 
-def _area(track: Track, frame: int) -> int:
+def _as_coco(track: Track, frame: int, counts: Ints) -> dict[str, object]:
+    """Return a mask of checked counts as pycocotools takes it.
+
+    Its boxes, which decide whether it compares two masks, are wrong where runs are empty: such
+    runs are left out.
+    """
+    mask = track.masks[frame]
+    assert mask is not None
+    rle: dict[str, object] = {"size": list(mask.size), "counts": mask.counts}
+    if counts[1:].all():
+        return rle
+    runs = np.flatnonzero(counts)
+    starts = np.flatnonzero(np.diff(runs % 2, prepend=-1))
+    merged = np.add.reduceat(counts[runs], starts).tolist()
+    return coco_mask.frPyObjects({**rle, "counts": [0] * int(runs[0] % 2) + merged}, *mask.size)
+
+
+def _by_run_lengths(
+    found: Sequence[Track], true: Sequence[Track], num_frames: int
+) -> tuple[Ints, Ints]:
+    """Compute the same where a frame has more pixels than pycocotools counts."""
+    shape = num_frames, len(found), len(true)
+    areas, shared = np.zeros((shape[1] + shape[2], num_frames), np.int64), np.zeros(shape, np.int64)
+    for frame in range(num_frames):
+        counts = [_run_lengths(track, frame) for track in [*found, *true]]
+        areas[:, frame] = [lengths[1::2].sum() for lengths in counts]
+        for d, n in np.ndindex(shape[1:]):
+            shared[frame, d, n] = _shared_pixels(counts[d], counts[len(found) + n])
+    return areas, shared
+
+
+def _shared_pixels(*masks: Ints) -> int:
+    """Return the intersection of two masks, given by their run lengths."""
+    ends = [np.cumsum(counts) for counts in masks]
+    cuts = np.union1d(*ends)
+    # Between two cuts both masks have one value, that of the first run which ends there or behind.
+    inside = np.logical_and(*(np.searchsorted(end, cuts) % 2 == 1 for end in ends))
+    return int(np.diff(cuts, prepend=0)[inside].sum())
+
+
+def _run_lengths(track: Track, frame: int) -> Ints:
+    """Return the run lengths of a mask, none of an absent one."""
     mask = track.masks[frame]
     try:
-        return 0 if mask is None else mask.area()
+        return np.zeros(0, np.int64) if mask is None else mask.run_lengths()
     except ValueError as error:
         raise MaskError(track, frame, str(error)) from None
 
 
-def _as_coco(track: Track, frame: int) -> dict[str, object]:
-    """Return a present mask, whose counts have been checked, as pycocotools takes it."""
-    mask = track.masks[frame]
-    assert mask is not None
-    return {"size": list(mask.size), "counts": mask.counts}
-
-
 def _refuse_malformed(track: Track, frame: int) -> None:
     """Raise what the reference says about a mask that the kernel did not take."""
-    _area(track, frame)
+    _run_lengths(track, frame)
     raise AssertionError(f"kernel and reference differ about frame {frame} of {track}")
 
 

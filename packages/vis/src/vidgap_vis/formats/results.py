@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import mmap
 import os
 import re
+import threading
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,9 @@ from vidgap_vis.formats.rle import Rle, Size, parse_rle
 from vidgap_vis.formats.youtube_vis import VideoInfo, VideoSet, one_per_frame
 from vidgap_vis.native import extension
 
-_VIDEO_ID = re.compile(rb'"video_id"\s*:\s*(-?\d{1,18})')
+_VIDEO_ID = re.compile(rb'"video_id"\s*:\s*(-?\d{1,18})(?![\d.eE])')
+
+_BYTES_AT_ONCE = 2**22
 
 
 @dataclass(frozen=True)
@@ -82,9 +85,9 @@ def read_results(path: str | os.PathLike[str], video_set: VideoSet) -> list[Trac
 class ResultFile:
     """A results file that is read video by video, so that it may be larger than memory.
 
-    An index of the entries is made first; the entries of a video are parsed when they are asked
-    for, from any thread. Where the compiled extension is missing, or the file is anything but a
-    well-formed list, it is read whole. Use it in a `with` block.
+    An index of the entries is made first; the entries of a video are read and parsed when they are
+    asked for, from any thread. Where the compiled extension is missing, or the file is anything
+    but a well-formed list, it is read whole. Use it in a `with` block.
 
     Args:
         path: the results JSON.
@@ -97,11 +100,16 @@ class ResultFile:
     def __init__(self, path: str | os.PathLike[str], video_set: VideoSet) -> None:
         self.path = Path(path)
         self._reader = _EntryReader(self.path, video_set)
+        self._lock = threading.Lock()
         self._whole: dict[int, list[Track]] | None = None
         self._spans: dict[int, list[tuple[int, int, int]]] = {}
-        self._text = _mapped(self.path)
-        if not self._index():
-            self._read_whole()
+        self._file = _opened(self.path)
+        try:
+            if not self._index():
+                self._read_whole()
+        except BaseException:
+            self._close()
+            raise
 
     def __enter__(self) -> ResultFile:
         return self
@@ -112,23 +120,17 @@ class ResultFile:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._text is not None:
-            self._text.close()
+        self._close()
 
     def tracks(self, video_id: int) -> list[Track]:
         """Return the predictions for a video in the file's order; masks are checked when used."""
         if self._whole is not None:
             return self._whole.get(video_id, [])
-        assert self._text is not None
         tracks = []
         for index, begin, end in self._spans.get(video_id, ()):
-            try:
-                entry = json.loads(self._text[begin:end])
-            except (ValueError, RecursionError):
-                entry = None
-            # The index took the first "video_id" that stands in the entry: hold it against the
-            # one that a parser finds. What is odd here is said by the reader of whole files.
+            entry = _parsed(self._read(begin, end))
             if not isinstance(entry, dict) or entry.get("video_id") != video_id:
+                # Broken JSON, or an entry without an id: the reader of whole files says what it is.
                 self._read_whole()
                 return self.tracks(video_id)
             tracks.append(self._reader.track(index, entry))
@@ -136,26 +138,48 @@ class ResultFile:
 
     def _index(self) -> bool:
         """Find the entries of each video; False where the file must be read whole."""
-        native = extension()
-        if native is None or self._text is None:
-            return False
-        bounds = native.items(self._text)
+        bounds = self._bounds()
         if bounds is None:
             return False
         spans = defaultdict(list)
         for index, (begin, end) in enumerate(zip(bounds[::2], bounds[1::2], strict=True)):
-            found = _VIDEO_ID.search(self._text, begin, end)
-            if found is None or int(found[1]) not in self._reader.videos:
+            video_id = _video_of(self._read(begin, end))
+            if video_id is None or video_id not in self._reader.videos:
                 return False
-            spans[int(found[1])].append((index, begin, end))
+            spans[video_id].append((index, begin, end))
         self._spans = dict(spans)
         return True
 
+    def _bounds(self) -> list[int] | None:
+        """Find begin and end of each entry; None where the file is no list."""
+        native = extension()
+        if native is None or self._file is None:
+            return None
+        scanner, bounds = native.ItemScanner(), []
+        while piece := self._file.read(_BYTES_AT_ONCE):
+            found = scanner.scan(piece)
+            if found is None:
+                return None
+            bounds += found
+        return bounds if scanner.closed else None
+
+    def _read(self, begin: int, end: int) -> bytes:
+        assert self._file is not None
+        with self._lock:
+            self._file.seek(begin)
+            return self._file.read(end - begin)
+
     def _read_whole(self) -> None:
-        whole = defaultdict(list)
-        for track in self._reader.read_all():
-            whole[track.video_id].append(track)
-        self._whole = dict(whole)
+        with self._lock:
+            if self._whole is None:
+                whole = defaultdict(list)
+                for track in self._reader.read_all():
+                    whole[track.video_id].append(track)
+                self._whole = dict(whole)
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
 
 class _EntryReader:
@@ -185,12 +209,33 @@ class _EntryReader:
         return Track(video_id, self._labels[category_id], masks, score, source=source)
 
 
-def _mapped(path: Path) -> mmap.mmap | None:
-    """Map a file into memory; None where there is nothing to map, as in an empty or missing one."""
+def _opened(path: Path) -> BinaryIO | None:
+    """Open a file to read anywhere in it; None where that cannot be, as in a pipe."""
     try:
-        with path.open("rb") as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError):
+        return path.open("rb") if path.is_file() else None
+    except OSError:
+        return None
+
+
+def _video_of(text: bytes) -> int | None:
+    """Find the video of an entry; None where it names none.
+
+    Where "video_id" stands once, and no key can be that word in escapes, the number behind it is
+    the one that a parser finds, if it finds any. All other entries are parsed.
+    """
+    found = _VIDEO_ID.search(text)
+    if found is not None and text.count(b'"video_id"') == 1 and b"\\u" not in text:
+        return int(found[1])
+    entry = _parsed(text)
+    video_id = entry.get("video_id") if isinstance(entry, dict) else None
+    return video_id if type(video_id) is int else None
+
+
+def _parsed(text: bytes) -> object:
+    """Parse JSON in UTF-8; None where it is broken."""
+    try:
+        return json.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError):
         return None
 
 

@@ -1,0 +1,297 @@
+// Random masks and JSON through the kernels of vidgap_vis without Python, for sanitizers:
+// fuzz_masks CASES SEED. Texts lie in blocks of memory of just their size. What comes out is
+// compared with slow computations, pixel by pixel and character by character.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "json/items.h"
+#include "masks/overlaps.h"
+#include "masks/run_lengths.h"
+
+using namespace vidgap;
+
+namespace {
+
+std::mt19937_64 generator;
+
+int64_t whole(int64_t from, int64_t to) {
+  return std::uniform_int_distribution<int64_t>(from, to)(generator);
+}
+
+void check(bool right, const char* what) {
+  if (right) return;
+  std::fprintf(stderr, "%s\n", what);
+  std::exit(1);
+}
+
+// A copy without a byte behind it, so that the sanitizer sees what reads on.
+class Block {
+ public:
+  explicit Block(const std::string& text) : size_(text.size()), memory_(new char[text.size()]) {
+    text.copy(memory_.get(), size_);
+  }
+  std::string_view view() const { return {memory_.get(), size_}; }
+
+ private:
+  size_t size_;
+  std::unique_ptr<char[]> memory_;
+};
+
+using Pixels = std::vector<bool>;
+
+std::string compressed(const std::vector<int64_t>& counts) {
+  std::string text;
+  for (size_t i = 0; i < counts.size(); ++i) {
+    int64_t number = counts[i] - (i > 2 ? counts[i - 2] : 0);
+    bool last = false;
+    while (!last) {
+      const int64_t low = number & 31;
+      number >>= 5;
+      last = number == (low & 16 ? -1 : 0);
+      text += static_cast<char>(48 + low + (last ? 0 : 32));
+    }
+  }
+  return text;
+}
+
+// The definition: numbers first, then counts, then pixels; nothing where one of them is wrong.
+std::optional<Pixels> decoded(std::string_view text, int64_t pixels) {
+  std::vector<int64_t> counts;
+  for (size_t at = 0; at < text.size();) {
+    std::vector<int> digits;
+    do {
+      if (at == text.size()) return std::nullopt;
+      digits.push_back(static_cast<unsigned char>(text[at++]) - 48);
+      if (digits.back() < 0 || digits.back() > 63 || digits.size() > 7) return std::nullopt;
+    } while (digits.back() >= 32);
+    int64_t number = digits.back() >= 16 ? -1 : 0;
+    for (size_t i = digits.size(); i-- > 0;) number = number * 32 + digits[i] % 32;
+    counts.push_back(number + (counts.size() > 2 ? counts[counts.size() - 2] : 0));
+  }
+  Pixels mask;
+  for (size_t i = 0; i < counts.size(); ++i) {
+    if (counts[i] < 0 || counts[i] > pixels) return std::nullopt;
+    mask.insert(mask.end(), static_cast<size_t>(counts[i]), i % 2 == 1);
+    if (static_cast<int64_t>(mask.size()) > pixels) return std::nullopt;
+  }
+  if (text.empty() || static_cast<int64_t>(mask.size()) != pixels) return std::nullopt;
+  return mask;
+}
+
+std::string random_mask(int64_t pixels) {
+  std::vector<int64_t> counts;
+  const int64_t longest = whole(1, pixels);
+  for (int64_t left = pixels; left > 0;) {
+    counts.push_back(whole(0, 3) == 0 ? 0 : whole(0, std::min(left, longest)));
+    left -= counts.back();
+  }
+  if (whole(0, 3) == 0) counts.push_back(0);
+  return compressed(counts);
+}
+
+std::string mutated(std::string text, const std::string& alphabet) {
+  const int64_t times = whole(1, 3);
+  for (int64_t i = 0; i < times; ++i) {
+    const size_t at = static_cast<size_t>(whole(0, static_cast<int64_t>(text.size())));
+    const char wild = whole(0, 1) ? alphabet[static_cast<size_t>(whole(0, alphabet.size() - 1))]
+                                  : static_cast<char>(whole(0, 255));
+    if (whole(0, 2) == 0 || at == text.size()) {
+      text.insert(at, 1, wild);
+    } else if (whole(0, 1)) {
+      text.erase(at, static_cast<size_t>(whole(1, 5)));
+    } else {
+      text[at] = wild;
+    }
+  }
+  return text;
+}
+
+std::string wild_numbers() {
+  const int64_t numbers[] = {
+      0, 1, -1, 30, int64_t{1} << 31, (int64_t{1} << 34) - 1, -(int64_t{1} << 34)};
+  std::vector<int64_t> counts;
+  for (int64_t i = whole(1, 6); i > 0; --i) counts.push_back(numbers[whole(0, 6)]);
+  return compressed(counts);
+}
+
+int64_t sum_of_both(const Pixels& first, const Pixels& second) {
+  int64_t sum = 0;
+  for (size_t i = 0; i < first.size(); ++i) sum += first[i] && second[i];
+  return sum;
+}
+
+void check_string(int64_t pixels) {
+  const int64_t kind = whole(0, 3);
+  const std::string mask = random_mask(pixels);
+  const Block text(kind == 0   ? mask
+                   : kind == 1 ? mutated(mask, "0123PQo_`~/p")
+                   : kind == 2 ? mutated("", "0123PQo_`~/p")
+                               : wild_numbers());
+  std::vector<uint32_t> bounds(static_cast<size_t>(whole(0, 2)), 0);
+  const size_t before = bounds.size();
+  const bool accepted = masks::append_runs(text.view(), pixels, bounds);
+  const std::optional<Pixels> wanted = decoded(text.view(), pixels);
+  check(accepted == wanted.has_value(), "append_runs: accepts what is malformed, or does not");
+  if (!accepted) return;
+  bounds.erase(bounds.begin(), bounds.begin() + static_cast<int64_t>(before));
+  for (size_t i = 1; i < bounds.size(); ++i) check(bounds[i - 1] < bounds[i], "runs touch");
+  const masks::Runs runs{bounds.data(), static_cast<int64_t>(bounds.size())};
+  check(masks::area(runs) == sum_of_both(*wanted, *wanted), "area");
+}
+
+void check_overlaps(int64_t pixels) {
+  const int64_t num_found = whole(0, 3), num_true = whole(0, 3), frames = whole(0, 3);
+  const int64_t total = (num_found + num_true) * frames;
+  const bool all_right = whole(0, 2) > 0;
+  std::vector<Block> blocks;
+  std::vector<bool> absent;
+  for (int64_t i = 0; i < total; ++i) {
+    const std::string mask = random_mask(pixels);
+    blocks.emplace_back(all_right || whole(0, 4) ? mask : mutated(mask, "0o"));
+    absent.push_back(whole(0, 4) == 0);
+  }
+  std::vector<std::string_view> texts;
+  std::vector<std::optional<Pixels>> wanted;
+  for (int64_t i = 0; i < total; ++i) {
+    texts.push_back(absent[i] ? std::string_view() : blocks[i].view());
+    wanted.push_back(absent[i] ? Pixels(static_cast<size_t>(pixels)) : decoded(texts[i], pixels));
+  }
+  std::vector<int64_t> found_areas(num_found * frames), true_areas(num_true * frames);
+  std::vector<int32_t> shared(frames * num_found * num_true);
+  const int64_t bad =
+      masks::overlaps({texts.data(), num_found}, {texts.data() + num_found * frames, num_true},
+                      frames, pixels, {found_areas.data(), true_areas.data(), shared.data()});
+  for (int64_t t = 0; t < frames; ++t) {
+    for (int64_t m = 0; m < num_found + num_true; ++m) {
+      if (wanted[m * frames + t]) continue;
+      check(bad == m * frames + t, "overlaps: another malformed mask");
+      return;
+    }
+  }
+  check(bad == -1, "overlaps: refuses what is right");
+  for (int64_t t = 0; t < frames; ++t) {
+    for (int64_t n = 0; n < num_true; ++n) {
+      const Pixels& truth = *wanted[(num_found + n) * frames + t];
+      check(true_areas[n * frames + t] == sum_of_both(truth, truth), "overlaps: area of a truth");
+      for (int64_t d = 0; d < num_found; ++d) {
+        const Pixels& found = *wanted[d * frames + t];
+        check(shared[(t * num_found + d) * num_true + n] == sum_of_both(found, truth), "shared");
+      }
+    }
+    for (int64_t d = 0; d < num_found; ++d) {
+      const Pixels& found = *wanted[d * frames + t];
+      check(found_areas[d * frames + t] == sum_of_both(found, found), "overlaps: area of a found");
+    }
+  }
+}
+
+std::string random_json(int depth) {
+  const std::string space(static_cast<size_t>(whole(0, 1)), " \n\t\r"[whole(0, 3)]);
+  const int64_t kind = whole(0, depth > 0 ? 3 : 1);
+  if (kind == 0) return space + "-1.5e3" + space;
+  std::string text;
+  if (kind == 1) {
+    const char* parts[] = {"a", "\\\\", "\\\"", "[", "{", "]", "}", ",", ":"};
+    for (int64_t i = whole(0, 4); i > 0; --i) text += parts[whole(0, 8)];
+    return space + '"' + text + '"' + space;
+  }
+  for (int64_t i = whole(0, 3); i > 0; --i) {
+    text += (kind == 3 ? "\"k\":" : "") + random_json(depth - 1) + (i > 1 ? "," : "");
+  }
+  return space + (kind == 2 ? '[' + text + ']' : '{' + text + '}') + space;
+}
+
+// The definition, one character after another.
+std::optional<std::vector<std::string>> slow_items(const std::string& text) {
+  const std::string spaces = " \n\t\r";
+  size_t at = text.find_first_not_of(spaces);
+  if (at == std::string::npos || text[at] != '[') return std::nullopt;
+  std::vector<std::string> items;
+  std::string item;
+  bool in_string = false, escaped = false, closed = false;
+  int64_t depth = 1;
+  for (++at; at < text.size() && !closed; ++at) {
+    const char c = text[at];
+    if (in_string) {
+      if (escaped) {
+        escaped = false;
+      } else {
+        escaped = c == '\\';
+        in_string = c != '"';
+      }
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      ++depth;
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+    closed = depth == 0;
+    if (closed && c != ']') return std::nullopt;
+    if (!closed && !(depth == 1 && c == ',' && !in_string)) {
+      item += c;
+      continue;
+    }
+    const bool blank = item.find_first_not_of(spaces) == std::string::npos;
+    if (!(closed && items.empty() && blank)) items.push_back(item);
+    item.clear();
+  }
+  if (!closed || text.find_first_not_of(spaces, at) != std::string::npos) return std::nullopt;
+  return items;
+}
+
+void check_items() {
+  std::string text = '[' + random_json(2);
+  for (int64_t i = whole(0, 2); i > 0; --i) text += ',' + random_json(3);
+  text = whole(0, 5) == 0 ? " []" : text + ']';
+  if (whole(0, 1)) text = mutated(text, "\\\"[]{},: ");
+  const auto wanted = slow_items(text);
+  json::ItemScanner scanner;
+  std::vector<int64_t> bounds;
+  bool is_list = true;
+  for (size_t at = 0; at < text.size() && is_list;) {
+    const Block piece(text.substr(at, static_cast<size_t>(whole(0, 9))));
+    is_list = scanner.scan(piece.view(), bounds);
+    at += piece.view().size();
+  }
+  is_list = is_list && scanner.closed();
+  check(is_list == wanted.has_value(), "items: takes what is no list, or does not take a list");
+  if (!is_list) return;
+  check(bounds.size() == 2 * wanted->size(), "items: another number of them");
+  for (size_t i = 0; i < wanted->size(); ++i) {
+    const size_t begin = static_cast<size_t>(bounds[2 * i]);
+    const size_t length = static_cast<size_t>(bounds[2 * i + 1]) - begin;
+    check(text.substr(begin, length) == (*wanted)[i], "items: another one");
+  }
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  if (count != 3) return 2;
+  const int64_t cases = std::atoll(words[1]);
+  generator.seed(static_cast<uint64_t>(std::atoll(words[2])));
+  for (int64_t i = 0; i < cases; ++i) {
+    check_string(whole(1, 80));
+    check_overlaps(whole(1, 40));
+    check_items();
+  }
+  // As many pixels as there may be, in a few runs.
+  const int64_t most = masks::kMostPixels;
+  for (const int64_t length : {int64_t{1}, most / 2, most}) {
+    std::vector<uint32_t> bounds;
+    check(masks::append_runs(compressed({most - length, length}), most, bounds), "most pixels");
+    check(masks::area({bounds.data(), 2}) == length, "area of most pixels");
+    const masks::Runs runs{bounds.data(), 2};
+    check(masks::intersection(runs, runs) == length, "intersection of most pixels");
+    check(!masks::append_runs(compressed({most - length, length + 1}), most, bounds), "too many");
+  }
+  std::printf("%lld cases agree\n", static_cast<long long>(cases));
+  return 0;
+}

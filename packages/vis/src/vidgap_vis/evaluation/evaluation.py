@@ -115,7 +115,7 @@ class Evaluation:
         self, grouping: Grouping, long_videos: Collection[int] | None = None
     ) -> dict[str, MatchTable]:
         """Return the table of each group, whose `summary()` are its metrics; see `group_tables`."""
-        return group_tables(self, grouping, long_videos)
+        return group_tables(self.truth, self.table, grouping, long_videos)
 
     def compare(self, other: Evaluation, *, confidence: float = 0.95) -> dict[str, Difference]:
         """Bracket what `other` has more of each metric than this, the videos being the same.

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from os import PathLike
-from typing import TYPE_CHECKING, Literal
-
-import numpy as np
+from typing import Literal
 
 from vidgap_vis.errors import InputError
 from vidgap_vis.evaluation.average_precision import (
@@ -19,9 +17,6 @@ from vidgap_vis.evaluation.average_precision import (
 from vidgap_vis.formats.records import brief, read_json
 from vidgap_vis.formats.youtube_vis import VideoSet
 
-if TYPE_CHECKING:
-    from vidgap_vis.evaluation.evaluation import Evaluation
-
 Grouping = Literal["class", "size", "occlusion", "length"]
 """What metrics can be split by."""
 
@@ -30,12 +25,16 @@ LENGTHS = {"up to 30 frames": 30, "31 to 60 frames": 60, "more frames": None}
 
 
 def group_tables(
-    evaluation: Evaluation, by: Grouping, long_videos: Collection[int] | None = None
+    truth: VideoSet,
+    table: MatchTable,
+    by: Grouping,
+    long_videos: Collection[int] | None = None,
 ) -> dict[str, MatchTable]:
     """Return a table for each group that holds a truth: name -> table.
 
     Args:
-        evaluation: results and truth.
+        truth: the videos.
+        table: of results for them.
         by: "class"; "size", YouTube-VIS's three area ranges; "occlusion", OVIS's three; "length".
         long_videos: ids of the long videos, as YouTube-VIS 2022 lists them; groups are then "long"
             and "short". None groups by the number of frames.
@@ -45,10 +44,10 @@ def group_tables(
             an id in `long_videos`.
     """
     split: Mapping[Grouping, Callable[[], dict[str, MatchTable]]] = {
-        "class": lambda: _by_class(evaluation),
-        "size": lambda: _by_stratum(evaluation, AREA_RANGES[1:]),
-        "occlusion": lambda: _by_occlusion(evaluation),
-        "length": lambda: _by_length(evaluation, long_videos),
+        "class": lambda: _by_class(truth, table),
+        "size": lambda: _by_stratum(table, AREA_RANGES[1:]),
+        "occlusion": lambda: _by_occlusion(truth, table),
+        "length": lambda: _by_length(truth, table, long_videos),
     }
     return split[by]()
 
@@ -72,32 +71,24 @@ def read_long_videos(path: str | PathLike[str]) -> list[int]:
     return content
 
 
-def _by_class(evaluation: Evaluation) -> dict[str, MatchTable]:
-    table, classes = evaluation.table, evaluation.truth.classes
-    return {classes[label].name: table.only_label(label) for label in sorted(table.labels)}
+def _by_class(truth: VideoSet, table: MatchTable) -> dict[str, MatchTable]:
+    return {truth.classes[label].name: table.only_label(label) for label in sorted(table.labels)}
 
 
-def _by_stratum(evaluation: Evaluation, strata: Collection[Stratum]) -> dict[str, MatchTable]:
-    return {
-        stratum.name: evaluation.table.only_stratum(STRATA.index(stratum)) for stratum in strata
-    }
+def _by_stratum(table: MatchTable, strata: Collection[Stratum]) -> dict[str, MatchTable]:
+    return {stratum.name: table.only_stratum(STRATA.index(stratum)) for stratum in strata}
 
 
-def _by_occlusion(evaluation: Evaluation) -> dict[str, MatchTable]:
-    known = [~np.isnan(video.true.occlusion) for video in evaluation.videos]
-    if not any(video.any() for video in known):
-        raise InputError(
-            evaluation.truth.path,
-            "annotations",
-            "none has 'occlusion' in OVIS's words",
-        )
-    return _by_stratum(evaluation, OCCLUSION_RANGES)
+def _by_occlusion(truth: VideoSet, table: MatchTable) -> dict[str, MatchTable]:
+    first = len(AREA_RANGES)
+    if not any(label.num_truths[first:].any() for label in table.labels.values()):
+        raise InputError(truth.path, "annotations", "none has 'occlusion' in OVIS's words")
+    return _by_stratum(table, OCCLUSION_RANGES)
 
 
 def _by_length(
-    evaluation: Evaluation, long_videos: Collection[int] | None
+    truth: VideoSet, table: MatchTable, long_videos: Collection[int] | None
 ) -> dict[str, MatchTable]:
-    truth, table = evaluation.truth, evaluation.table
     members: dict[str, list[int]]
     if long_videos is None:
         lengths = {video.id: len(video) for video in truth.videos}

@@ -6,8 +6,8 @@ import pytest
 from pycocotools.cocoeval import COCOeval
 from vis.support.scenes import HEIGHT, WIDTH, Scene, random_scene, rectangle
 
-from vidgap_vis.evaluation.average_precision import AREA_RANGES
 from vidgap_vis.evaluation.coco import IMAGE_METRICS, image_metrics
+from vidgap_vis.evaluation.strata import AREA_RANGES
 from vidgap_vis.evaluation.youtube_vis import match_tracks
 from vidgap_vis.formats.coco import ImageMask
 from vidgap_vis.formats.results import Track

@@ -14,8 +14,8 @@ from vis.support.dense import RANGES, DenseTrack, one_curve
 from vis.support.scenes import HEIGHT, WIDTH, Scene, random_scene, track
 
 from vidgap_vis.evaluation import Evaluation, match_tracks
-from vidgap_vis.evaluation.average_precision import AREA_RANGES, OCCLUSION_RANGES, STRATA
 from vidgap_vis.evaluation.evaluation import OCCLUSION_SCORES, occlusion_score
+from vidgap_vis.evaluation.strata import AREA_RANGES, OCCLUSION_RANGES, STRATA
 from vidgap_vis.formats.results import Track
 
 WORDS = {"no_occlusion": 0.0, "slight_occlusion": 0.25, "severe_occlusion": 0.75}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from vis.support.scenes import HEIGHT, WIDTH, Scene, random_scene
 
-from vidgap_vis.evaluation.average_precision import AREA_RANGES
+from vidgap_vis.evaluation.strata import AREA_RANGES
 from vidgap_vis.evaluation.youtube_vis import match_tracks
 from vidgap_vis.formats.results import Track
 from vidgap_vis.formats.rle import Rle

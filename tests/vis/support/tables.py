@@ -11,12 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vidgap_vis.evaluation.average_precision import (
-    AREA_RANGES,
-    IOU_THRESHOLDS,
-    LabelTable,
-    MatchTable,
-)
+from vidgap_vis.evaluation.average_precision import IOU_THRESHOLDS, LabelTable, MatchTable
+from vidgap_vis.evaluation.strata import AREA_RANGES
 
 SOURCE_SEED = 7
 

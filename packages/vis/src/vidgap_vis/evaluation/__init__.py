@@ -12,7 +12,7 @@ In steps, to get at classes, videos and intervals::
     print(format_table({"ours": metrics.overall}))
 """
 
-from vidgap_vis.evaluation.average_precision import AREA_RANGES, METRICS, MatchTable
+from vidgap_vis.evaluation.average_precision import METRICS, MatchTable
 from vidgap_vis.evaluation.coco import IMAGE_METRICS, evaluate_images
 from vidgap_vis.evaluation.evaluation import Evaluation, evaluate_files
 from vidgap_vis.evaluation.intervals import (
@@ -25,6 +25,7 @@ from vidgap_vis.evaluation.intervals import (
 )
 from vidgap_vis.evaluation.overlaps import TrackArrays, VideoOverlaps, overlaps
 from vidgap_vis.evaluation.spread import Spread, spread
+from vidgap_vis.evaluation.strata import AREA_RANGES, OCCLUSION_RANGES, Stratum
 from vidgap_vis.evaluation.switches import SwitchWatch, identity_switches
 from vidgap_vis.evaluation.table import format_percent, format_table
 from vidgap_vis.evaluation.youtube_vis import (
@@ -40,6 +41,7 @@ __all__ = [
     "AREA_RANGES",
     "IMAGE_METRICS",
     "METRICS",
+    "OCCLUSION_RANGES",
     "Difference",
     "Evaluation",
     "ImageMask",
@@ -47,6 +49,7 @@ __all__ = [
     "MatchTable",
     "MetricBreakdown",
     "Spread",
+    "Stratum",
     "SwitchWatch",
     "Track",
     "TrackArrays",

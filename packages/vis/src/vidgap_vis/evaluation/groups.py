@@ -7,13 +7,8 @@ from os import PathLike
 from typing import Literal
 
 from vidgap_vis.errors import InputError
-from vidgap_vis.evaluation.average_precision import (
-    AREA_RANGES,
-    OCCLUSION_RANGES,
-    STRATA,
-    MatchTable,
-    Stratum,
-)
+from vidgap_vis.evaluation.average_precision import MatchTable
+from vidgap_vis.evaluation.strata import AREA_RANGES, OCCLUSION_RANGES, STRATA, Stratum
 from vidgap_vis.formats.records import brief, read_json
 from vidgap_vis.formats.youtube_vis import VideoSet
 

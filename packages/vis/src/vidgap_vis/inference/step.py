@@ -25,7 +25,7 @@ class StepModel(Protocol):
         """Set the mode for inference."""
 
     def step(
-        self, frames: Tensor, state: TemporalState | None
+        self, frames: Tensor, state: TemporalState | None, *, with_head_inputs: bool = False
     ) -> tuple[ClipOutput, TemporalState | None]:
         """Segment the next frames of a stream, (1, T, 3, H, W) RGB 0..255."""
 
@@ -62,7 +62,11 @@ class ModelStep:
 
     @torch.inference_mode()
     def __call__(
-        self, frames: Sequence[Tensor], state: TemporalState | None
+        self,
+        frames: Sequence[Tensor],
+        state: TemporalState | None,
+        *,
+        with_head_inputs: bool = False,
     ) -> tuple[ClipOutput, TemporalState | None]:
         """Segment the next frames of a stream.
 
@@ -70,6 +74,7 @@ class ModelStep:
             frames: T of them, (H, W, 3) uint8, on one device; they are copied together, and become
                 channels first on the model's device.
             state: what the last step returned; None before the first frame.
+            with_head_inputs: hand out what learned heads read, too.
 
         Returns:
             Predictions for a batch of this one clip, and the state after it.
@@ -79,7 +84,9 @@ class ModelStep:
         clip = with_short_edge(clip, self.short_edge)
         half = self.dtype == "bf16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
-            return self.model.step(clip[None], state)
+            # Models without heads need not know the argument.
+            wants = {"with_head_inputs": True} if with_head_inputs else {}
+            return self.model.step(clip[None], state, **wants)
 
 
 def with_short_edge(frames: Tensor, short_edge: int | None) -> Tensor:

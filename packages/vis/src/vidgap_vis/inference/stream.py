@@ -24,8 +24,8 @@ from vidgap_vis.trackers.base import Need
 AnyFrame = npt.NDArray[np.uint8] | Image.Image | Tensor
 AnyFrameT = TypeVar("AnyFrameT", npt.NDArray[np.uint8], Image.Image, Tensor)
 
-SERVED: frozenset[Need] = frozenset({"boxes", "class_logits"})
-"""What a stream can give a tracker besides class probabilities, embeddings and masks."""
+OF_DETECTIONS: frozenset[Need] = frozenset({"boxes", "class_logits"})
+"""What a tracker may read of detections besides class probabilities, embeddings and masks."""
 
 
 class Stream:
@@ -55,11 +55,8 @@ class Stream:
     ) -> None:
         if latency < 1:
             raise ValueError(f"latency must be at least 1 frame, got {latency}")
-        if tracker.offline or tracker.needs - SERVED:
-            wants = (
-                "the whole video" if tracker.offline else ", ".join(sorted(tracker.needs - SERVED))
-            )
-            raise ValueError(f"tracker must be one of detections, frame by frame; it wants {wants}")
+        if tracker.offline:
+            raise ValueError("tracker must give masks as frames come; it wants the whole video")
         self.step = step
         self.tracker = tracker
         self.classes = classes
@@ -137,9 +134,13 @@ class Stream:
         """Run the model and the tracker over the waiting frames."""
         # A frame at which a step fails is not given to the next one.
         frames, self._waiting = self._waiting, []
-        output, self._state = self.step(frames, self._state)
-        detections = detections_of(output, self.step.class_weights, self.tracker.needs)
-        tracks = self.tracker.step(detections)
+        reads_heads = bool(self.tracker.needs - OF_DETECTIONS)
+        output, self._state = self.step(frames, self._state, with_head_inputs=reads_heads)
+        if reads_heads:
+            tracks = self.tracker.step(output)
+        else:
+            weights = self.step.class_weights
+            tracks = self.tracker.step(detections_of(output, weights, self.tracker.needs))
         queries = torch.from_numpy(tracks.queries).to(output.mask_logits.device)  # (N, T)
         for time in range(len(frames)):
             self._ready.append(self._result(output, tracks, queries[:, time], time, size))

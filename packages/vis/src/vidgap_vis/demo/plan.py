@@ -105,14 +105,14 @@ class Plan:
         )
 
     def trainings(self, root: Path, *, profile: bool) -> dict[str, Training]:
-        """Return all runs by their folders, parents first, the longest chain in front."""
+        """Return all runs by their folders, the shortest last."""
         video, none = "video/pretrain", "no_module/pretrain"
         late = self.finetune(root, TEMPORAL)
         return {
             video: Training(self.pretrain(root, TEMPORAL), profile=profile),
             none: Training(self.pretrain(root, None), profile=profile),
-            "late_module/finetune": Training(late, none, profile),
             "video/finetune": Training(self.finetune(root, TEMPORAL), video, profile),
+            "late_module/finetune": Training(late, none, profile),
             "no_module/finetune": Training(self.finetune(root, None), none, profile),
         }
 

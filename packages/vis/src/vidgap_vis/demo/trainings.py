@@ -50,7 +50,7 @@ def train_all(out: Path, trainings: Mapping[str, Training]) -> None:
 
     Args:
         out: where each gets a folder of its name.
-        trainings: by name, parents first.
+        trainings: by name; of those whose parents are done the first goes first.
 
     Raises:
         Exception: the error of the training that failed first.
@@ -65,10 +65,9 @@ def train_all(out: Path, trainings: Mapping[str, Training]) -> None:
     pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
     try:
         while waiting or running:
-            for name, training in [*waiting.items()]:
-                if not training.parent or training.parent in done:
-                    running[pool.submit(_train, out, name, training)] = name
-                    del waiting[name]
+            ready = [name for name, one in waiting.items() if one.parent in {"", *done}]
+            for name in ready[: processes - len(running)]:
+                running[pool.submit(_train, out, name, waiting.pop(name))] = name
             pause = 1.0 if sys.stderr.isatty() else 10.0
             finished, _ = wait(running, timeout=pause, return_when=FIRST_COMPLETED)
             for future in finished:

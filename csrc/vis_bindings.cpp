@@ -2,11 +2,14 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "json/items.h"
+#include "masks/entry.h"
 #include "masks/overlaps.h"
+#include "masks/plain_counts.h"
 #include "masks/run_lengths.h"
 
 namespace py = pybind11;
@@ -59,9 +62,43 @@ int64_t overlaps(const py::list& found, const py::list& truth, int64_t frames, i
 
 // The area of a mask; -1 where it is malformed.
 int64_t area(const py::str& counts, int64_t pixels) {
-  std::vector<uint32_t> bounds;
-  if (!masks::append_runs(text_of(counts), pixels, bounds)) return -1;
-  return masks::area({bounds.data(), static_cast<int64_t>(bounds.size())});
+  const std::string_view text = text_of(counts);
+  std::vector<uint32_t> bounds(text.size());
+  const int64_t size = masks::read_runs(text, pixels, bounds.data());
+  return size < 0 ? -1 : masks::area({bounds.data(), size});
+}
+
+std::string with_compressed_counts(const py::str& json) {
+  const std::string_view text = text_of(json);
+  const py::gil_scoped_release others_run;
+  return masks::with_compressed_counts(text);
+}
+
+// The counts of the masks of an entry, and the JSON around them with a 0 in place of their list;
+// None where the entry needs a general parser.
+py::object masks_of(const py::bytes& text, int64_t height, int64_t width) {
+  const std::string_view entry(text);
+  std::vector<masks::QuotedCounts> found;
+  size_t list_begin = 0, list_end = 0;
+  const bool is_plain = [&] {
+    const py::gil_scoped_release others_run;
+    return masks::find_masks(entry, height, width, list_begin, list_end, found);
+  }();
+  if (!is_plain) return py::none();
+  py::list counts(found.size());
+  for (size_t i = 0; i < found.size(); ++i) {
+    if (found[i].text.data() == nullptr) {
+      counts[i] = py::none();
+      continue;
+    }
+    PyObject* const string = PyUnicode_New(found[i].text.size() - found[i].num_escapes, 127);
+    if (string == nullptr) throw py::error_already_set();
+    masks::unquote(found[i], static_cast<char*>(PyUnicode_DATA(string)));
+    counts[i] = py::reinterpret_steal<py::str>(string);
+  }
+  std::string around(entry.substr(0, list_begin));
+  around.append("0").append(entry.substr(list_end));
+  return py::make_tuple(counts, py::bytes(around));
 }
 
 // Begin and end of each item that ends in this piece, one after the other; None where the text is
@@ -83,6 +120,11 @@ PYBIND11_MODULE(_native, module) {
   module.attr("MOST_PIXELS") = masks::kMostPixels;
   module.def("overlaps", &overlaps);
   module.def("area", &area);
+  module.def("has_unicode_escape", [](const py::bytes& text) {
+    return json::has_unicode_escape(std::string_view(text));
+  });
+  module.def("masks_of", &masks_of);
+  module.def("with_compressed_counts", &with_compressed_counts);
   py::class_<json::ItemScanner>(module, "ItemScanner")
       .def(py::init())
       .def("scan", &scan)

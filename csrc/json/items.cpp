@@ -73,4 +73,16 @@ const char* ItemScanner::leave_string(const char* at, const char* end) {
   return end;
 }
 
+bool has_unicode_escape(std::string_view text) {
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  while (at != end) {
+    const char* const escape = static_cast<const char*>(std::memchr(at, '\\', end - at));
+    if (escape == nullptr || escape + 1 == end) return false;
+    if (escape[1] == 'u') return true;
+    at = escape + 2;
+  }
+  return false;
+}
+
 }  // namespace vidgap::json

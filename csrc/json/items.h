@@ -31,4 +31,7 @@ class ItemScanner {
   bool escaped_ = false;  // the last piece ended in a string, behind a backslash that escapes
 };
 
+// Whether a string of the text holds a \u, with which a key may be written in another way.
+bool has_unicode_escape(std::string_view text);
+
 }  // namespace vidgap::json

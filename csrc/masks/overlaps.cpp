@@ -1,5 +1,6 @@
 #include "masks/overlaps.h"
 
+#include <memory>
 #include <vector>
 
 #include "masks/run_lengths.h"
@@ -12,23 +13,30 @@ class Frame {
  public:
   // Returns -1, or the index (M, T) of a malformed mask.
   int64_t decode(Tracks tracks, int64_t frame, int64_t frames, int64_t pixels) {
-    bounds_.clear();
-    starts_.assign(1, 0);
+    size_t room = 0;
+    for (int64_t m = 0; m < tracks.count; ++m) room += tracks.masks[m * frames + frame].size();
+    if (room > room_) {
+      bounds_.reset(new uint32_t[room]);
+      room_ = room;
+    }
+    masks_.clear();
+    uint32_t* next = bounds_.get();
     for (int64_t m = 0; m < tracks.count; ++m) {
       const std::string_view text = tracks.masks[m * frames + frame];
-      if (text.data() != nullptr && !append_runs(text, pixels, bounds_)) return m * frames + frame;
-      starts_.push_back(bounds_.size());
+      const int64_t size = text.data() == nullptr ? 0 : read_runs(text, pixels, next);
+      if (size < 0) return m * frames + frame;
+      masks_.push_back({next, size});
+      next += size;
     }
     return -1;
   }
 
-  Runs operator[](int64_t m) const {
-    return {bounds_.data() + starts_[m], static_cast<int64_t>(starts_[m + 1] - starts_[m])};
-  }
+  Runs operator[](int64_t m) const { return masks_[m]; }
 
  private:
-  std::vector<uint32_t> bounds_;
-  std::vector<size_t> starts_;
+  std::unique_ptr<uint32_t[]> bounds_;
+  size_t room_ = 0;
+  std::vector<Runs> masks_;
 };
 
 }  // namespace

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <string_view>
-#include <vector>
 
 namespace vidgap::masks {
 
@@ -17,9 +16,10 @@ struct Runs {
   int64_t size = 0;  // twice the number of runs
 };
 
-// Appends the bounds of a compressed string's runs. False where the string is malformed or its
-// counts do not sum to `pixels`: formats/rle.py is the definition, and says what is wrong.
-bool append_runs(std::string_view text, int64_t pixels, std::vector<uint32_t>& bounds);
+// Writes the bounds of a compressed string's runs, for which there must be room for `text.size()`;
+// returns how many, or -1 where the string is malformed or its counts do not sum to `pixels`:
+// formats/rle.py is the definition, and says what is wrong.
+int64_t read_runs(std::string_view text, int64_t pixels, uint32_t* bounds);
 
 int64_t area(Runs mask);
 

@@ -26,7 +26,7 @@ FORBIDDEN = {
 
 FORBIDDEN_EVERYWHERE = {"detectron2", "mmcv", "mmdet", "mmengine", "ultralytics", "albumentations"}
 
-BENCH_ROOMS = ("harness", "ops", "networks", "augment")
+BENCH_ROOMS = ("harness", "ops", "networks", "augment", "evaluation", "trackers")
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -1,15 +1,9 @@
 // Random masks and JSON through the kernels of vidgap_vis without Python, for sanitizers:
 // fuzz_masks CASES SEED. Texts lie in blocks of memory of just their size. What comes out is
 // compared with slow computations, pixel by pixel and character by character.
-#include <algorithm>
-#include <cstdio>
-#include <cstdlib>
-#include <memory>
 #include <optional>
-#include <random>
-#include <string>
-#include <vector>
 
+#include "fuzz_texts.h"
 #include "json/items.h"
 #include "masks/overlaps.h"
 #include "masks/run_lengths.h"
@@ -18,47 +12,7 @@ using namespace vidgap;
 
 namespace {
 
-std::mt19937_64 generator;
-
-int64_t whole(int64_t from, int64_t to) {
-  return std::uniform_int_distribution<int64_t>(from, to)(generator);
-}
-
-void check(bool right, const char* what) {
-  if (right) return;
-  std::fprintf(stderr, "%s\n", what);
-  std::exit(1);
-}
-
-// A copy without a byte behind it, so that the sanitizer sees what reads on.
-class Block {
- public:
-  explicit Block(const std::string& text) : size_(text.size()), memory_(new char[text.size()]) {
-    text.copy(memory_.get(), size_);
-  }
-  std::string_view view() const { return {memory_.get(), size_}; }
-
- private:
-  size_t size_;
-  std::unique_ptr<char[]> memory_;
-};
-
 using Pixels = std::vector<bool>;
-
-std::string compressed(const std::vector<int64_t>& counts) {
-  std::string text;
-  for (size_t i = 0; i < counts.size(); ++i) {
-    int64_t number = counts[i] - (i > 2 ? counts[i - 2] : 0);
-    bool last = false;
-    while (!last) {
-      const int64_t low = number & 31;
-      number >>= 5;
-      last = number == (low & 16 ? -1 : 0);
-      text += static_cast<char>(48 + low + (last ? 0 : 32));
-    }
-  }
-  return text;
-}
 
 // The definition: numbers first, then counts, then pixels; nothing where one of them is wrong.
 std::optional<Pixels> decoded(std::string_view text, int64_t pixels) {
@@ -84,34 +38,6 @@ std::optional<Pixels> decoded(std::string_view text, int64_t pixels) {
   return mask;
 }
 
-std::string random_mask(int64_t pixels) {
-  std::vector<int64_t> counts;
-  const int64_t longest = whole(1, pixels);
-  for (int64_t left = pixels; left > 0;) {
-    counts.push_back(whole(0, 3) == 0 ? 0 : whole(0, std::min(left, longest)));
-    left -= counts.back();
-  }
-  if (whole(0, 3) == 0) counts.push_back(0);
-  return compressed(counts);
-}
-
-std::string mutated(std::string text, const std::string& alphabet) {
-  const int64_t times = whole(1, 3);
-  for (int64_t i = 0; i < times; ++i) {
-    const size_t at = static_cast<size_t>(whole(0, static_cast<int64_t>(text.size())));
-    const char wild = whole(0, 1) ? alphabet[static_cast<size_t>(whole(0, alphabet.size() - 1))]
-                                  : static_cast<char>(whole(0, 255));
-    if (whole(0, 2) == 0 || at == text.size()) {
-      text.insert(at, 1, wild);
-    } else if (whole(0, 1)) {
-      text.erase(at, static_cast<size_t>(whole(1, 5)));
-    } else {
-      text[at] = wild;
-    }
-  }
-  return text;
-}
-
 std::string wild_numbers() {
   const int64_t numbers[] = {
       0, 1, -1, 30, int64_t{1} << 31, (int64_t{1} << 34) - 1, -(int64_t{1} << 34)};
@@ -133,13 +59,12 @@ void check_string(int64_t pixels) {
                    : kind == 1 ? mutated(mask, "0123PQo_`~/p")
                    : kind == 2 ? mutated("", "0123PQo_`~/p")
                                : wild_numbers());
-  std::vector<uint32_t> bounds(static_cast<size_t>(whole(0, 2)), 0);
-  const size_t before = bounds.size();
-  const bool accepted = masks::append_runs(text.view(), pixels, bounds);
+  std::vector<uint32_t> bounds(text.view().size());
+  const int64_t size = masks::read_runs(text.view(), pixels, bounds.data());
   const std::optional<Pixels> wanted = decoded(text.view(), pixels);
-  check(accepted == wanted.has_value(), "append_runs: accepts what is malformed, or does not");
-  if (!accepted) return;
-  bounds.erase(bounds.begin(), bounds.begin() + static_cast<int64_t>(before));
+  check((size >= 0) == wanted.has_value(), "read_runs: accepts what is malformed, or does not");
+  if (size < 0) return;
+  bounds.resize(static_cast<size_t>(size));
   for (size_t i = 1; i < bounds.size(); ++i) check(bounds[i - 1] < bounds[i], "runs touch");
   const masks::Runs runs{bounds.data(), static_cast<int64_t>(bounds.size())};
   check(masks::area(runs) == sum_of_both(*wanted, *wanted), "area");
@@ -281,16 +206,20 @@ int main(int count, char** words) {
     check_string(whole(1, 80));
     check_overlaps(whole(1, 40));
     check_items();
+    check_mask_json();
   }
   // As many pixels as there may be, in a few runs.
   const int64_t most = masks::kMostPixels;
   for (const int64_t length : {int64_t{1}, most / 2, most}) {
-    std::vector<uint32_t> bounds;
-    check(masks::append_runs(compressed({most - length, length}), most, bounds), "most pixels");
+    const std::string text = compressed({most - length, length});
+    std::vector<uint32_t> bounds(text.size());
+    check(masks::read_runs(text, most, bounds.data()) == 2, "most pixels");
     check(masks::area({bounds.data(), 2}) == length, "area of most pixels");
     const masks::Runs runs{bounds.data(), 2};
     check(masks::intersection(runs, runs) == length, "intersection of most pixels");
-    check(!masks::append_runs(compressed({most - length, length + 1}), most, bounds), "too many");
+    const std::string more = compressed({most - length, length + 1});
+    std::vector<uint32_t> room(more.size());
+    check(masks::read_runs(more, most, room.data()) == -1, "too many");
   }
   std::printf("%lld cases agree\n", static_cast<long long>(cases));
   return 0;

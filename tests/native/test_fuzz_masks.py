@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = [
     *sorted((ROOT / "csrc/masks").glob("*.cpp")),
     *sorted((ROOT / "csrc/json").glob("*.cpp")),
+    ROOT / "tests/native/fuzz_mask_json.cpp",
     ROOT / "tests/native/fuzz_masks.cpp",
 ]
 FLAGS = [

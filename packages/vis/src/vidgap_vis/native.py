@@ -19,10 +19,10 @@ _native, _why_absent = _load()
 _warned = False
 
 
-def extension() -> ModuleType | None:
+def extension(*, warns: bool = True) -> ModuleType | None:
     """Return the extension; None where its references in Python are to be used.
 
-    Where it is missing, the first call warns.
+    Where it is missing, the first call that `warns` does so.
 
     Raises:
         ValueError: VIDGAP_BACKEND is something else than "reference".
@@ -30,7 +30,7 @@ def extension() -> ModuleType | None:
     global _warned
     if _reference_is_forced():
         return None
-    if _native is None and not _warned:
+    if _native is None and warns and not _warned:
         _warned = True
         consequence = (
             "evaluation runs on its reference in Python, slow and with all results in memory"

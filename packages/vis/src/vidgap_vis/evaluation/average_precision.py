@@ -88,8 +88,9 @@ def match(
     unmatched outside the stratum is ignored.
 
     Args:
-        ious: (D, N), rows in the order of `scores`.
-        scores: (D,), not increasing.
+        ious: (D, N), rows in the order of `scores`; below all thresholds where a prediction must
+            not take a truth.
+        scores: (D,), not increasing among the predictions that may take the same truths.
         found_outside: (A, D), whether a prediction lies outside the stratum.
         true_outside: (A, N), whether a truth does.
         is_crowd: (N,).

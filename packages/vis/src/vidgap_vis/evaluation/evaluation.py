@@ -17,6 +17,7 @@ from vidgap_vis.evaluation.intervals import Difference, Interval, compare, inter
 from vidgap_vis.evaluation.overlaps import MaskError, VideoOverlaps, overlaps
 from vidgap_vis.evaluation.switches import identity_switches
 from vidgap_vis.evaluation.youtube_vis import match_videos
+from vidgap_vis.formats.records import collection_paused
 from vidgap_vis.formats.results import ResultFile, Track
 from vidgap_vis.formats.rle import as_rle
 from vidgap_vis.formats.youtube_vis import VideoInfo, VideoInstance, VideoSet, read_youtube_vis
@@ -40,6 +41,7 @@ class Evaluation:
     videos: tuple[VideoOverlaps, ...]
 
     @classmethod
+    @collection_paused()
     def of_files(
         cls,
         results_path: str | PathLike[str],

@@ -86,22 +86,35 @@ def match_videos(videos: Sequence[VideoOverlaps]) -> MatchTable:
 def _match_video(video: VideoOverlaps, labels: Set[int]) -> Iterator[tuple[int, Outcome]]:
     """Match the tracks of each of the `labels` that the video has a track of."""
     found, true = video.found, video.true
-    ious = video.track_ious()
-    found_areas, true_areas = found.mean_areas, true.mean_areas
-    found_outside = np.stack([stratum.outside(found_areas) for stratum in STRATA])
-    true_outside = np.stack([stratum.outside(true_areas, true.occlusion) for stratum in STRATA])
     best_first = np.argsort(-found.scores, kind="stable")
-    for label in sorted({*found.labels.tolist(), *true.labels.tolist()} & labels):
-        rows = best_first[found.labels[best_first] == label][:MAX_PREDICTIONS]
-        columns = np.flatnonzero(true.labels == label)
+    rows = best_first[np.argsort(found.labels[best_first], kind="stable")]  # label after label
+    columns = np.argsort(true.labels, kind="stable")
+    found_labels, true_labels = found.labels[rows], true.labels[columns]
+    found_areas, true_areas = found.mean_areas[rows], true.mean_areas[columns]
+    occlusion, is_crowd = true.occlusion[columns], true.is_crowd[columns]
+    true_outside = np.stack([stratum.outside(true_areas, occlusion) for stratum in STRATA])
+    # Tracks of different labels share nothing, so that all labels are matched at once.
+    all_labels = match(
+        ious=np.where(
+            found_labels[:, None] == true_labels, video.track_ious()[np.ix_(rows, columns)], 0.0
+        ),
+        scores=found.scores[rows],
+        found_outside=np.stack([stratum.outside(found_areas) for stratum in STRATA]),
+        true_outside=true_outside,
+        is_crowd=is_crowd,
+    )
+    counted = ~(true_outside | is_crowd)  # (A, N)
+    for label in sorted({*found_labels.tolist(), *true_labels.tolist()} & labels):
+        begin, end = np.searchsorted(found_labels, [label, label + 1]).tolist()
+        best = slice(begin, min(end, begin + MAX_PREDICTIONS))
+        truths = slice(*np.searchsorted(true_labels, [label, label + 1]).tolist())
         yield (
             label,
-            match(
-                ious=ious[np.ix_(rows, columns)],
-                scores=found.scores[rows],
-                found_outside=found_outside[:, rows],
-                true_outside=true_outside[:, columns],
-                is_crowd=true.is_crowd[columns],
+            Outcome(
+                scores=all_labels.scores[best],
+                matched=all_labels.matched[..., best],
+                ignored=all_labels.ignored[..., best],
+                num_truths=np.count_nonzero(counted[:, truths], axis=1),
             ),
         )
 

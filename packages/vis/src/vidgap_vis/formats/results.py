@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO
+from types import ModuleType, TracebackType
+from typing import BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,7 +128,7 @@ class ResultFile:
             return self._whole.get(video_id, [])
         tracks = []
         for index, begin, end in self._spans.get(video_id, ()):
-            entry = _parsed(self._read(begin, end))
+            entry = _entry(self._read(begin, end), self._reader.videos[video_id].size)
             if not isinstance(entry, dict) or entry.get("video_id") != video_id:
                 # Broken JSON, or an entry without an id: the reader of whole files says what it is.
                 self._read_whole()
@@ -138,22 +138,22 @@ class ResultFile:
 
     def _index(self) -> bool:
         """Find the entries of each video; False where the file must be read whole."""
-        bounds = self._bounds()
-        if bounds is None:
+        native = extension()
+        bounds = None if native is None else self._bounds(native)
+        if native is None or bounds is None:
             return False
         spans = defaultdict(list)
         for index, (begin, end) in enumerate(zip(bounds[::2], bounds[1::2], strict=True)):
-            video_id = _video_of(self._read(begin, end))
+            video_id = _video_of(self._read(begin, end), native)
             if video_id is None or video_id not in self._reader.videos:
                 return False
             spans[video_id].append((index, begin, end))
         self._spans = dict(spans)
         return True
 
-    def _bounds(self) -> list[int] | None:
+    def _bounds(self, native: ModuleType) -> list[int] | None:
         """Find begin and end of each entry; None where the file is no list."""
-        native = extension()
-        if native is None or self._file is None:
+        if self._file is None:
             return None
         scanner, bounds = native.ItemScanner(), []
         while piece := self._file.read(_BYTES_AT_ONCE):
@@ -209,6 +209,21 @@ class _EntryReader:
         return Track(video_id, self._labels[category_id], masks, score, source=source)
 
 
+def _entry(text: bytes, size: Size) -> object:
+    """Parse an entry; None where it is broken JSON. Its masks of `size` may be `Rle`s already."""
+    native = extension()
+    plain = None if native is None else native.masks_of(text, *size)
+    if plain is not None:
+        counts, around = plain
+        entry = _parsed(around)
+        # Is the list that was taken out the one that a parser finds?
+        once = around.count(b'"segmentations"') == 1 and b"\\" not in around
+        if once and isinstance(entry, dict) and "segmentations" in entry:
+            masks = [None if one is None else Rle(size, one) for one in counts]
+            return entry | {"segmentations": masks}
+    return _parsed(text)
+
+
 def _opened(path: Path) -> BinaryIO | None:
     """Open a file to read anywhere in it; None where that cannot be, as in a pipe."""
     try:
@@ -217,14 +232,14 @@ def _opened(path: Path) -> BinaryIO | None:
         return None
 
 
-def _video_of(text: bytes) -> int | None:
+def _video_of(text: bytes, native: ModuleType) -> int | None:
     """Find the video of an entry; None where it names none.
 
     Where "video_id" stands once, and no key can be that word in escapes, the number behind it is
     the one that a parser finds, if it finds any. All other entries are parsed.
     """
     found = _VIDEO_ID.search(text)
-    if found is not None and text.count(b'"video_id"') == 1 and b"\\u" not in text:
+    if found is not None and text.count(b'"video_id"') == 1 and not native.has_unicode_escape(text):
         return int(found[1])
     entry = _parsed(text)
     video_id = entry.get("video_id") if isinstance(entry, dict) else None
@@ -258,6 +273,8 @@ def _read_score(record: Record) -> float:
 
 def _read_masks(record: Record, video: VideoInfo) -> tuple[Rle | None, ...]:
     values = one_per_frame(record, "segmentations", record.items("segmentations"), video)
+    if {*map(type, values)} <= {Rle, type(None)}:
+        return cast(tuple[Rle | None, ...], tuple(values))  # read already
     return tuple(
         None if value is None else _read_mask(record, frame, value, video.size)
         for frame, value in enumerate(values)

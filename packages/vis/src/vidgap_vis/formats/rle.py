@@ -13,7 +13,7 @@ import math
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,16 +165,29 @@ def check_run_lengths(counts: NDArray[np.int64], size: Size) -> None:
 
 def _compress(values: list[object], size: Size) -> Rle:
     """Turn a list of run lengths into the compressed form."""
+    pixels = size[0] * size[1]
+    # All at once first: there are hundreds of thousands of lists of hundreds of numbers.
+    if not {*map(type, values)} <= {int} or (values and not _within(values, pixels)):
+        _refuse_count(values, pixels)
+    counts = np.array(values, dtype=np.int64)
+    check_run_lengths(counts, size)
+    encoded = coco_mask.frPyObjects({"size": list(size), "counts": counts}, *size)
+    return Rle(size, encoded["counts"].decode("ascii"))
+
+
+def _within(values: list[Any], pixels: int) -> bool:
+    return bool(min(values) >= 0 and max(values) <= pixels)
+
+
+def _refuse_count(values: list[object], pixels: int) -> None:
+    """Raise ValueError about the first run length that cannot be."""
     for value in values:
         if type(value) is not int:
             raise ValueError(f"RLE counts must be integers, got {brief(value)}")
-        if value > size[0] * size[1]:
-            raise ValueError(f"RLE counts must be at most {size[0] * size[1]}, got {value}")
+        if value > pixels:
+            raise ValueError(f"RLE counts must be at most {pixels}, got {value}")
         if value < 0:
             raise ValueError(f"RLE counts must not be negative, got {value}")
-    check_run_lengths(np.array(values, dtype=np.int64), size)
-    encoded = coco_mask.frPyObjects({"size": list(size), "counts": values}, *size)
-    return Rle(size, encoded["counts"].decode("ascii"))
 
 
 def _parse_numbers(text: str) -> NDArray[np.int64]:

@@ -25,6 +25,7 @@ from vidgap_vis.formats.records import (
     read_record,
 )
 from vidgap_vis.formats.rle import Segmentation, Size, read_segmentation
+from vidgap_vis.native import extension
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,8 @@ def read_youtube_vis(
             image files, are checked when they are used.
     """
     root = check_root(image_root)
-    top = read_record(json_path)
+    native = extension(warns=False)
+    top = read_record(json_path, None if native is None else native.with_compressed_counts)
     classes = read_classes(top)
     videos = {
         number: _read_video(record) for number, record in index_by_id(top.records("videos")).items()

@@ -1,6 +1,7 @@
 """DVIS (Zhang et al., ICCV 2023): a tracker and a refiner that learn on a frozen segmenter."""
 
 from vidgap_vis.trackers.dvis.alignment import align
+from vidgap_vis.trackers.dvis.online import DVISHead, DVISTracker
 from vidgap_vis.trackers.dvis.prediction import PredictionHead, QueryPrediction, mask_logits
 from vidgap_vis.trackers.dvis.refiner import TemporalRefiner
 from vidgap_vis.trackers.dvis.results import (
@@ -14,6 +15,8 @@ from vidgap_vis.trackers.dvis.tracker import ReferringState, ReferringTracker
 
 __all__ = [
     "BestPairs",
+    "DVISHead",
+    "DVISTracker",
     "PredictionHead",
     "QueryPrediction",
     "ReferringState",

@@ -34,7 +34,7 @@ class BestPairs:
 
 
 def online_scores(mean_logits: Tensor) -> Tensor:
-    """Return the class scores (..., K) of the tracker's mean class logits over frames (..., K+1)."""
+    """Return the class scores (..., K) of the tracker's class logits (..., K+1), mean of frames."""
     return at_least_float32(mean_logits).softmax(-1)[..., :-1]
 
 

@@ -1,7 +1,8 @@
 """All numbers of the official trackers and heads, by the classes of vidgap_vis.trackers.
 
 `VIDGAP_OFFICIAL_NUMBERS` is a folder with `trackers.py`, which draws weights and inputs and
-compares, and `trackers/METHOD.json`; without it nothing is tested here. Copies of what single methods need stand beside their tests.
+compares, and `trackers/METHOD.json`; without it nothing is tested here. Copies of what single
+methods need stand beside their tests.
 """
 
 from __future__ import annotations

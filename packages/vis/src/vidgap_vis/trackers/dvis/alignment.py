@@ -1,4 +1,4 @@
-"""Ordering the queries of each frame as those of the frame before (DVIS §3.2, from MinVIS)."""
+"""Ordering a frame's queries as the last frame's (DVIS, "Referring Tracker"; from MinVIS)."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from vidgap_vis.trackers.layers import AttentionLayer, FFNLayer
 
 
 class RefinerLayer(nn.Module):
-    """Time: attention and convolutions; then instances, a frame's queries, FFN (DVIS §3.3).
+    """Attention and convolutions over time; instances; a frame's queries; FFN.
 
     Args:
         channels: C.
@@ -48,7 +48,7 @@ class RefinerLayer(nn.Module):
 
 
 class TemporalRefiner(nn.Module):
-    """DVIS's refiner (Zhang et al., ICCV 2023, §3.3): the tracker's outputs of a video, corrected.
+    """DVIS's refiner (Zhang et al., ICCV 2023, "Temporal Refiner"): a video's tracks, corrected.
 
     There is no code of time: attention over frames knows no order, only the convolutions do. A
     query has one class for the video, from the mean of its frames with learned weights, and a mask

@@ -27,7 +27,7 @@ class ReferringState:
 
 
 class ReferringLayer(nn.Module):
-    """Referring cross-attention, self-attention, FFN (DVIS §3.2).
+    """Referring cross-attention, self-attention, FFN (DVIS, "Referring Tracker").
 
     Args:
         channels: C.
@@ -58,7 +58,7 @@ class ReferringLayer(nn.Module):
 
 
 class ReferringTracker(nn.Module):
-    """DVIS's tracker (Zhang et al., ICCV 2023, §3.2): frame by frame, queries in, tracks out.
+    """DVIS's tracker (Zhang et al., ICCV 2023, "Referring Tracker"): from frame to frame.
 
     The queries of a frame, ordered by `align`, are corrected by layers in which the last frame's
     outputs ask and this frame's queries answer. In the first frame they ask themselves. There are

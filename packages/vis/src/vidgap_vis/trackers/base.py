@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from vidgap_segmenter import ClipOutput
+from vidgap_segmenter import ClipOutput, HeadInputs, Prediction
 from vidgap_vis.trackers.detections import Detections, Floats, Ints
 
 Need: TypeAlias = Literal["boxes", "class_logits", "queries", "mask_features", "before_projection"]
@@ -26,6 +26,9 @@ Span: TypeAlias = tuple[int, int, int]
 
 StateDict: TypeAlias = dict[str, Any]
 """Arrays and numbers by name, nested; a file of arrays can hold them."""
+
+HeadState: TypeAlias = dict[str, Tensor]
+"""What a head carries from step to step: tensors by name, (B, ...)."""
 
 NO_TRACK = 0
 """The id of what is no track; those of tracks are 1, 2, ..."""
@@ -131,6 +134,22 @@ class VideoTracks:
             raise ValueError(f"top_k must be at least 1, got {top_k}")
         keep = np.flatnonzero(self.scores[:top_k] >= min_score)
         return VideoTracks(self.ids[keep], self.labels[keep], self.scores[keep])
+
+
+class Head(Protocol):
+    """Learned layers on a segmenter that follow instances; the query's index is the identity."""
+
+    def step(self, x: HeadInputs, state: HeadState | None) -> tuple[Prediction, HeadState]:
+        """Take the next T frames of a video, T >= 1.
+
+        Args:
+            x: what a segmenter hands out for them.
+            state: what the last step returned; None before the first frame.
+
+        Returns:
+            Class logits (B, Q, T, K+1) and mask logits (B, Q, T, h, w), and the state after these
+            frames.
+        """
 
 
 class Tracker(Protocol):

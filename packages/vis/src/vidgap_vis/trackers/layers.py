@@ -1,12 +1,20 @@
-"""The layers that DVIS's, VITA's and GenVIS's heads are made of: post-norm, ReLU, no dropout."""
+"""The layers that DVIS's, VITA's and GenVIS's heads are made of: post-norm, ReLU, no dropout.
+
+Matrices start as Mask2Former's do, whose layers the releases use: Xavier, uniform.
+"""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
+from vidgap_segmenter.attention import Attention
+
 
 class AttentionLayer(nn.Module):
     """Multi-head attention, added to `identity`, then normed.
+
+    Memory is linear in the tokens, also on the CPU, where `nn.MultiheadAttention` in eval mode is
+    quadratic.
 
     Args:
         channels: C.
@@ -15,17 +23,10 @@ class AttentionLayer(nn.Module):
 
     def __init__(self, channels: int, num_heads: int) -> None:
         super().__init__()
-        self.attention = nn.MultiheadAttention(channels, num_heads, batch_first=True)
+        self.attention = Attention(channels, num_heads)
         self.norm = nn.LayerNorm(channels)
 
-    def forward(
-        self,
-        identity: Tensor,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        blocked: Tensor | None = None,
-    ) -> Tensor:
+    def forward(self, identity: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Attend.
 
         Args:
@@ -33,17 +34,11 @@ class AttentionLayer(nn.Module):
             query: (B, N, C).
             key: (B, S, C).
             value: (B, S, C).
-            blocked: (B, S) or (B * num_heads, N, S) bool, True where a key is not seen.
 
         Returns:
             (B, N, C).
         """
-        padding = blocked if blocked is not None and blocked.ndim == 2 else None
-        mask = blocked if padding is None else None
-        found, _ = self.attention(
-            query, key, value, key_padding_mask=padding, attn_mask=mask, need_weights=False
-        )
-        return self.norm(identity + found)
+        return self.norm(identity + self.attention(query, key, value))
 
 
 class FFNLayer(nn.Module):
@@ -59,6 +54,8 @@ class FFNLayer(nn.Module):
         self.inner = nn.Linear(channels, hidden_channels)
         self.outer = nn.Linear(hidden_channels, channels)
         self.norm = nn.LayerNorm(channels)
+        for layer in (self.inner, self.outer):
+            nn.init.xavier_uniform_(layer.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(x + self.outer(self.inner(x).relu()))

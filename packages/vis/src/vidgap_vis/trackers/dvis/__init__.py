@@ -1,0 +1,31 @@
+"""DVIS (Zhang et al., ICCV 2023): a tracker and a refiner that learn on a frozen segmenter."""
+
+from vidgap_vis.trackers.dvis.alignment import align
+from vidgap_vis.trackers.dvis.online import DVISHead, DVISTracker
+from vidgap_vis.trackers.dvis.prediction import PredictionHead, QueryPrediction, mask_logits
+from vidgap_vis.trackers.dvis.refiner import TemporalRefiner
+from vidgap_vis.trackers.dvis.results import (
+    BestPairs,
+    best_pairs,
+    offline_scores,
+    online_scores,
+    result_masks,
+)
+from vidgap_vis.trackers.dvis.tracker import ReferringState, ReferringTracker
+
+__all__ = [
+    "BestPairs",
+    "DVISHead",
+    "DVISTracker",
+    "PredictionHead",
+    "QueryPrediction",
+    "ReferringState",
+    "ReferringTracker",
+    "TemporalRefiner",
+    "align",
+    "best_pairs",
+    "mask_logits",
+    "offline_scores",
+    "online_scores",
+    "result_masks",
+]

@@ -1,15 +1,16 @@
-"""The real classes, run as the official CTVIS's numbers want it: plain arrays in, numbers out."""
+"""The real classes, run as the official code's numbers want it: plain arrays in, numbers out."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from vis.trackers import official_vita
 
 from vidgap_segmenter import ClipOutput, ClipTargets
 from vidgap_segmenter.mask2former import Criterion
@@ -22,6 +23,9 @@ from vidgap_vis.trackers.ctvis import (
 )
 
 Array = npt.NDArray[np.float64]
+
+RUNS: dict[str, Callable] = {**official_vita.RUNS}
+"""By the names of the methods: (weights, inputs, constants) -> outputs, under official names."""
 
 NUM_POINTS = 12544
 REID_WEIGHT, AUX_REID_WEIGHT = 2.0, 3.0

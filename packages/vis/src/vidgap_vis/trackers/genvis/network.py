@@ -1,6 +1,6 @@
 """GenVIS: VITA's decoder clip by clip, with a memory of each query's past (Heo et al., CVPR 2023).
 
-*A Generalized Framework for Video Instance Segmentation*, §3.2 and §3.4. A query begins a clip as
+*A Generalized Framework for Video Instance Segmentation*, §3. A query begins a clip as
 what it was at the end of the last one, plus what it reads of its own past: so its index is the
 instance's identity.
 """

@@ -1,4 +1,4 @@
-"""VITA's object encoder: frame queries exchange what they know, window by window (VITA §3.2)."""
+"""VITA's object encoder: frame queries exchange what they know, window by window (VITA §3)."""
 
 from __future__ import annotations
 

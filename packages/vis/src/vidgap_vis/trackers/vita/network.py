@@ -37,7 +37,7 @@ class VITAOutput(ClipPrediction):
     Attributes:
         queries: (..., cQ, C), what the last layer gives, before the norm.
         frame_similarity: (..., T, fQ, C), whose dot products with `clip_similarity` tell whether
-            two queries show the same instance (§3.4).
+            two queries show the same instance.
         clip_similarity: (..., cQ, C), likewise.
         auxiliary: of the layers before the last, first to last; empty in eval mode.
     """
@@ -181,7 +181,8 @@ class VITA(nn.Module):
         Raises:
             ValueError: the maps have another number of channels.
         """
-        weight = self.mask_proj.weight[:, :, 0, 0]
+        weight, bias = self.mask_proj.weight[:, :, 0, 0], self.mask_proj.bias
+        assert bias is not None
         if before_projection.ndim < 4 or before_projection.shape[-3] != len(weight):
             raise ValueError(
                 f"before_projection must be (..., T, {len(weight)}, h, w), "
@@ -189,7 +190,7 @@ class VITA(nn.Module):
             )
         with autocast_off(weight.device):
             folded = mask_embeddings @ weight  # (..., Q, C)
-            offset = (mask_embeddings * self.mask_proj.bias).sum(-1)  # (..., Q)
+            offset = mask_embeddings @ bias  # (..., Q)
         logits = torch.einsum("...qc,...tchw->...qthw", folded, before_projection)
         return logits + offset[..., None, None, None]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -159,6 +160,24 @@ def test_states_are_as_large_as_they_say(outputs: list[ClipOutput]) -> None:
     )
     head = 4 * NUM_QUERIES * (channels + 2 * 3 * channels + NUM_CLASSES)
     assert sizes[0][1] == head + 2 * 8 * NUM_QUERIES
+
+
+@both
+def test_inputs_in_half_precision_will_do(make: EITHER, outputs: list[ClipOutput]) -> None:
+    inputs = inputs_of(outputs[0])
+    halves = replace(
+        inputs,
+        queries=inputs.queries.bfloat16(),
+        before_projection=inputs.before_projection.bfloat16(),
+    )
+    rough = replace(outputs[0], head_inputs=halves)
+    whole, half = make(), make()
+    whole.step(outputs[0])
+    found = half.step(rough)
+    tracks = half.masks(rough) if isinstance(half, VITATracker) else found
+    assert tracks.mask_logits is not None
+    assert tracks.mask_logits.dtype == torch.float32
+    np.testing.assert_allclose(half.finish().scores, whole.finish().scores, atol=0.05)
 
 
 @both

@@ -173,10 +173,10 @@ class VITA(nn.Module):
         Args:
             mask_embeddings: (..., Q, C), of all clip queries or of some.
             before_projection: (..., T, C, h, w), `HeadInputs.before_projection`: the pixel
-                decoder's map before its own projection.
+                decoder's map before its own projection. Products are in its dtype.
 
         Returns:
-            (..., Q, T, h, w).
+            (..., Q, T, h, w), in the embeddings' dtype.
 
         Raises:
             ValueError: the maps have another number of channels.
@@ -189,7 +189,7 @@ class VITA(nn.Module):
                 f"got {tuple(before_projection.shape)}"
             )
         with autocast_off(weight.device):
-            folded = mask_embeddings @ weight  # (..., Q, C)
+            folded = (mask_embeddings @ weight).to(before_projection.dtype)  # (..., Q, C)
             offset = mask_embeddings @ bias  # (..., Q)
         logits = torch.einsum("...qc,...tchw->...qthw", folded, before_projection)
         return logits + offset[..., None, None, None]

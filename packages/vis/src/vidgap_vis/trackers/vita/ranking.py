@@ -9,6 +9,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from vidgap_segmenter import ClipOutput, HeadInputs
+from vidgap_segmenter.precision import at_least_float32
 from vidgap_vis.trackers.base import StateDict, VideoTracks
 from vidgap_vis.trackers.detections import Detections, Floats, Ints
 
@@ -33,8 +34,8 @@ def head_inputs_of(clip: ClipOutput | Sequence[Detections], repeated: int) -> He
 
 
 def frame_queries_of(inputs: HeadInputs) -> Tensor:
-    """Return the last level's queries as VITA takes them, (B, T, fQ, C)."""
-    return inputs.queries[0].transpose(1, 2)
+    """Return the last level's queries as VITA takes them, (B, T, fQ, C), float32 or more."""
+    return at_least_float32(inputs.queries[0].transpose(1, 2))
 
 
 class MaskSums:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from vidgap_segmenter import ClipOutput
-from vidgap_segmenter.precision import at_least_float32
 from vidgap_vis.trackers.base import ClipTracks, Need, StateDict, VideoTracks, size_of
 from vidgap_vis.trackers.detections import Detections, Floats, Ints
 from vidgap_vis.trackers.vita.network import VITA, VITAOutput
@@ -56,7 +55,7 @@ class VITATracker:
                 f"all frames must come before masks, got more after {self._num_masked}"
             )
         self._output = None
-        frames = at_least_float32(frame_queries_of(inputs)[0]).detach().cpu()
+        frames = frame_queries_of(inputs)[0].detach().cpu()
         self._frames.append(frames)
         first, self._num_frames = self._num_frames, self._num_frames + len(frames)
         none = np.zeros((0, len(frames)), np.int64)

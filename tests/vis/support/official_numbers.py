@@ -38,7 +38,9 @@ def as_float32(array: Array) -> Array:
 
 SCALES = [
     (r"bias$", lambda _: 0.1),
+    (r"query_feat|query_embed\.weight|fq_pos", lambda _: 1.0),
     (r"in_proj_weight", lambda fan: 1.5 / np.sqrt(fan)),
+    (r"pre_(query|memory)_embed_k", lambda fan: 0.6 / np.sqrt(fan)),
     (r"class_embed|activation_proj", lambda fan: 2 / np.sqrt(fan)),
 ]
 """Standard deviations of weights by their names; the first that is found counts."""

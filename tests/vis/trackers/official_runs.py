@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from vis.trackers import official_dvis
+from vis.trackers import official_dvis, official_vita
 
 from vidgap_segmenter import ClipOutput, ClipTargets
 from vidgap_segmenter.mask2former import Criterion
@@ -24,7 +24,7 @@ from vidgap_vis.trackers.ctvis import (
 
 Array = npt.NDArray[np.float64]
 
-RUNS: dict[str, Callable] = {**official_dvis.RUNS}
+RUNS: dict[str, Callable] = {**official_dvis.RUNS, **official_vita.RUNS}
 """By the names of the methods: (weights, inputs, constants) -> outputs, under official names."""
 
 NUM_POINTS = 12544

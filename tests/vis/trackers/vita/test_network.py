@@ -72,11 +72,11 @@ def test_the_encoder_attends_as_with_masks(num_frames: int, training: bool) -> N
     layers = zip(head.encoder.attention, head.encoder.ffn, strict=True)
     for index, (attention, ffn) in enumerate(layers):
         seen = seen_with_masks(num_frames, 3, shifted=index % 2 == 1 and not training)
-        blocked = (~seen).repeat_interleave(NUM_FRAME_QUERIES, 0)
-        blocked = blocked.repeat_interleave(NUM_FRAME_QUERIES, 1)
-        blocked = blocked.expand(2 * 2, -1, -1)  # clips times heads
+        sees = seen.repeat_interleave(NUM_FRAME_QUERIES, 0)
+        sees = sees.repeat_interleave(NUM_FRAME_QUERIES, 1).expand(2, -1, -1)  # clips
         tokens = wanted.flatten(1, 2)
-        wanted = ffn(attention(tokens, tokens, tokens, tokens, blocked)).view(frames.shape)
+        attended = attention.attention(tokens, tokens, tokens, sees)
+        wanted = ffn(attention.norm(tokens + attended)).view(frames.shape)
     torch.testing.assert_close(head.encoder(frames), wanted, **EXACT)
 
 

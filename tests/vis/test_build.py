@@ -171,7 +171,10 @@ def test_the_tracker_is_the_one_that_fits_unless_it_is_named() -> None:
     ("settings", "message"),
     [
         ({"name": "ctvis"}, r"tracker\.name: ctvis wants weights with an embedding head"),
-        ({"name": "sort"}, r"tracker\.name: wanted one of ctvis, query, index, got 'sort'"),
+        ({"name": "idol"}, r"tracker\.name: idol wants weights with an embedding head"),
+        ({"name": "masktrack"}, r"tracker\.name: masktrack wants weights with a track head"),
+        ({"name": "minvis", "max_gap": 3}, r"tracker\.max_gap: tracker minvis has no such option"),
+        ({"name": "sort"}, r"tracker\.name: wanted one of ctvis, minvis, idol, .*, got 'sort'"),
         ({"name": "query", "match_threshold": 0.2}, r"tracker\.match_threshold: .* no such option"),
         ({"min_score": 2.0}, r"tracker: min_score must be in \[0, 1\], got 2\.0"),
     ],

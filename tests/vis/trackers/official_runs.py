@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from vis.trackers import official_associators
 
 from vidgap_segmenter import ClipOutput, ClipTargets
 from vidgap_segmenter.mask2former import Criterion
@@ -22,6 +24,9 @@ from vidgap_vis.trackers.ctvis import (
 )
 
 Array = npt.NDArray[np.float64]
+
+RUNS: dict[str, Callable[..., dict[str, npt.NDArray[Any]]]] = {**official_associators.RUNS}
+"""From weights, inputs and constants of a method to its outputs, by the method's name."""
 
 NUM_POINTS = 12544
 REID_WEIGHT, AUX_REID_WEIGHT = 2.0, 3.0

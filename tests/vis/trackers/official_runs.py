@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-
 from vis.trackers import official_associators
 
 from vidgap_segmenter import ClipOutput, ClipTargets

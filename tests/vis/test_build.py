@@ -14,8 +14,10 @@ from vidgap_segmenter import ClipSegmenter, Criterion, MaskDINO, MaskDINOCriteri
 from vidgap_vis import build
 from vidgap_vis.config import LossConfig, PseudoClipConfig, VideoClipConfig
 from vidgap_vis.errors import ConfigError, InputError
-from vidgap_vis.trackers import IndexAssociator, QueryAssociator
+from vidgap_vis.trackers import IndexAssociator, MinVISAssociator, QueryAssociator
 from vidgap_vis.trackers.ctvis import CTVISAssociator, CTVISOptions
+from vidgap_vis.trackers.idol import IDOLAssociator
+from vidgap_vis.trackers.masktrack import MaskTrackOptions, TrackHead
 
 CLIPS = VideoClipConfig(
     num_frames=4,
@@ -165,6 +167,15 @@ def test_the_tracker_is_the_one_that_fits_unless_it_is_named() -> None:
     assert kind({"name": "index"}, headed) is IndexAssociator
     tracker = build.tracker({"name": "ctvis", "max_gap": 3, "memory": None}, headed)()
     assert tracker.associator.options == CTVISOptions(max_gap=3)  # type: ignore[attr-defined]
+    assert kind({"name": "minvis"}, plain) is MinVISAssociator
+    assert kind({"name": "idol"}, headed) is IDOLAssociator
+
+
+def test_masktrack_has_the_track_head_that_is_given() -> None:
+    head = TrackHead(16)
+    tracker = build.tracker({"name": "masktrack", "max_detections": 3}, make_model(), head)()
+    assert tracker.associator.options == MaskTrackOptions(max_detections=3)  # type: ignore[attr-defined]
+    assert tracker.associator.embed == head.embed  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,15 @@ def boxes_of_masks(masks: Bools) -> Floats:
 
     They are as wide as the cells that they touch.
     """
+    width = masks.shape[2]
+    padding = -width % 8  # cells are read in words of eight
+    cells = (
+        np.pad(masks, ((0, 0), (0, 0), (0, padding))) if padding else np.ascontiguousarray(masks)
+    )
+    words = cells.view(np.uint64)  # (N, h, words)
+    columns = np.bitwise_or.reduce(words, axis=1).view(np.bool_)[:, :width]
     parts = []
-    for axis in (1, 2):  # what is seen from the side that is gone: rows, then columns
-        along = masks.any(axis=3 - axis)  # (N, h) or (N, w)
+    for along in (words.any(axis=2), columns):  # (N, h), (N, w): where a mask has anything
         length = along.shape[1]
         first = along.argmax(axis=1) if length else np.zeros(len(masks), np.int64)
         last = length - (along[:, ::-1].argmax(axis=1) if length else first)  # exclusive
@@ -22,8 +28,8 @@ def boxes_of_masks(masks: Bools) -> Floats:
         first, last = np.where(empty, 0, first), np.where(empty, 0, last)
         scale = max(length, 1)
         parts.append(((first + last) / (2 * scale), (last - first) / scale))
-    (centre_y, height), (centre_x, width) = parts
-    return np.stack([centre_x, centre_y, width, height], axis=1).astype(np.float32)
+    (centre_y, tall), (centre_x, wide) = parts
+    return np.stack([centre_x, centre_y, wide, tall], axis=1).astype(np.float32)
 
 
 def box_iou(first: Floats, second: Floats, offset: float = 0.0) -> Floats:
@@ -34,10 +40,14 @@ def box_iou(first: Floats, second: Floats, offset: float = 0.0) -> Floats:
         offset: what widths and heights are counted larger by; 1 for boxes of whole pixels whose
             corners are both inside.
     """
-    one, other = first[:, None], second[None]
-    low = np.maximum(one[..., :2] - one[..., 2:] / 2, other[..., :2] - other[..., 2:] / 2)
-    high = np.minimum(one[..., :2] + one[..., 2:] / 2, other[..., :2] + other[..., 2:] / 2)
-    shared = np.maximum(high - low + offset, 0).prod(axis=2)
+    shared = np.ones((1, 1), np.result_type(first, second))
+    for axis in (0, 1):
+        (low, high), (other_low, other_high) = (
+            (boxes[:, axis] - boxes[:, 2 + axis] / 2, boxes[:, axis] + boxes[:, 2 + axis] / 2)
+            for boxes in (first, second)
+        )
+        extent = np.minimum.outer(high, other_high) - np.maximum.outer(low, other_low)
+        shared = shared * np.maximum(extent + offset, 0)
     areas, other_areas = (np.prod(boxes[:, 2:] + offset, axis=1) for boxes in (first, second))
     union = areas[:, None] + other_areas - shared
     iou: Floats = shared / np.where(union > 0, union, 1)

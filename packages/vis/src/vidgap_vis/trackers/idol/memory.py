@@ -17,9 +17,9 @@ class RecentMemory:
     n to the newest.
 
     Attributes:
-        recent: (M, S, C), the last S embeddings, the newest at the end; 0 where there are fewer.
+        recent: (M, S, C), the last S embeddings, a ring; 0 where there are fewer.
         scores: (M, S), of the detections that they were.
-        counts: (M,) int64, how many there are.
+        counts: (M,) int64, how many there have been.
         means: (M, C), what detections are compared with.
 
     Args:
@@ -37,12 +37,13 @@ class RecentMemory:
         """Let the tracks of rows (R,) take embeddings (R, C) and scores (R,) of a frame."""
         if len(rows) == 0:
             return
-        for recent, new in ((self.recent, embeddings), (self.scores, scores)):
-            recent[rows, :-1] = recent[rows, 1:]
-            recent[rows, -1] = new
-        self.counts[rows] = np.minimum(self.counts[rows] + 1, self.size)
-        places = np.arange(1, self.size + 1) - self.size + self.counts[rows, None]  # (R, S)
-        weights = self.scores[rows] + places / self.counts[rows, None]
+        slots = self.counts[rows] % self.size
+        self.recent[rows, slots], self.scores[rows, slots] = embeddings, scores
+        self.counts[rows] += 1
+        held = np.minimum(self.counts[rows], self.size)[:, None]
+        ages = (slots[:, None] - np.arange(self.size)) % self.size  # 0 of the newest
+        places = held - ages  # (R, S); 1 of the oldest, below it nothing is held
+        weights = self.scores[rows] + places / held
         weights = np.where(places > 0, weights, 0).astype(embeddings.dtype)
         weights /= weights.sum(axis=1, keepdims=True)
         self.means[rows] = (weights[:, None] @ self.recent[rows])[:, 0]
@@ -53,9 +54,9 @@ class RecentMemory:
         if num == 0:
             return
         recent = np.zeros((num, self.size, channels), embeddings.dtype)
-        recent[:, -1] = embeddings
+        recent[:, 0] = embeddings
         columns = np.zeros((num, self.size), scores.dtype)
-        columns[:, -1] = scores
+        columns[:, 0] = scores
         new = (recent, columns, np.ones(num, np.int64), embeddings.copy())
         for name, rows in zip(_COLUMNS, new, strict=True):
             held = getattr(self, name)

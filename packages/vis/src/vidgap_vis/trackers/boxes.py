@@ -18,9 +18,10 @@ def boxes_of_masks(masks: Bools) -> Floats:
         np.pad(masks, ((0, 0), (0, 0), (0, padding))) if padding else np.ascontiguousarray(masks)
     )
     words = cells.view(np.uint64)  # (N, h, words)
-    columns = np.bitwise_or.reduce(words, axis=1).view(np.bool_)[:, :width]
+    rows: Bools = np.asarray(words.any(axis=2))  # (N, h)
+    columns: Bools = np.bitwise_or.reduce(words, axis=1).view(np.bool_)[:, :width]
     parts = []
-    for along in (words.any(axis=2), columns):  # (N, h), (N, w): where a mask has anything
+    for along in (rows, columns):
         length = along.shape[1]
         first = along.argmax(axis=1) if length else np.zeros(len(masks), np.int64)
         last = length - (along[:, ::-1].argmax(axis=1) if length else first)  # exclusive
@@ -40,17 +41,18 @@ def box_iou(first: Floats, second: Floats, offset: float = 0.0) -> Floats:
         offset: what widths and heights are counted larger by; 1 for boxes of whole pixels whose
             corners are both inside.
     """
-    shared = np.ones((1, 1), np.result_type(first, second))
+    sides: list[Floats] = []
     for axis in (0, 1):
         (low, high), (other_low, other_high) = (
             (boxes[:, axis] - boxes[:, 2 + axis] / 2, boxes[:, axis] + boxes[:, 2 + axis] / 2)
             for boxes in (first, second)
         )
-        extent = np.minimum.outer(high, other_high) - np.maximum.outer(low, other_low)
-        shared = shared * np.maximum(extent + offset, 0)
+        extent: Floats = np.minimum.outer(high, other_high) - np.maximum.outer(low, other_low)
+        sides.append(np.maximum(extent + offset, 0))
+    shared = sides[0] * sides[1]
     areas, other_areas = (np.prod(boxes[:, 2:] + offset, axis=1) for boxes in (first, second))
-    union = areas[:, None] + other_areas - shared
-    iou: Floats = shared / np.where(union > 0, union, 1)
+    union = np.add.outer(areas, other_areas) - shared
+    iou: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
     return iou
 
 

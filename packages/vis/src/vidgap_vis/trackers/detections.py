@@ -145,8 +145,8 @@ def normalised(vectors: Floats) -> Floats:
 def without_duplicates(masks: Bools, iou: float, epsilon: float = 0.0) -> Ints:
     """Return which masks (N, h, w), in their order, do not overlap an earlier one kept by more.
 
-    Empty masks are duplicates of each other. Overlaps are counted in bits, and only where areas are
-    similar enough for them.
+    Empty masks are duplicates of each other. Overlaps are counted in bits, and only where areas and
+    places are similar enough for them.
 
     Args:
         masks: bool, the best first.
@@ -156,7 +156,9 @@ def without_duplicates(masks: Bools, iou: float, epsilon: float = 0.0) -> Ints:
     rows = packed_masks(masks)
     areas = np.bitwise_count(rows).sum(axis=1, dtype=np.int64)
     smaller, larger = np.minimum.outer(areas, areas), np.maximum.outer(areas, areas)
-    similar = smaller + epsilon >= iou * (larger + epsilon)
+    filled = (rows != 0).astype(np.float32)  # words of 64 cells
+    most = np.minimum(smaller, 64 * (filled @ filled.T))  # cells that two can share
+    similar = most + epsilon >= iou * (larger + epsilon)
     later, earlier = np.nonzero(np.tri(len(rows), k=-1, dtype=np.bool_) & similar)
     kept = np.ones(len(rows), np.bool_)
     for first in range(0, len(later), _PAIRS_AT_ONCE):  # in the order of `later`
@@ -184,4 +186,6 @@ def first_come(kept: Bools, later: Ints, earlier: Ints) -> Bools:
 def packed_masks(masks: Bools) -> npt.NDArray[np.uint64]:
     """Return masks (N, h, w) as rows of bits, (N, ceil(h * w / 64)) uint64."""
     bits = np.packbits(masks.reshape(len(masks), masks[0].size if len(masks) else 0), axis=1)
-    return np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8))).view(np.uint64)
+    missing = -bits.shape[1] % 8
+    whole = np.pad(bits, ((0, 0), (0, missing))) if missing else bits  # padding copies all
+    return whole.view(np.uint64)

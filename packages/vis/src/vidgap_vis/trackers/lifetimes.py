@@ -67,6 +67,8 @@ class Lifetimes:
     def begin(self, count: int, time: int) -> Ints:
         """Begin so many tracks in frame `time`, as the last rows; return their ids."""
         ids = np.arange(self.num_begun + 1, self.num_begun + 1 + count)
+        if count == 0:
+            return ids
         self.num_begun += count
         for name, value in zip(_COLUMNS, (ids, 1, time, time, 1), strict=True):
             new = np.full(count, value, np.int64)

@@ -29,7 +29,7 @@ class MaskTrackOptions:
             earlier one has it too in that frame (else it has none). The last of a frame counts.
     """
 
-    min_score: float = 0.001
+    min_score: float = 0.05
     box_duplicate_iou: float = 0.5
     max_detections: int = 10
     score_weight: float = 1.0

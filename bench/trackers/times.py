@@ -5,6 +5,8 @@ wander about their object's. Of Q queries half or fewer pass the scores, and all
 after the first frame. Times are processor time of one thread, a sample a frame, after a tenth of
 the frames. Beside them: the share of detections with the identity that their object had first;
 discs that cover each other are duplicates to a tracker for a while, and overlap misleads `query`.
+`idol` and `masktrack` take their boxes from the masks; `masktrack` has the embeddings as they are,
+without its head, and keeps all detections.
 NumPy's threads wait busily, which counts: run it with OPENBLAS_NUM_THREADS=1.
 """
 
@@ -27,10 +29,13 @@ from vidgap_vis.trackers import (
     Detections,
     IndexAssociator,
     MemoryOptions,
+    MinVISAssociator,
     QueryAssociator,
     QueryOptions,
 )
 from vidgap_vis.trackers.ctvis import CTVISAssociator, CTVISOptions
+from vidgap_vis.trackers.idol import IDOLAssociator
+from vidgap_vis.trackers.masktrack import MaskTrackAssociator, MaskTrackOptions
 
 CHANNELS, SIZE, NUM_CLASSES = 256, (90, 160), 40
 PACKAGES = ["vidgap-vis", "torch", "numpy", "scipy"]
@@ -47,6 +52,9 @@ class Work:
 WORKS = (Work(100, 10), Work(100, 50), Work(300, 50), Work(1000, 200))
 ASSOCIATORS: dict[str, Callable[[], Associator]] = {
     "ctvis": lambda: CTVISAssociator(CTVISOptions()),
+    "minvis": MinVISAssociator,
+    "idol": IDOLAssociator,
+    "masktrack": lambda: MaskTrackAssociator(MaskTrackOptions(max_detections=1000)),
     "query": lambda: QueryAssociator(QueryOptions()),
     "index": lambda: IndexAssociator(MemoryOptions()),
 }

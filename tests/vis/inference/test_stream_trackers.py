@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
-from vis.support.stream_model import moving_squares
+from vis.support.stream_model import ColourModel, moving_squares
 from vis.support.streams import collect, index_tracker, make
 from vis.support.tiny_runs import MODEL
 
+from vidgap_segmenter.inference import resize_to
 from vidgap_vis import VideoSegmenter, build
+from vidgap_vis.build import TRACKERS
 from vidgap_vis.classes import from_categories
+from vidgap_vis.inference.masks import finish_masks
+from vidgap_vis.inference.step import ModelStep
 from vidgap_vis.trackers import IndexAssociator, OnlineTracker, detections_of
 
 CLASSES = from_categories([(1, "red"), (2, "blue")])
@@ -50,6 +55,32 @@ def test_masks_and_retractions_of_a_tracker_are_handed_out() -> None:
         for mask in result.masks:  # 4x4 cells of stride 4, and half a cell where the edge is
             assert mask[:14, :14].all()
             assert mask.sum() <= 18 * 18
+
+
+@pytest.mark.parametrize("name", ["minvis", "idol", "masktrack"])
+def test_the_published_trackers_follow_what_is_there(name: str) -> None:
+    kind, _, recipe = TRACKERS[name]
+    segmenter = make(tracker=lambda: OnlineTracker(kind(), recipe), score_threshold=0.3)
+    with segmenter.stream(latency=2) as stream:
+        results = collect(stream, moving_squares(8))
+        ranked = stream.finish()
+    ids = set.intersection(*(set(result.track_ids.tolist()) for result in results))
+    assert len(ids) == 2  # a third comes later
+    assert ids <= set(ranked.ids.tolist())
+
+
+def test_masks_are_resized_as_the_tracker_has_it() -> None:
+    """By nearest, each pixel is one of the network's frame, here as if shown at a third of it."""
+    output = ModelStep(
+        ColourModel(), torch.device("cpu"), class_weights=torch.ones(2), short_edge=96
+    )([torch.from_numpy(moving_squares(1)[0])], None)[0]
+    logits = output.mask_logits[0, :, 0]
+    height, width = output.frame_size
+    large = resize_to(output, logits, (height, width))
+    size = (height // 3, width // 3)
+    found = np.stack([rle.decode() for rle in finish_masks(output, logits, size, "nearest").rles])
+    rows, columns = (np.arange(side) * 3 for side in size)
+    np.testing.assert_array_equal(found, (large > 0).numpy()[:, rows][:, :, columns])
 
 
 def test_a_tracker_that_reads_what_heads_read_gets_it() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from vis.trackers import official_dvis, official_vita
+from vis.trackers import official_associators, official_dvis, official_vita
 
 from vidgap_segmenter import ClipOutput, ClipTargets
 from vidgap_segmenter.mask2former import Criterion
@@ -24,8 +24,12 @@ from vidgap_vis.trackers.ctvis import (
 
 Array = npt.NDArray[np.float64]
 
-RUNS: dict[str, Callable] = {**official_dvis.RUNS, **official_vita.RUNS}
-"""By the names of the methods: (weights, inputs, constants) -> outputs, under official names."""
+RUNS: dict[str, Callable[..., dict[str, npt.NDArray[Any]]]] = {
+    **official_associators.RUNS,
+    **official_dvis.RUNS,
+    **official_vita.RUNS,
+}
+"""From weights, inputs and constants of a method to its outputs, by the method's name."""
 
 NUM_POINTS = 12544
 REID_WEIGHT, AUX_REID_WEIGHT = 2.0, 3.0

@@ -121,3 +121,10 @@ def test_duplicates_are_those_of_plain_loops(size: tuple[int, int], iou: float) 
                 kept.append(index)
         assert without_duplicates(masks, iou).tolist() == kept
     assert without_duplicates(masks[:0], iou).tolist() == []
+
+
+def test_at_equality_the_epsilon_decides() -> None:
+    masks = np.zeros((2, 1, 8), np.bool_)
+    masks[0, 0, :3] = masks[1, 0, 1:4] = True  # share 2 of 4
+    assert without_duplicates(masks, 0.5).tolist() == [0, 1]
+    assert without_duplicates(masks, 0.5, 1e-6).tolist() == [0]

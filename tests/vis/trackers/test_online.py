@@ -18,15 +18,24 @@ from vidgap_vis.trackers import (
     Detections,
     IndexAssociator,
     MemoryOptions,
+    MinVISAssociator,
     OnlineTracker,
     QueryAssociator,
     QueryOptions,
     detections_of,
 )
 from vidgap_vis.trackers.base import Need, StateDict
+from vidgap_vis.trackers.idol import IDOLAssociator
+from vidgap_vis.trackers.masktrack import MaskTrackAssociator
 
 MASKS = np.ones((2, 2, 2), np.bool_)
-ASSOCIATORS: list[Callable[[], Associator]] = [QueryAssociator, IndexAssociator]
+ASSOCIATORS: list[Callable[[], Associator]] = [
+    QueryAssociator,
+    IndexAssociator,
+    MinVISAssociator,
+    IDOLAssociator,
+    MaskTrackAssociator,
+]
 
 
 def make(num: int = 4, classes: int = 2, channels: int = 3) -> Detections:

@@ -59,6 +59,31 @@ def test_masks_count_by_their_pixels() -> None:
         assert tracker.finish().scores[0] == pytest.approx(factor * float(best), rel=1e-6)
 
 
+def probabilities(*rows: tuple[float, ...]) -> list[Detections]:
+    return [Detections(np.array([row]), np.ones((1, 3), np.float32), MASKS) for row in rows]
+
+
+def test_masks_need_not_count_and_classes_have_to_be_above_a_score() -> None:
+    tracker = OnlineTracker(Same(), ScoreRecipe(masks="none", above=0.05))
+    tracker.step(probabilities((0.5, 0.04, 0.2), (0.7, 0.06, 0.0)))
+    tracker.score_masks(np.array([1]), np.float32([0.3]), np.array([10]))
+    assert list(tracker.finish()) == [(1, 0, 0.6), (1, 2, 0.1)]
+
+
+def test_votes_give_the_class_that_most_frames_have_the_mean_of_the_best() -> None:
+    tracker = OnlineTracker(Same(), ScoreRecipe(classes="votes", masks="none", above=0.0))
+    tracker.step(probabilities((0.1, 0.0, 0.9), (0.4, 0.2, 0.1), (0.0, 0.0, 0.5)))
+    assert list(tracker.finish()) == [(1, 2, pytest.approx(0.6))]
+    tracker.step(probabilities((0.4, 0.2, 0.1)))  # as many for the lower one
+    assert list(tracker.finish()) == [(1, 0, pytest.approx(0.55))]
+
+
+def test_a_recipe_says_how_masks_are_resized() -> None:
+    for resize in ("bilinear", "nearest"):
+        tracks = OnlineTracker(Same(), ScoreRecipe(mask_resize=resize)).step(probabilities((0.5,)))
+        assert tracks.mask_resize == resize
+
+
 def test_a_recipe_without_what_it_reads_says_so() -> None:
     bare = Detections(np.ones((1, 2), np.float32), np.ones((1, 3), np.float32), MASKS)
     with pytest.raises(ValueError, match=r"class_logits must be there .* got None"):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import box_convert
 
 from vidgap_segmenter.structures import ClipOutput, Instances
+
+Resize: TypeAlias = Literal["bilinear", "nearest"]
 
 
 @torch.no_grad()
@@ -48,27 +52,31 @@ def instance_inference(
     ]
 
 
-def resize_to(output: ClipOutput, mask_logits: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_to(
+    output: ClipOutput, mask_logits: Tensor, size: tuple[int, int], mode: Resize = "bilinear"
+) -> Tensor:
     """Resize mask logits to the padded frame, crop the padding, and resize to `size`.
 
     Args:
         output: for its frame and padded sizes.
         mask_logits: (Q, h, w).
         size: (H, W).
+        mode: of the second resizing; the first is bilinear.
 
     Returns:
         (Q, H, W), float32 or more.
     """
     padded = _resize(mask_logits, output.padded_size)
     height, width = output.frame_size
-    return _resize(padded[:, :height, :width], size)
+    return _resize(padded[:, :height, :width], size, mode)
 
 
-def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
+def _resize(maps: Tensor, size: tuple[int, int], mode: Resize = "bilinear") -> Tensor:
     maps = maps.float() if maps.dtype != torch.float64 else maps
     if maps.shape[-2:] == size:
         return maps
-    return F.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0]
+    corners = None if mode == "nearest" else False
+    return F.interpolate(maps[None], size=size, mode=mode, align_corners=corners)[0]
 
 
 def _scaled_boxes(

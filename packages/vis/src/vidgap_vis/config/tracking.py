@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from vidgap_vis.config.section import FROM_0, FROM_1, Count, Fraction, Section
 
-TrackerName: TypeAlias = Literal["ctvis", "query", "index"]
+TrackerName: TypeAlias = Literal["ctvis", "minvis", "idol", "masktrack", "query", "index"]
 MemoryKind: TypeAlias = Literal["similarity_guided", "momentum", "last"]
 """Of `vidgap_vis.trackers.ctvis`, which would import torch here."""
 
@@ -42,30 +42,41 @@ class TrackerConfig(Section, key="tracker"):
     """How detections become tracks: a tracker, and what differs from its defaults.
 
     Attributes:
-        name: `ctvis`, `query` (embeddings and overlap) or `index` (no matching); null: `ctvis`
-            where the weights have an embedding head, else `query`.
+        name: `ctvis`, `minvis`, `idol`, `masktrack`, `query` (embeddings and overlap) or `index`
+            (no matching); null: `ctvis` where the weights have an embedding head, else `query`.
         min_score: detections below it show nothing.
-        new_track_score: what begins a track has a score above this (ctvis).
-        duplicate_iou: of two detections that overlap more, one is dropped.
-        match_threshold: the least similarity that continues a track (ctvis).
-        frame_weight: weighs candidates by the frames that have shown them (ctvis).
+        new_track_score: what begins a track has a score above this (ctvis, idol),
+        first_track_score: or above this while there is no track (idol).
+        box_duplicate_iou: of two boxes of a class that overlap more, one is dropped (idol,
+            masktrack).
+        duplicate_iou: of two masks that overlap more, one is dropped.
+        max_detections: the best of a frame that are kept (masktrack).
+        match_threshold: the least similarity that continues a track (ctvis, idol).
+        frame_weight: weighs candidates by the frames that have shown them (ctvis, idol).
         memory: how a track's memory takes a new embedding (ctvis).
         update_rate: share of the new one in a memory of kind `momentum` (ctvis).
-        memory_size: embeddings that guide the memory (ctvis).
+        memory_size: embeddings that guide the memory (ctvis), or are it (idol).
         max_gap: a track unseen for more frames has ended.
-        settling_frames: tracks are judged too short from the frame after so many on (ctvis).
-        min_visible: a track of fewer frames is too short (ctvis),
-        short_gap: when so many frames in a row lack it (ctvis).
+        settling_frames: tracks are judged too short from the frame after so many on (ctvis, idol).
+        min_visible: a track of fewer frames is too short (ctvis, idol),
+        short_gap: when so many frames in a row lack it (ctvis, idol).
         momentum: how much of a track's embedding stays (query, index).
-        iou_weight: what an overlap of 1 adds to the cosine similarity (query).
+        score_weight: what the logarithm of a score counts (masktrack).
+        iou_weight: what an overlap of 1 adds (query, masktrack).
+        label_weight: what the same class adds (masktrack).
+        iou_offset: what widths and heights are counted larger by (masktrack).
         min_affinity: the least that continues a track that was just seen (query).
         reacquire_similarity: the least cosine that continues any track (query).
+        masktrack_compat: reproduces habits of MaskTrack R-CNN's release (masktrack).
     """
 
     name: TrackerName | None = None
     min_score: Fraction | None = None
     new_track_score: Fraction | None = None
+    first_track_score: Fraction | None = None
+    box_duplicate_iou: Fraction | None = None
     duplicate_iou: Fraction | None = None
+    max_detections: Count | None = None
     match_threshold: Fraction | None = None
     frame_weight: bool | None = None
     memory: MemoryKind | None = None
@@ -76,9 +87,13 @@ class TrackerConfig(Section, key="tracker"):
     min_visible: Annotated[int, FROM_0] | None = None
     short_gap: Annotated[int, FROM_1] | None = None
     momentum: Fraction | None = None
+    score_weight: Annotated[float, FROM_0] | None = None
     iou_weight: Annotated[float, FROM_0] | None = None
+    label_weight: Annotated[float, FROM_0] | None = None
+    iou_offset: Annotated[float, FROM_0] | None = None
     min_affinity: float | None = None
     reacquire_similarity: float | None = None
+    masktrack_compat: bool | None = None
 
 
 @dataclass(frozen=True)

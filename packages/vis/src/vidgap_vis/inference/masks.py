@@ -9,7 +9,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from vidgap_segmenter import ClipOutput
-from vidgap_segmenter.inference import resize_to
+from vidgap_segmenter.inference import Resize, resize_to
 from vidgap_vis.formats.rle import Rle
 
 _MASKS_AT_ONCE = 8
@@ -32,18 +32,21 @@ class FrameMasks:
     areas: npt.NDArray[np.int64]
 
 
-def finish_masks(output: ClipOutput, logits: Tensor, size: tuple[int, int]) -> FrameMasks:
+def finish_masks(
+    output: ClipOutput, logits: Tensor, size: tuple[int, int], resize: Resize = "bilinear"
+) -> FrameMasks:
     """Resize mask logits to the frame's own size and threshold them at 0.
 
     Args:
         output: where they come from.
         logits: (N, h, w), over the padded frame.
         size: (H, W) wanted.
+        resize: how they get it from the padded frame's size.
     """
     rles: list[Rle] = []
     scores, areas = [np.zeros(0, np.float32)], [np.zeros(0, np.int64)]
     for first in range(0, len(logits), _MASKS_AT_ONCE):
-        large = resize_to(output, logits[first : first + _MASKS_AT_ONCE], size)
+        large = resize_to(output, logits[first : first + _MASKS_AT_ONCE], size, resize)
         masks = large > 0  # (n, H, W)
         inside, area = (large.sigmoid() * masks).sum(dim=(1, 2)), masks.sum(dim=(1, 2))
         scores.append((inside / (area + 1e-6)).float().cpu().numpy())

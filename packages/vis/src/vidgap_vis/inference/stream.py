@@ -161,7 +161,7 @@ class Stream:
             logits = tracks.mask_logits[rows, time]
         else:
             logits = output.mask_logits[0, queries[rows], time]  # (N, h, w)
-        masks = finish_masks(output, logits, size)
+        masks = finish_masks(output, logits, size, tracks.mask_resize)
         self.tracker.score_masks(tracks.ids[rows], masks.scores, masks.areas)
         result = FrameResult.of(tracks, time, rows, size, masks, self.classes)
         return result.above(self.score_threshold)

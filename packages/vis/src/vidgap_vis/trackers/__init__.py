@@ -4,6 +4,7 @@ from vidgap_vis.trackers.base import Assignment, Associator, ClipTracks, Tracker
 from vidgap_vis.trackers.detections import Detections, detections_of
 from vidgap_vis.trackers.index import IndexAssociator
 from vidgap_vis.trackers.memory import MemoryOptions
+from vidgap_vis.trackers.minvis import MinVISAssociator, MinVISOptions
 from vidgap_vis.trackers.online import OnlineTracker
 from vidgap_vis.trackers.query import QueryAssociator, QueryOptions
 from vidgap_vis.trackers.ranking import ScoreRecipe
@@ -15,6 +16,8 @@ __all__ = [
     "Detections",
     "IndexAssociator",
     "MemoryOptions",
+    "MinVISAssociator",
+    "MinVISOptions",
     "OnlineTracker",
     "QueryAssociator",
     "QueryOptions",

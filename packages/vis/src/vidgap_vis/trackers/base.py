@@ -15,6 +15,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from vidgap_segmenter import ClipOutput, HeadInputs, Prediction
+from vidgap_segmenter.inference import Resize
 from vidgap_vis.trackers.detections import Detections, Floats, Ints
 
 Need: TypeAlias = Literal["boxes", "class_logits", "queries", "mask_features", "before_projection"]
@@ -42,7 +43,8 @@ class Assignment:
     """Which detection of a frame is which track.
 
     Attributes:
-        ids: (Q,) int64, the track of each detection, `NO_TRACK` where it is none.
+        ids: (Q,) int64, the track of each detection, `NO_TRACK` where it is none. Of several
+            detections of one track, the last counts.
         ended: tracks that will not be seen again.
         retracted: parts of tracks in earlier frames that are taken back; a track that is seen
             again afterwards starts over under its id.
@@ -82,6 +84,7 @@ class ClipTracks:
         mask_logits: (N, T, h, w), where the tracker makes its own masks; None: they are those of
             `queries`.
         retracted: parts of tracks in earlier steps that are taken back.
+        mask_resize: how mask logits, once at the padded frame's size, get the frame's own.
     """
 
     first_frame: int
@@ -90,6 +93,7 @@ class ClipTracks:
     class_scores: Floats
     mask_logits: Tensor | None = None
     retracted: tuple[Span, ...] = ()
+    mask_resize: Resize = "bilinear"
 
     def __post_init__(self) -> None:
         num = len(self.ids)

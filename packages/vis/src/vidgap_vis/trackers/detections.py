@@ -142,32 +142,50 @@ def normalised(vectors: Floats) -> Floats:
     return units
 
 
-def without_duplicates(masks: Bools, iou: float) -> Ints:
+def without_duplicates(masks: Bools, iou: float, epsilon: float = 0.0) -> Ints:
     """Return which masks (N, h, w), in their order, do not overlap an earlier one kept by more.
 
-    Empty masks are duplicates of each other. Overlaps are counted in bits, and only where areas are
-    similar enough for them.
+    Empty masks are duplicates of each other. Overlaps are counted in bits, and only where areas and
+    places are similar enough for them.
 
     Args:
         masks: bool, the best first.
         iou: the largest IoU with one that is kept.
+        epsilon: added to intersections and unions, in pixels, by which equality is more (IDOL).
     """
     rows = packed_masks(masks)
     areas = np.bitwise_count(rows).sum(axis=1, dtype=np.int64)
     smaller, larger = np.minimum.outer(areas, areas), np.maximum.outer(areas, areas)
-    later, earlier = np.nonzero(np.tri(len(rows), k=-1, dtype=np.bool_) & (smaller >= iou * larger))
+    filled = (rows != 0).astype(np.float32)  # words of 64 cells
+    most = np.minimum(smaller, 64 * (filled @ filled.T))  # cells that two can share
+    similar = most + epsilon >= iou * (larger + epsilon)
+    later, earlier = np.nonzero(np.tri(len(rows), k=-1, dtype=np.bool_) & similar)
     kept = np.ones(len(rows), np.bool_)
     for first in range(0, len(later), _PAIRS_AT_ONCE):  # in the order of `later`
         one, other = later[first : first + _PAIRS_AT_ONCE], earlier[first : first + _PAIRS_AT_ONCE]
         shared = np.bitwise_count(rows[one] & rows[other]).sum(axis=1, dtype=np.int64)
         union = areas[one] + areas[other] - shared
-        over = (shared > iou * union) | (union == 0)
-        for index, before in zip(one[over].tolist(), other[over].tolist(), strict=True):
-            kept[index] &= not kept[before]
+        over = (shared + epsilon > iou * (union + epsilon)) | (union == 0)
+        first_come(kept, one[over], other[over])
     return np.flatnonzero(kept)
+
+
+def first_come(kept: Bools, later: Ints, earlier: Ints) -> Bools:
+    """Drop from `kept` (N,), in place, what an earlier one that is kept excludes; return it.
+
+    Args:
+        kept: what has not been dropped yet.
+        later: (R,), rising, one of each pair that cannot both be kept.
+        earlier: (R,), the other, which comes first.
+    """
+    for index, before in zip(later.tolist(), earlier.tolist(), strict=True):
+        kept[index] &= not kept[before]
+    return kept
 
 
 def packed_masks(masks: Bools) -> npt.NDArray[np.uint64]:
     """Return masks (N, h, w) as rows of bits, (N, ceil(h * w / 64)) uint64."""
     bits = np.packbits(masks.reshape(len(masks), masks[0].size if len(masks) else 0), axis=1)
-    return np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8))).view(np.uint64)
+    missing = -bits.shape[1] % 8
+    whole = np.pad(bits, ((0, 0), (0, missing))) if missing else bits  # padding copies all
+    return whole.view(np.uint64)

@@ -22,7 +22,7 @@ from vidgap_vis.trackers.base import (
     size_of,
 )
 from vidgap_vis.trackers.detections import Detections, Floats, Ints, detections_of
-from vidgap_vis.trackers.ranking import ScoreRecipe, ScoreSums
+from vidgap_vis.trackers.ranking import Doubles, ScoreRecipe, ScoreSums
 
 MAX_ENDED = 1000
 """How many ended tracks, the best ones, are kept for the ranking: results list a few dozen."""
@@ -78,10 +78,15 @@ class OnlineTracker:
             if id_ in row:
                 queries[row[id_], max(0, begin - first) : max(0, end + 1 - first)] = ABSENT
         return ClipTracks(
-            first, np.array(ids, np.int64), queries, class_scores, retracted=tuple(retracted)
+            first,
+            np.array(ids, np.int64),
+            queries,
+            class_scores,
+            retracted=tuple(retracted),
+            mask_resize=self.recipe.mask_resize,
         )
 
-    def _update(self, frame: Detections, retracted: list[Span]) -> dict[int, tuple[int, Floats]]:
+    def _update(self, frame: Detections, retracted: list[Span]) -> dict[int, tuple[int, Doubles]]:
         """Take a frame; return the query and the class scores of each track that it shows."""
         if self._shape not in (None, frame.shape):
             raise ValueError(
@@ -93,9 +98,10 @@ class OnlineTracker:
         assignment = self.associator.update(frame)
         self._forget(assignment)
         retracted += assignment.retracted
+        shown = np.flatnonzero(assignment.ids != NO_TRACK)
+        query_of = dict(zip(assignment.ids[shown].tolist(), shown.tolist(), strict=True))
         visible = {}
-        for query in np.flatnonzero(assignment.ids != NO_TRACK).tolist():
-            id_ = int(assignment.ids[query])
+        for id_, query in query_of.items():
             classes = self.recipe.of_frame(frame, query)
             if id_ in self._living:
                 sums = self._living[id_]
@@ -106,8 +112,8 @@ class OnlineTracker:
             visible[id_] = (query, self._class_scores(sums))
         return visible
 
-    def _class_scores(self, sums: ScoreSums) -> Floats:
-        """Return the class scores of a track so far, (K,) float32."""
+    def _class_scores(self, sums: ScoreSums) -> Doubles:
+        """Return the class scores of a track so far, (K,)."""
         num_classes = self._shape[1] if self._shape else len(sums.classes)
         return self.recipe.class_scores(sums.classes / sums.num_visible, num_classes)
 
@@ -140,7 +146,7 @@ class OnlineTracker:
                 sums.add_mask(*mask)
 
     def finish(self) -> VideoTracks:
-        """Rank all pairs of a track and a class, best first; ties go to the older track."""
+        """Rank the listed pairs of a track and a class, best first; ties go to the older track."""
         tracks = dict(sorted((self._ended | self._living).items()))
         ids = np.array(list(tracks), np.int64)
         if len(ids) == 0:
@@ -149,6 +155,8 @@ class OnlineTracker:
         classes = np.stack([self._class_scores(sums) for sums in tracks.values()])
         scores = classes * factors[:, None]
         order = np.argsort(-scores, axis=None, kind="stable")
+        if self.recipe.above is not None:
+            order = order[classes.flat[order] > self.recipe.above]
         rows, labels = np.unravel_index(order, scores.shape)  # of (N, K)
         return VideoTracks(ids[rows], labels.astype(np.int64), scores[rows, labels])
 

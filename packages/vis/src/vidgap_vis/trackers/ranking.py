@@ -8,27 +8,34 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from vidgap_segmenter.inference import Resize
 from vidgap_vis.trackers.base import Need
-from vidgap_vis.trackers.detections import Detections, Floats
+from vidgap_vis.trackers.detections import Detections
 
 Doubles = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class ScoreRecipe:
-    """How the scores of a track's frames make one.
+    """How the scores of a track's frames make one, and how its masks get a frame's size.
 
     Attributes:
         classes: what is averaged over the frames that show the track: class probabilities, or class
-            logits (CTVIS), whose mean then becomes probabilities.
+            logits (CTVIS, MinVIS), whose mean then becomes probabilities; or its best class
+            probability, which the class has that most frames have, the lowest of equals ("votes",
+            MaskTrack R-CNN).
         masks: how sure its masks are, by which class scores are multiplied. "frames": the mean of
             the mask scores over all frames of the video, 0 where it is absent, so that fragments
-            rank below lasting tracks (MinVIS). "pixels": the mean over all pixels of its masks
-            (CTVIS).
+            rank below lasting tracks. "pixels": the mean over all pixels of its masks (CTVIS).
+            "none": 1 (MinVIS, IDOL, MaskTrack R-CNN).
+        above: classes are listed whose score is above this (0.05 in IDOL); None: all.
+        mask_resize: how mask logits, once at the padded frame's size, get the frame's own.
     """
 
-    classes: Literal["probabilities", "logits"] = "probabilities"
-    masks: Literal["frames", "pixels"] = "frames"
+    classes: Literal["probabilities", "logits", "votes"] = "probabilities"
+    masks: Literal["frames", "pixels", "none"] = "frames"
+    above: float | None = None
+    mask_resize: Resize = "bilinear"
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -37,20 +44,26 @@ class ScoreRecipe:
 
     def of_frame(self, frame: Detections, query: int) -> Doubles:
         """Return what a query adds to its track's sum, (K,) or (K+1,)."""
+        if self.classes == "logits":
+            if frame.class_logits is None:
+                raise ValueError("class_logits must be there for a track's mean of them, got None")
+            return frame.class_logits[query].astype(np.float64)
+        scores = frame.class_probabilities[query].astype(np.float64)
         if self.classes == "probabilities":
-            return frame.class_probabilities[query].astype(np.float64)
-        if frame.class_logits is None:
-            raise ValueError("class_logits must be there for a track's mean of them, got None")
-        return frame.class_logits[query].astype(np.float64)
+            return scores
+        return np.append(np.arange(len(scores)) == scores.argmax(), scores.max())
 
-    def class_scores(self, mean: Doubles, num_classes: int) -> Floats:
-        """Return the class scores (K,) float32 that a mean over frames stands for."""
+    def class_scores(self, mean: Doubles, num_classes: int) -> Doubles:
+        """Return the class scores (K,) that a mean over frames stands for."""
         if self.classes == "probabilities":
-            return mean.astype(np.float32)
+            return mean
+        if self.classes == "votes":
+            votes = mean[:num_classes]
+            return np.where(np.arange(num_classes) == votes.argmax(), mean[num_classes], 0.0)
         if len(mean) == num_classes:  # independent classes
-            return (1 / (1 + np.exp(-mean))).astype(np.float32)
+            return np.asarray(1 / (1 + np.exp(-mean)))
         powers = np.exp(mean - mean.max())
-        return (powers / powers.sum())[:num_classes].astype(np.float32)
+        return np.asarray((powers / powers.sum())[:num_classes])
 
 
 @dataclass
@@ -86,6 +99,8 @@ class ScoreSums:
             has_masks: whether mask scores were given; without, the share of the frames that show
                 the track is taken for "frames", and 1 for "pixels".
         """
+        if recipe.masks == "none":
+            return 1.0
         if recipe.masks == "frames":
             return (self.masks if has_masks else self.num_visible) / num_frames
         return self.mask_pixels / max(self.pixels, 1.0) if has_masks else 1.0

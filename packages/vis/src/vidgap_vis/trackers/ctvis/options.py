@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from vidgap_vis.trackers.ctvis.memory import MemoryKind
+from vidgap_vis.trackers.option_checks import check_least, check_shares
 
 
 @dataclass(frozen=True)
@@ -45,15 +46,9 @@ class CTVISOptions:
 
     def __post_init__(self) -> None:
         shares = ("min_score", "new_track_score", "duplicate_iou", "match_threshold")
-        for name in (*shares, "update_rate"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name} must be in [0, 1], got {value}")
+        check_shares(self, (*shares, "update_rate"))
         least = {"memory_size": 1, "max_gap": 0, "settling_frames": 0, "min_visible": 0}
-        for name, smallest in (*least.items(), ("short_gap", 1)):
-            value = getattr(self, name)
-            if value < smallest:
-                raise ValueError(f"{name} must be at least {smallest}, got {value}")
+        check_least(self, least | {"short_gap": 1})
         kinds = get_args(MemoryKind)
         if self.memory not in kinds:
             raise ValueError(f"memory must be one of {', '.join(kinds)}, got {self.memory}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from vis.support import associator_inputs
+from vis.support import associator_inputs, kept_numbers
 from vis.trackers.official_associators import RUNS
 
 from vidgap_vis.trackers.idol import IDOLOptions

@@ -133,7 +133,7 @@ class MaskTrackAssociator:
         times = np.full(len(ids), self._num_frames)
         for name, new in zip(_COLUMNS, (ids, embeddings, boxes, labels, times), strict=True):
             held = getattr(self, f"_{name}")
-            setattr(self, f"_{name}", np.concatenate([held, new]) if len(held) else new.copy())
+            setattr(self, f"_{name}", np.concatenate([held, new]) if len(held) else np.array(new))
         return ids
 
     def _end(self) -> tuple[int, ...]:

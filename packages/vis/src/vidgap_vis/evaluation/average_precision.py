@@ -16,7 +16,6 @@ from typing import Literal
 import numpy as np
 
 from vidgap_vis.evaluation.arrays import Bools, Doubles, Ints
-from vidgap_vis.evaluation.strata import STRATA
 from vidgap_vis.evaluation.weighted_curve import WeightedCurves
 
 # linspace, not arange: arange gives 0.9000000000000004, above an IoU of 9/10.
@@ -60,26 +59,9 @@ METRICS_OF_A_STRATUM = tuple(metric for metric in METRICS if metric.stratum == 0
 MAX_PREDICTIONS = max(metric.max_predictions for metric in METRICS)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of the predictions of one label in one group, best score first.
-
-    Attributes:
-        scores: (D,), not increasing.
-        matched: (A, I, D), whether the prediction took a truth.
-        ignored: (A, I, D), whether it counts neither as right nor as wrong.
-        num_truths: (A,), the truths that count.
-    """
-
-    scores: Doubles
-    matched: Bools
-    ignored: Bools
-    num_truths: Ints
-
-
 def match(
-    ious: Doubles, scores: Doubles, found_outside: Bools, true_outside: Bools, is_crowd: Bools
-) -> Outcome:
+    ious: Doubles, found_outside: Bools, true_outside: Bools, is_crowd: Bools
+) -> tuple[Bools, Bools]:
     """Match predictions to truths greedily, in every stratum and at every threshold.
 
     The best prediction chooses first: the free truth of highest IoU (the last one on a tie) among
@@ -88,16 +70,18 @@ def match(
     unmatched outside the stratum is ignored.
 
     Args:
-        ious: (D, N), rows in the order of `scores`; below all thresholds where a prediction must
-            not take a truth.
-        scores: (D,), not increasing among the predictions that may take the same truths.
+        ious: (D, N), the best prediction first; 0 where a prediction must not take a truth.
         found_outside: (A, D), whether a prediction lies outside the stratum.
         true_outside: (A, N), whether a truth does.
         is_crowd: (N,).
+
+    Returns:
+        (A, I, D), whether a prediction took a truth; (A, I, D), whether it counts neither as right
+        nor as wrong.
     """
     size = (len(true_outside), len(IOU_THRESHOLDS))
     truth_ignored = true_outside | is_crowd
-    matched = np.zeros((*size, len(scores)), dtype=bool)
+    matched = np.zeros((*size, len(ious)), dtype=bool)
     ignored = np.zeros_like(matched)
     taken = np.zeros((*size, len(is_crowd)), dtype=bool)
     for d in np.flatnonzero((ious >= IOU_THRESHOLDS[0]).any(axis=1)):
@@ -110,7 +94,7 @@ def match(
         ignored[..., d] = matched[..., d] & np.take_along_axis(truth_ignored, best, axis=-1)
         taken |= matched[..., d, None] & (np.arange(len(row)) == best[..., None])
     ignored |= ~matched & found_outside[:, None]
-    return Outcome(scores, matched, ignored, np.count_nonzero(~truth_ignored, axis=1))
+    return matched, ignored
 
 
 @dataclass(frozen=True)
@@ -132,24 +116,6 @@ class LabelTable:
     matched: Bools
     ignored: Bools
     num_truths: Ints
-
-    @classmethod
-    def pooled(cls, outcomes: Mapping[int, Outcome], num_groups: int) -> LabelTable:
-        """Pool the outcomes of a label, given by the index of their group (at least one)."""
-        items = sorted(outcomes.items())
-        sizes = [len(outcome.scores) for _, outcome in items]
-        groups = np.repeat(np.array([group for group, _ in items]), sizes)
-        ranks = np.concatenate([np.arange(size) for size in sizes])
-        scores = np.concatenate([outcome.scores for _, outcome in items])
-        order = np.argsort(-scores, kind="stable")
-        matched = np.concatenate([outcome.matched for _, outcome in items], axis=-1)
-        ignored = np.concatenate([outcome.ignored for _, outcome in items], axis=-1)
-        num_truths = np.zeros((len(STRATA), num_groups), dtype=np.int64)
-        for group, outcome in items:
-            num_truths[:, group] = outcome.num_truths
-        return cls(
-            groups[order], ranks[order], matched[..., order], ignored[..., order], num_truths
-        )
 
     def only_groups(self, groups: Ints) -> LabelTable:
         """Return the table of some groups, given by their indices, which are counted anew."""

@@ -9,16 +9,16 @@ trusts the file's `areas`.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
+from vidgap_vis.evaluation.arrays import Bools, Doubles, Ints
 from vidgap_vis.evaluation.average_precision import (
     MAX_PREDICTIONS,
     LabelTable,
     MatchTable,
-    Outcome,
     match,
 )
 from vidgap_vis.evaluation.overlaps import VideoOverlaps, overlaps
@@ -74,49 +74,83 @@ def match_tracks(
 
 def match_videos(videos: Sequence[VideoOverlaps]) -> MatchTable:
     """Match predicted to true tracks in every video; equal scores keep the order of the videos."""
-    labels = sorted({label for video in videos for label in video.true.labels.tolist()})
-    outcomes: dict[int, dict[int, Outcome]] = {label: {} for label in labels}
-    for index, video in enumerate(videos):
-        for label, outcome in _match_video(video, outcomes.keys()):
-            outcomes[label][index] = outcome
-    tables = {label: LabelTable.pooled(outcomes[label], len(videos)) for label in labels}
-    return MatchTable(tuple(video.video_id for video in videos), tables)
+    group_ids = tuple(video.video_id for video in videos)
+    if not videos:
+        return MatchTable(group_ids, {})
+    pool = _Matching.pooled([_match_video(group, video) for group, video in enumerate(videos)])
+    tables = {}
+    for label in np.unique(pool.true_labels).tolist():
+        ours = np.flatnonzero((pool.labels == label) & (pool.ranks < MAX_PREDICTIONS))
+        ours = ours[np.argsort(-pool.scores[ours], kind="stable")]
+        true = np.flatnonzero(pool.true_labels == label)
+        num_truths = np.zeros((len(STRATA), len(videos)), np.int64)
+        np.add.at(num_truths.T, pool.true_groups[true], pool.counted[:, true].T)
+        tables[label] = LabelTable(
+            pool.groups[ours],
+            pool.ranks[ours],
+            pool.matched[..., ours],
+            pool.ignored[..., ours],
+            num_truths,
+        )
+    return MatchTable(group_ids, tables)
 
 
-def _match_video(video: VideoOverlaps, labels: Set[int]) -> Iterator[tuple[int, Outcome]]:
-    """Match the tracks of each of the `labels` that the video has a track of."""
+@dataclass(frozen=True)
+class _Matching:
+    """What became of D predictions, and the N truths; of a video, or of all.
+
+    Attributes:
+        groups, labels, scores: (D,) each.
+        ranks: (D,), their index among the predictions of their label in their video, best first.
+        matched, ignored: (A, I, D), as `match` gives them.
+        true_groups, true_labels: (N,) each.
+        counted: (A, N), whether a truth counts.
+    """
+
+    groups: Ints
+    labels: Ints
+    scores: Doubles
+    ranks: Ints
+    matched: Bools
+    ignored: Bools
+    true_groups: Ints
+    true_labels: Ints
+    counted: Bools
+
+    @classmethod
+    def pooled(cls, parts: Sequence[_Matching]) -> _Matching:
+        """Put the videos' together."""
+        names = [field.name for field in fields(cls)]
+        columns = ([getattr(part, name) for part in parts] for name in names)
+        return cls(*(np.concatenate(column, axis=-1) for column in columns))
+
+
+def _match_video(group: int, video: VideoOverlaps) -> _Matching:
+    """Match the tracks of a video, all labels at once: of different ones they share nothing."""
     found, true = video.found, video.true
     best_first = np.argsort(-found.scores, kind="stable")
     rows = best_first[np.argsort(found.labels[best_first], kind="stable")]  # label after label
-    columns = np.argsort(true.labels, kind="stable")
-    found_labels, true_labels = found.labels[rows], true.labels[columns]
-    found_areas, true_areas = found.mean_areas[rows], true.mean_areas[columns]
-    occlusion, is_crowd = true.occlusion[columns], true.is_crowd[columns]
-    true_outside = np.stack([stratum.outside(true_areas, occlusion) for stratum in STRATA])
-    # Tracks of different labels share nothing, so that all labels are matched at once.
-    all_labels = match(
-        ious=np.where(
-            found_labels[:, None] == true_labels, video.track_ious()[np.ix_(rows, columns)], 0.0
-        ),
-        scores=found.scores[rows],
-        found_outside=np.stack([stratum.outside(found_areas) for stratum in STRATA]),
+    labels = found.labels[rows]
+    areas = found.mean_areas[rows]
+    true_areas = true.mean_areas
+    true_outside = np.stack([stratum.outside(true_areas, true.occlusion) for stratum in STRATA])
+    matched, ignored = match(
+        ious=np.where(labels[:, None] == true.labels, video.track_ious()[rows], 0.0),
+        found_outside=np.stack([stratum.outside(areas) for stratum in STRATA]),
         true_outside=true_outside,
-        is_crowd=is_crowd,
+        is_crowd=true.is_crowd,
     )
-    counted = ~(true_outside | is_crowd)  # (A, N)
-    for label in sorted({*found_labels.tolist(), *true_labels.tolist()} & labels):
-        begin, end = np.searchsorted(found_labels, [label, label + 1]).tolist()
-        best = slice(begin, min(end, begin + MAX_PREDICTIONS))
-        truths = slice(*np.searchsorted(true_labels, [label, label + 1]).tolist())
-        yield (
-            label,
-            Outcome(
-                scores=all_labels.scores[best],
-                matched=all_labels.matched[..., best],
-                ignored=all_labels.ignored[..., best],
-                num_truths=np.count_nonzero(counted[:, truths], axis=1),
-            ),
-        )
+    return _Matching(
+        groups=np.full(len(rows), group),
+        labels=labels,
+        scores=found.scores[rows],
+        ranks=np.arange(len(rows)) - np.searchsorted(labels, labels),
+        matched=matched,
+        ignored=ignored,
+        true_groups=np.full(len(true), group),
+        true_labels=true.labels,
+        counted=~(true_outside | true.is_crowd),
+    )
 
 
 def _by_video(tracks: Iterable[Track], video_ids: Sequence[int]) -> defaultdict[int, list[Track]]:

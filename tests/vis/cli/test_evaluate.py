@@ -121,6 +121,30 @@ def test_seeds_give_mean_and_spread(
     assert ["standard", "deviation", "35.4"] in [line[:3] for line in lines]
     said = fails(2, "evaluate", perfect, "--gt", truth, "--seeds", half, half)
     assert said == "--seeds: wanted other files than RESULTS, each once"
+    said = fails(2, "evaluate", perfect, "--gt", truth, "--against", perfect)
+    assert said == "--against: wanted another file than RESULTS"
+    said = fails(1, "evaluate", perfect, "--gt", truth, "--seeds", half, "none.json")
+    assert said == "none.json: no such file"
+
+
+def test_a_missing_package_is_said_before_any_work(
+    half: Path, fails: Fails, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vidgap_vis.cli.evaluate.find_spec", lambda _: None)
+    said = fails(2, "evaluate", half, "--gt", "none.json", "--metrics", "hota")
+    assert said == "--metrics: hota needs the package trackeval: pip install 'vidgap-vis[eval]'"
+
+
+def test_classes_of_one_name_are_told_apart(
+    half: Path, truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads(truth.read_text())
+    for category in content["categories"]:
+        category["name"] = "thing"
+    (tmp_path / "gt.json").write_text(json.dumps(content))
+    lines = printed(capsys, half, "--gt", tmp_path / "gt.json", "--by", "class")
+    assert ["thing", "(3)", "100.0"] in [line[:3] for line in lines]
+    assert ["thing", "(7)", "0.0"] in [line[:3] for line in lines]
 
 
 def test_tracking_metrics_come_when_asked_for(
@@ -150,7 +174,8 @@ def test_wrong_words_are_one_line(
 
 def test_occlusion_needs_a_truth_that_knows_it(half: Path, truth: Path, fails: Fails) -> None:
     said = fails(1, "evaluate", half, "--gt", truth, "--by", "occlusion")
-    assert said == f"{truth}: annotations: none has 'occlusion' in OVIS's words"
+    assert said.startswith(f"{truth}: annotation ")
+    assert said.endswith("or null in each frame, got nothing")
 
 
 def test_evaluation_runs_without_torch(videos: Path, tmp_path: Path) -> None:

@@ -249,3 +249,13 @@ def test_a_truth_without_any_instance_has_no_metric(
 ) -> None:
     truth["annotations"] = []
     assert set(evaluate(tmp_path, results, truth).values()) == {None}
+
+
+def test_frames_of_any_size_are_the_same_on_both_backends(tmp_path: Path, truth: Any) -> None:
+    side = 10**30
+    huge = {"size": [side, 1], "counts": compressed([0])}
+    truth["videos"][0] |= {"height": side, "width": 1}
+    truth["annotations"] = [annotation(13, 7, 3)]
+    entry = {"video_id": 4, "category_id": 3, "score": 0.9, "segmentations": [huge, None]}
+    file, message = tmp_path / "results.json", r"segmentations\[0\]: RLE counts must sum"
+    assert_fault(lambda _: evaluate(tmp_path, [entry], truth), file, message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -200,3 +201,37 @@ def test_real_image_truth_as_result_is_perfect():
     ]
     metrics = evaluate_images(truth, found)
     assert metrics["AP"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"masks": ()}, r"track of video 1: masks must be 2, one or None a frame, got 0"),
+        ({"label": 99}, r"track of video 1: label must be in 0\.\.2, got 99"),
+        (
+            {"masks": (Rle.encode(rectangle(0, 0, 2, 2)[:5, :5]), None)},
+            r"the size of masks must be \(300, 340\), got \(5, 5\)",
+        ),
+        ({"video_id": 3}, "there is no video 3"),
+    ],
+)
+def test_a_track_that_cannot_be_of_the_truth_is_an_error(tmp_path, change, message):
+    one = track(1, 0, [SQUARE, SQUARE])
+    truth = read_youtube_vis(write_truth(tmp_path, Scene([one], [], [1])))
+    with pytest.raises(ValueError, match=message):
+        Evaluation.of_tracks(truth, [replace(one, **change)])
+
+
+def test_a_video_without_tracks_has_its_frames(tmp_path):
+    scene = Scene([track(1, 0, [SQUARE, SQUARE])], [], [1, 2])
+    truth = read_youtube_vis(write_truth(tmp_path, scene))
+    assert [video.shared.shape for video in Evaluation.of_tracks(truth, []).videos] == [
+        (2, 0, 1),
+        (1, 0, 0),
+    ]
+
+
+def test_threads_must_be_one_or_more(tmp_path):
+    truth = write_truth(tmp_path, Scene([track(1, 0, [SQUARE])], [], [1]))
+    with pytest.raises(ValueError, match="threads must be 1 or more, got 0"):
+        Evaluation.of_files(write_results(tmp_path, []), truth, threads=0)

@@ -101,6 +101,23 @@ def test_a_tracker_that_reads_what_heads_read_gets_it() -> None:
     assert {inputs.mask_features.shape[1] for inputs in seen} == {2}
 
 
+def test_a_class_that_is_not_looked_for_is_left_out_of_a_head_s_tracks() -> None:
+    class Head(Fixed):
+        needs = frozenset({"queries"})
+
+        def step(self, clip, repeated=0):
+            return super().step(detections_of(clip), repeated)
+
+    model = build.segmenter(MODEL, None, num_classes=2)
+    segmenter = VideoSegmenter(
+        model, CLASSES, tracker=Head, device="cpu", score_threshold=0.0, keep=["blue"]
+    )
+    with segmenter.stream() as stream:
+        results = collect(stream, moving_squares(2))
+        assert {label for result in results for label in result.labels.tolist()} <= {1}
+        assert set(stream.finish().labels.tolist()) == {1}
+
+
 def test_a_tracker_of_whole_videos_is_refused() -> None:
     class Offline(Fixed):
         offline = True

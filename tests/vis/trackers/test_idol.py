@@ -175,3 +175,13 @@ def test_the_state_stays_as_small() -> None:
 def test_options_that_mean_nothing_are_refused(wrong: Mapping[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         IDOLOptions(**wrong)  # type: ignore[arg-type]
+
+
+def test_embeddings_that_are_not_finite_are_refused() -> None:
+    detections = Detections(
+        np.full((2, 3), 0.9, np.float32),
+        np.array([[1, 2], [np.nan, 0]], np.float32),
+        np.ones((2, 4, 4), np.bool_),
+    )
+    with pytest.raises(ValueError, match="embeddings must be finite, got nan or inf"):
+        IDOLAssociator().update(detections)

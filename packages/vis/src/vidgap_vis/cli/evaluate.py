@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from vidgap_vis.cli.command import Command
 from vidgap_vis.cli.parser import Parser, whole
-from vidgap_vis.errors import ConfigError
+from vidgap_vis.errors import ConfigError, InputError
 from vidgap_vis.files import check_output, replacing
 
 METRICS = ("ap", "hota")
@@ -65,33 +66,49 @@ class Evaluate(Command):
         from vidgap_vis.evaluation import Evaluation
         from vidgap_vis.evaluation.groups import read_long_videos
         from vidgap_vis.evaluation.report import Report
+        from vidgap_vis.formats import read_youtube_vis
 
         if options.json is not None:
             inputs = [options.results, options.gt, options.against, options.long, *options.seeds]
             check_output("--json", options.json, [path for path in inputs if path is not None])
-        if options.long is not None and "length" not in options.by:
-            raise ConfigError("", "--long", "wanted with --by length, got it without")
-        runs = [options.results, *options.seeds]
-        if len({path.resolve() for path in runs}) < len(runs):
-            raise ConfigError("", "--seeds", "wanted other files than RESULTS, each once")
+        self._check(options)
         long_videos = None if options.long is None else read_long_videos(options.long)
+        truth = read_youtube_vis(options.gt)
         report = Report()
-        evaluation = Evaluation.of_files(options.results, options.gt)
+        evaluation = Evaluation.of_files(options.results, truth)
         if "ap" in options.metrics:
             report.add_ap(options.results.stem, evaluation)
         report.add_groups(evaluation, options.by, long_videos)
         if "hota" in options.metrics:
             report.add_tracking(evaluation, options.min_score)
         if options.against is not None:
-            other = Evaluation.of_files(options.against, options.gt)
+            other = Evaluation.of_files(options.against, truth)
             names = (str(options.against), str(options.results))
             report.add_comparison(names, other, evaluation, options.by, long_videos)
         if options.seeds:
-            others = {str(path): Evaluation.of_files(path, options.gt) for path in options.seeds}
+            others = {str(path): Evaluation.of_files(path, truth) for path in options.seeds}
             report.add_seeds({str(options.results): evaluation, **others})
         write_metrics(options.json, report.data)
         print("\n\n".join(report.tables))
         return 0
+
+    @staticmethod
+    def _check(options: Namespace) -> None:
+        """Refuse what would fail after minutes of work."""
+        if options.long is not None and "length" not in options.by:
+            raise ConfigError("", "--long", "wanted with --by length, got it without")
+        runs = [options.results, *options.seeds]
+        if len({path.resolve() for path in runs}) < len(runs):
+            raise ConfigError("", "--seeds", "wanted other files than RESULTS, each once")
+        others = [*options.seeds, *([options.against] if options.against else [])]
+        for path in others:
+            if not path.exists():
+                raise InputError(path, "", "no such file")
+        if options.against is not None and options.against.resolve() == options.results.resolve():
+            raise ConfigError("", "--against", "wanted another file than RESULTS")
+        if "hota" in options.metrics and find_spec("trackeval") is None:
+            message = "hota needs the package trackeval: pip install 'vidgap-vis[eval]'"
+            raise ConfigError("", "--metrics", message)
 
 
 class EvaluateImages(Command):

@@ -50,11 +50,15 @@ def train_all(out: Path, trainings: Mapping[str, Training]) -> None:
 
     Args:
         out: where each gets a folder of its name.
-        trainings: by name; of those whose parents are done the first goes first.
+        trainings: by name, parents first; of those whose parents are done the first goes first.
 
     Raises:
+        ValueError: a parent does not come before.
         Exception: the error of the training that failed first.
     """
+    for name, training in trainings.items():
+        if training.parent and training.parent not in [*trainings][: [*trainings].index(name)]:
+            raise ValueError(f"{name}: parent must come before it, got {training.parent!r}")
     waiting = dict(trainings)
     running: dict[Future[None], str] = {}
     done: set[str] = set()

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
 
-from vidgap_vis.errors import InputError
+from vidgap_vis.errors import InputError, check
 from vidgap_vis.evaluation.average_precision import MatchTable
-from vidgap_vis.evaluation.groups import Grouping, group_tables
+from vidgap_vis.evaluation.groups import OCCLUSION_SCORES, Grouping, group_tables
 from vidgap_vis.evaluation.hota import TrackingMetrics, tracking_metrics
 from vidgap_vis.evaluation.intervals import Difference, Interval, compare, intervals
 from vidgap_vis.evaluation.overlaps import MaskError, VideoOverlaps, overlaps
@@ -21,9 +21,6 @@ from vidgap_vis.formats.records import collection_paused
 from vidgap_vis.formats.results import ResultFile, Track
 from vidgap_vis.formats.rle import as_rle
 from vidgap_vis.formats.youtube_vis import VideoInfo, VideoInstance, VideoSet, read_youtube_vis
-
-OCCLUSION_SCORES = {"no_occlusion": 0.0, "slight_occlusion": 0.25, "severe_occlusion": 0.75}
-"""OVIS's words for how much of an object is hidden in a frame."""
 
 MOST_THREADS = 4
 
@@ -45,7 +42,7 @@ class Evaluation:
     def of_files(
         cls,
         results_path: str | PathLike[str],
-        gt_path: str | PathLike[str],
+        gt: str | PathLike[str] | VideoSet,
         *,
         threads: int | None = None,
     ) -> Evaluation:
@@ -53,48 +50,46 @@ class Evaluation:
 
         Args:
             results_path: YouTube-VIS results JSON, of any size.
-            gt_path: YouTube-VIS JSON with annotations.
+            gt: YouTube-VIS JSON with annotations, or what was read from one.
             threads: videos that are compared at once; None: one for each core, at most four.
 
         Raises:
-            InputError: a file or something in it is wrong, or `gt_path` has no annotations.
+            InputError: a file or something in it is wrong, or `gt` has no annotations.
+            ValueError: `threads` is below 1.
         """
-        truth = annotated(read_youtube_vis(gt_path))
-        with ResultFile(results_path, truth) as results:
+        if threads is None:
+            threads = min(MOST_THREADS, os.cpu_count() or 1)
+        check("threads", threads >= 1, "1 or more", threads)
+        truth = annotated(gt if isinstance(gt, VideoSet) else read_youtube_vis(gt))
+        with ResultFile(results_path, truth) as results, ThreadPoolExecutor(threads) as pool:
 
             def compare(video: VideoInfo) -> VideoOverlaps:
                 try:
-                    return overlaps(video.id, results.tracks(video.id), true_tracks(truth, video))
+                    return _overlaps(truth, video, results.tracks(video.id))
                 except MaskError as error:
-                    is_true = error.track.source.startswith("annotation")
-                    file = truth.path if is_true else results.path
                     item = f"segmentations[{error.frame}]: {error.reason}"
-                    raise InputError(file, error.track.source, item) from None
+                    raise InputError(results.path, error.track.source, item) from None
 
             videos = sorted(truth.videos, key=lambda video: video.id)
-            workers = min(MOST_THREADS, os.cpu_count() or 1) if threads is None else threads
-            with ThreadPoolExecutor(workers) as pool:
-                return cls(truth, tuple(pool.map(compare, videos)))
+            return cls(truth, tuple(pool.map(compare, videos)))
 
     @classmethod
     def of_tracks(cls, truth: VideoSet, results: Iterable[Track]) -> Evaluation:
         """Compare tracks with the truth.
 
         Raises:
-            InputError: the truth has no annotations.
-            ValueError: a track is in no video of the truth or unlike it in frames or size, or a
-                mask is malformed.
+            InputError: the truth has no annotations, or a mask of it is malformed.
+            ValueError: a track is in no video of the truth, of no class of it, or unlike the video
+                in frames or size, or its mask is malformed.
         """
-        found: dict[int, list[Track]] = {video.id: [] for video in annotated(truth).videos}
+        videos = {video.id: video for video in annotated(truth).videos}
+        found: dict[int, list[Track]] = {video_id: [] for video_id in videos}
         for track in results:
-            if track.video_id not in found:
+            if track.video_id not in videos:
                 raise ValueError(f"there is no video {track.video_id} in {truth.path}")
+            _check_fits(track, videos[track.video_id], len(truth.classes))
             found[track.video_id].append(track)
-        videos = sorted(truth.videos, key=lambda video: video.id)
-        return cls(
-            truth,
-            tuple(overlaps(one.id, found[one.id], true_tracks(truth, one)) for one in videos),
-        )
+        return cls(truth, tuple(_overlaps(truth, videos[i], found[i]) for i in sorted(videos)))
 
     @cached_property
     def table(self) -> MatchTable:
@@ -150,6 +145,28 @@ def annotated(truth: VideoSet) -> VideoSet:
             truth.path, "annotations", "absent or null; the metrics need the truth of every video"
         )
     return truth
+
+
+def _overlaps(truth: VideoSet, video: VideoInfo, found: Sequence[Track]) -> VideoOverlaps:
+    """Compare the tracks found in a video with the true ones; MaskError is about found ones."""
+    true = true_tracks(truth, video)
+    try:
+        return overlaps(video.id, found, true, num_frames=len(video))
+    except MaskError as error:
+        if not any(error.track is one for one in true):
+            raise
+        item = f"segmentations[{error.frame}]: {error.reason}"
+        raise InputError(truth.path, error.track.source, item) from None
+
+
+def _check_fits(track: Track, video: VideoInfo, num_classes: int) -> None:
+    """Refuse a track that cannot be of this video."""
+    name, length = f"track of video {video.id}", len(track.masks)
+    check(f"{name}: masks", length == len(video), f"{len(video)}, one or None a frame", length)
+    for mask in track.masks:
+        size = video.size if mask is None else mask.size
+        check(f"{name}: the size of masks", size == video.size, f"{video.size}", size)
+    check(f"{name}: label", 0 <= track.label < num_classes, f"in 0..{num_classes - 1}", track.label)
 
 
 def true_tracks(truth: VideoSet, video: VideoInfo) -> list[Track]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from os import PathLike
-from typing import Literal
+from typing import Literal, get_args
 
 from vidgap_vis.errors import InputError
 from vidgap_vis.evaluation.average_precision import MatchTable
@@ -14,6 +14,9 @@ from vidgap_vis.formats.youtube_vis import VideoSet
 
 Grouping = Literal["class", "size", "occlusion", "length"]
 """What metrics can be split by."""
+
+OCCLUSION_SCORES = {"no_occlusion": 0.0, "slight_occlusion": 0.25, "severe_occlusion": 0.75}
+"""OVIS's words for how much of an object is hidden in a frame."""
 
 LENGTHS = {"up to 30 frames": 30, "31 to 60 frames": 60, "more frames": None}
 """Groups of videos by length, where no list says which are long."""
@@ -35,16 +38,32 @@ def group_tables(
             and "short". None groups by the number of frames.
 
     Raises:
-        InputError: the truth does not say how much of its instances is hidden, or has no video of
+        InputError: the truth does not say how much of each instance is hidden, or has no video of
             an id in `long_videos`.
+        ValueError: there is no such grouping.
     """
+    if by not in get_args(Grouping):
+        raise ValueError(f"by must be one of {', '.join(get_args(Grouping))}, got {by!r}")
     split: Mapping[Grouping, Callable[[], dict[str, MatchTable]]] = {
         "class": lambda: _by_class(truth, table),
         "size": lambda: _by_stratum(table, AREA_RANGES[1:]),
         "occlusion": lambda: _by_occlusion(truth, table),
         "length": lambda: _by_length(truth, table, long_videos),
     }
-    return split[by]()
+    return {
+        name: group
+        for name, group in split[by]().items()
+        if any(label.num_truths[0].any() for label in group.labels.values())
+    }
+
+
+def class_names(truth: VideoSet) -> list[str]:
+    """Return a name for each label, with the category's id where several have the same."""
+    names = [entry.name for entry in truth.classes]
+    return [
+        f"{entry.name} ({entry.category_id})" if names.count(entry.name) > 1 else entry.name
+        for entry in truth.classes
+    ]
 
 
 def read_long_videos(path: str | PathLike[str]) -> list[int]:
@@ -67,7 +86,8 @@ def read_long_videos(path: str | PathLike[str]) -> list[int]:
 
 
 def _by_class(truth: VideoSet, table: MatchTable) -> dict[str, MatchTable]:
-    return {truth.classes[label].name: table.only_label(label) for label in sorted(table.labels)}
+    names = class_names(truth)
+    return {names[label]: table.only_label(label) for label in sorted(table.labels)}
 
 
 def _by_stratum(table: MatchTable, strata: Collection[Stratum]) -> dict[str, MatchTable]:
@@ -75,9 +95,13 @@ def _by_stratum(table: MatchTable, strata: Collection[Stratum]) -> dict[str, Mat
 
 
 def _by_occlusion(truth: VideoSet, table: MatchTable) -> dict[str, MatchTable]:
-    first = len(AREA_RANGES)
-    if not any(label.num_truths[first:].any() for label in table.labels.values()):
-        raise InputError(truth.path, "annotations", "none has 'occlusion' in OVIS's words")
+    for video in truth.videos:
+        for instance in video.instances:
+            for level in instance.occlusion or ("nothing",):
+                if level is not None and level not in OCCLUSION_SCORES:
+                    wanted = f"occlusion must be of {', '.join(OCCLUSION_SCORES)} or null"
+                    item = f"annotation {instance.id}"
+                    raise InputError(truth.path, item, f"{wanted} in each frame, got {level}")
     return _by_stratum(table, OCCLUSION_RANGES)
 
 

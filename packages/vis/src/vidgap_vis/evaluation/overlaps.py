@@ -114,9 +114,21 @@ class VideoOverlaps:
 
 
 def overlaps(
-    video_id: int, found: Sequence[Track], true: Sequence[Track], *, backend: Backend = "auto"
+    video_id: int,
+    found: Sequence[Track],
+    true: Sequence[Track],
+    *,
+    num_frames: int | None = None,
+    backend: Backend = "auto",
 ) -> VideoOverlaps:
     """Compare all found with all true tracks of a video; by default natively, where that can be.
+
+    Args:
+        video_id: the video.
+        found: D predicted tracks.
+        true: N true ones.
+        num_frames: T, for videos that may have no track; None: that of the tracks.
+        backend: who computes.
 
     Raises:
         ValueError: the tracks differ in their number of frames or the size of their masks, or the
@@ -126,16 +138,20 @@ def overlaps(
     if backend == "native" and (why := obstacle()):
         raise ValueError(f"overlaps(backend='native'): {why}")
     tracks = [*found, *true]
-    num_frames, pixels = _common_size(tracks)
+    length, pixels = _common_size(tracks)
+    if not tracks:
+        length = num_frames or 0
+    elif num_frames not in (None, length):
+        raise ValueError(f"video {video_id}: tracks must have {num_frames} frames, got {length}")
     native = None if backend == "reference" else extension()
     areas: Ints
     shared: Counts | Ints
     if native is not None and pixels <= native.MOST_PIXELS:
-        areas, shared = _by_kernel(native, found, true, num_frames, pixels)
+        areas, shared = _by_kernel(native, found, true, length, pixels)
     elif pixels <= _MOST_SHARED:
-        areas, shared = _by_pycocotools(found, true, num_frames)
+        areas, shared = _by_pycocotools(found, true, length)
     else:
-        areas, shared = _by_run_lengths(found, true, num_frames)
+        areas, shared = _by_run_lengths(found, true, length)
     return VideoOverlaps(
         video_id,
         TrackArrays.of(found, areas[: len(found)]),

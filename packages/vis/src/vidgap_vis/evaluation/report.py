@@ -8,7 +8,7 @@ from typing import Any
 
 from vidgap_vis.evaluation.average_precision import METRICS, MatchTable
 from vidgap_vis.evaluation.evaluation import Evaluation
-from vidgap_vis.evaluation.groups import Grouping
+from vidgap_vis.evaluation.groups import Grouping, class_names
 from vidgap_vis.evaluation.hota import SHARES
 from vidgap_vis.evaluation.intervals import Difference, compare, intervals
 from vidgap_vis.evaluation.spread import spread
@@ -58,9 +58,9 @@ class Report:
     def add_tracking(self, evaluation: Evaluation, min_score: float) -> None:
         """Add HOTA and its kin, overall and by class."""
         found = evaluation.hota(min_score=min_score)
-        classes = evaluation.truth.classes
+        names = class_names(evaluation.truth)
         named = {"all": found.overall} | {
-            f"  {classes[label].name}": metrics for label, metrics in found.per_class.items()
+            f"  {names[label]}": metrics for label, metrics in found.per_class.items()
         }
         rows = {
             name: {key: value if key in SHARES else f"{value}" for key, value in metrics.items()}
@@ -70,7 +70,7 @@ class Report:
         self.data["tracking"] = {
             "min_score": min_score,
             **found.overall,
-            "by": {classes[label].name: metrics for label, metrics in found.per_class.items()},
+            "by": {names[label]: metrics for label, metrics in found.per_class.items()},
         }
 
     def add_comparison(
@@ -94,9 +94,9 @@ class Report:
         rows = {
             names[0]: {key: one.first for key, one in found.items()},
             names[1]: {key: one.second for key, one in found.items()},
-            "gain": {key: one.value for key, one in found.items()},
-            "  95 %: from": {key: one.low for key, one in found.items()},
-            "  to": {key: one.high for key, one in found.items()},
+            "  gain": {key: one.value for key, one in found.items()},
+            "    95 %: from": {key: one.low for key, one in found.items()},
+            "    to": {key: one.high for key, one in found.items()},
         }
         self.tables.append(format_table(rows, COLUMNS, title="paired"))
         self.data["against"] = {"file": names[0], "gain": _as_data(found), "by": {}}
@@ -119,7 +119,7 @@ class Report:
         found = {key: spread([row[key] for row in metrics.values()]) for key in COLUMNS}
         rows = {
             **metrics,
-            "mean": {key: one.mean for key, one in found.items()},
+            "  mean": {key: one.mean for key, one in found.items()},
             "  standard deviation": {key: one.sd for key, one in found.items()},
             "  95 % of the mean: from": {key: one.low for key, one in found.items()},
             "  to": {key: one.high for key, one in found.items()},

@@ -212,7 +212,8 @@ class _EntryReader:
 def _entry(text: bytes, size: Size) -> object:
     """Parse an entry; None where it is broken JSON. Its masks of `size` may be `Rle`s already."""
     native = extension()
-    plain = None if native is None else native.masks_of(text, *size)
+    reads = native is not None and size[0] * size[1] <= native.MOST_PIXELS
+    plain = native.masks_of(text, *size) if native is not None and reads else None
     if plain is not None:
         counts, around = plain
         entry = _parsed(around)

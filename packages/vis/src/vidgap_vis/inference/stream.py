@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -127,7 +128,9 @@ class Stream:
 
         Only masks that were returned in results count, so the score threshold should be 0.
         """
-        return self.tracker.finish()
+        ranked = self.tracker.finish()
+        kept = np.flatnonzero(self.step.class_weights.cpu().numpy()[ranked.labels])
+        return VideoTracks(ranked.ids[kept], ranked.labels[kept], ranked.scores[kept])
 
     @torch.inference_mode()
     def _advance(self, size: tuple[int, int]) -> None:
@@ -138,6 +141,8 @@ class Stream:
         output, self._state = self.step(frames, self._state, with_head_inputs=reads_heads)
         if reads_heads:
             tracks = self.tracker.step(output)
+            kept = self.step.class_weights.cpu().numpy().astype(np.float32)
+            tracks = replace(tracks, class_scores=tracks.class_scores * kept)
         else:
             weights = self.step.class_weights
             tracks = self.tracker.step(detections_of(output, weights, self.tracker.needs))

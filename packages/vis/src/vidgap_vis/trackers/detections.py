@@ -142,6 +142,12 @@ def normalised(vectors: Floats) -> Floats:
     return units
 
 
+def check_finite(embeddings: Floats) -> None:
+    """Refuse embeddings (Q, C) of which one is not finite: it would break all identities."""
+    if not np.isfinite(embeddings).all():
+        raise ValueError("embeddings must be finite, got nan or inf")
+
+
 def without_duplicates(masks: Bools, iou: float, epsilon: float = 0.0) -> Ints:
     """Return which masks (N, h, w), in their order, do not overlap an earlier one kept by more.
 

@@ -11,7 +11,13 @@ import numpy as np
 from vidgap_vis.trackers.base import NO_TRACK, Assignment, Need, StateDict
 from vidgap_vis.trackers.bisoftmax import bisoftmax, match_greedily
 from vidgap_vis.trackers.boxes import boxes_of_masks, without_duplicate_boxes
-from vidgap_vis.trackers.detections import Detections, Floats, Ints, without_duplicates
+from vidgap_vis.trackers.detections import (
+    Detections,
+    Floats,
+    Ints,
+    check_finite,
+    without_duplicates,
+)
 from vidgap_vis.trackers.idol.memory import RecentMemory
 from vidgap_vis.trackers.idol.options import IDOLOptions
 from vidgap_vis.trackers.lifetimes import Lifetimes
@@ -39,7 +45,8 @@ class IDOLAssociator:
         self._num_frames = 0
 
     def update(self, frame: Detections) -> Assignment:
-        """Take the next frame."""
+        """Take the next frame; ValueError where an embedding is not finite."""
+        check_finite(frame.embeddings)
         time, options, lives = self._num_frames, self.options, self._lives
         queries, scores = self._select(frame)
         embeddings = frame.embeddings[queries]

@@ -11,7 +11,7 @@ import numpy as np
 
 from vidgap_vis.trackers.base import NO_TRACK, Assignment, Need, StateDict
 from vidgap_vis.trackers.boxes import box_iou, boxes_of_masks, without_duplicate_boxes
-from vidgap_vis.trackers.detections import Detections, Floats, Ints
+from vidgap_vis.trackers.detections import Detections, Floats, Ints, check_finite
 from vidgap_vis.trackers.masktrack.options import MaskTrackOptions
 
 _COLUMNS = ("ids", "embeddings", "boxes", "labels", "last_visible")
@@ -48,7 +48,8 @@ class MaskTrackAssociator:
         self._last_visible = np.zeros(0, np.int64)
 
     def update(self, frame: Detections) -> Assignment:
-        """Take the next frame."""
+        """Take the next frame; ValueError where an embedding is not finite."""
+        check_finite(frame.embeddings)
         queries, boxes, labels = self._select(frame)
         embeddings = self._embedded(frame, queries)
         ids = np.full(len(frame.embeddings), NO_TRACK, np.int64)

@@ -39,10 +39,11 @@ class TrackHead(nn.Module):
 
     @torch.inference_mode()
     def embed(self, features: Floats) -> Floats:
-        """Return embeddings of arrays, (N, in_channels) -> (N, channels), in the weights' dtype."""
+        """Return embeddings of arrays, (N, in_channels) -> (N, channels); float32 of a half."""
         weight = next(self.parameters())
         found = self(torch.from_numpy(np.ascontiguousarray(features)).to(weight))
-        embeddings: Floats = found.cpu().numpy()
+        half = found.dtype in (torch.bfloat16, torch.float16)
+        embeddings: Floats = (found.float() if half else found).cpu().numpy()
         return embeddings
 
     def logits(self, embeddings: Tensor, remembered: Tensor) -> Tensor:

@@ -39,9 +39,13 @@ QuotedCounts counts_after(Reader& reader) {
       return counts;
     }
   }
+  // The quote must come at once: spaces before it would be the string's.
+  if (size == rest.size() || rest[size] != '"') {
+    reader.refuse();
+    return counts;
+  }
   counts.text = rest.substr(0, size);
-  reader.skip(size);
-  reader.take('"');
+  reader.skip(size + 1);
   return counts;
 }
 

@@ -179,6 +179,20 @@ def test_what_is_wrong_with_an_entry_is_said_as_by_a_parser(
     assert str(got.value) == str(wanted.value)
 
 
+@pytest.mark.parametrize("counts", ["123 ", " 123", "1 23", "123\\t", "", " "])
+def test_spaces_in_a_string_are_part_of_it(
+    counts: str, tmp_path: Path, video_set: VideoSet
+) -> None:
+    path = tmp_path / "results.json"
+    mask = f'{{"size": [2, 3], "counts": "{counts}"}}'
+    path.write_text(f"[{entry(f'[null, {mask}, null]')}]")
+    with ResultFile(path, video_set) as results:
+        (track,) = results.tracks(5)
+    read = track.masks[1]
+    assert read is not None
+    assert read.counts == json.loads(f'"{counts}"')
+
+
 @pytest.mark.parametrize(
     ("counts", "error"),
     [

@@ -19,7 +19,9 @@ def truth(*rows: list[tuple[int, int, int, int] | None]) -> VideoSet:
     size = next(mask.size for mask in tracks[0].masks if mask is not None)
     names = tuple(f"{frame}.png" for frame in range(len(rows[0])))
     video = VideoInfo(1, names, size, instances)
-    return VideoSet(Path("t.json"), None, from_categories([(1, "a")]), (video,), annotated=True)
+    return VideoSet(
+        Path("t.json"), None, from_categories([(1, "a"), (2, "b")]), (video,), annotated=True
+    )
 
 
 def switches(videos: VideoSet, tracks: list[Track]) -> dict[int, int]:

@@ -68,7 +68,7 @@ def test_stages_of_both_networks_cover_a_step() -> None:
         total = 1000 * (time.process_time() - start)
         parts = [part for stage in found.values() for part in dataclasses.astuple(stage)]
         assert all(part is not None and part >= 0 for part in parts)
-        assert 0.8 * total < sum(parts) <= total
+        assert 0.5 * total < sum(parts) <= total  # one step beside other work: a wide margin
 
 
 @pytest.mark.slow

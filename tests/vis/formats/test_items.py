@@ -22,7 +22,9 @@ def read_in_pieces(text: bytes | str) -> list[bytes] | None:
     for length in (1, 2, 3, 7):
         pieces = [raw[i : i + length] for i in range(0, len(raw), length)]
         assert scan(extension, pieces) == whole
-    return None if whole is None else [raw[a:b] for a, b in zip(whole[::2], whole[1::2])]  # noqa: B905
+    return (
+        None if whole is None else [raw[a:b] for a, b in zip(whole[::2], whole[1::2], strict=True)]
+    )
 
 
 def scan(extension: Any, pieces: list[bytes]) -> list[int] | None:

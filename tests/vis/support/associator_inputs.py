@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from vis.support.kept_numbers import Array, state
+from vis.support.official_numbers import Array, generator
 
 Constants = Mapping[str, Any]
 
@@ -39,7 +39,7 @@ def wandering(
 
 def minvis(sizes: Constants) -> dict[str, Array]:
     """Return pred_logits (1, T, Q, K+1), pred_masks (1, Q, T, h, w), pred_embds (1, C, T, Q)."""
-    rng = state(sizes["seed"], "inputs")
+    rng = generator(sizes["seed"], "inputs")
     frames, num, channels, height, width = (sizes[name] for name in ("T", "Q", "C", "h", "w"))
     embeddings = wandering(rng, frames, num, channels, sizes["noise"])
     return {
@@ -55,7 +55,7 @@ def idol(sizes: Constants) -> dict[str, Array]:
     Returns:
         logits (T, Q, K), boxes (T, Q, 4), embeds (T, Q, C), masks (T, Q, 1, h, w).
     """
-    rng = state(sizes["seed"], "inputs")
+    rng = generator(sizes["seed"], "inputs")
     names = ("T", "Q", "K", "C", "h", "w", "objects")
     frames, num, classes, channels, height, width, objects = (sizes[name] for name in names)
     logits = -4 + 0.4 * rng.standard_normal((frames, num, classes))
@@ -128,7 +128,7 @@ def masktrack(sizes: Constants) -> dict[str, Array]:
     Returns:
         boxes (T, N, 5), labels (T, N), feats (T, N, C), count (T,).
     """
-    rng = state(sizes["seed"], "inputs")
+    rng = generator(sizes["seed"], "inputs")
     names = ("T", "N", "C", "classes", "objects", "feat")
     frames, num, channels, classes, objects, scale = (sizes[name] for name in names)
     height, width = sizes["size"]
@@ -180,5 +180,5 @@ def weights(case: Mapping[str, Any]) -> dict[str, Array]:
     found = {}
     for name, shape in case["shapes"].items():
         scale = 0.1 if name.endswith("bias") else 1 / np.sqrt(np.prod(shape[1:]))
-        found[name] = state(case["constants"]["seed"], name).standard_normal(shape) * scale
+        found[name] = generator(case["constants"]["seed"], name).standard_normal(shape) * scale
     return found

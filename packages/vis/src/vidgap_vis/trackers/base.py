@@ -203,6 +203,25 @@ class Tracker(Protocol):
         """Return the bytes of arrays that it holds."""
 
 
+def head_inputs_of(clip: ClipOutput | Sequence[Detections], repeated: int) -> HeadInputs:
+    """Return what heads read of one clip.
+
+    Raises:
+        ValueError: frames are repeated, the clip is no network's output with `head_inputs`, or it
+            is several clips.
+    """
+    if repeated:
+        raise ValueError(f"repeated must be 0: each frame is taken once, got {repeated}")
+    if not isinstance(clip, ClipOutput) or clip.head_inputs is None:
+        raise ValueError(
+            "clip must be a network's output with head_inputs (with_head_inputs=True), got "
+            + ("none in it" if isinstance(clip, ClipOutput) else type(clip).__name__)
+        )
+    if len(clip.class_logits) != 1:
+        raise ValueError(f"clip must hold one clip, got {len(clip.class_logits)}")
+    return clip.head_inputs
+
+
 def size_of(state: StateDict) -> int:
     """Return the bytes of all arrays of a state."""
     return sum(

@@ -17,6 +17,7 @@ from vidgap_vis.trackers.base import (
     Need,
     StateDict,
     VideoTracks,
+    head_inputs_of,
     size_of,
 )
 from vidgap_vis.trackers.detections import Detections, Floats, Ints
@@ -74,16 +75,7 @@ class DVISTracker:
             ValueError: frames are repeated, the clip is no network's output with `head_inputs`
                 or is several clips, or the head refuses them.
         """
-        if repeated:
-            raise ValueError(f"repeated must be 0: each frame is taken once, got {repeated}")
-        if not isinstance(clip, ClipOutput) or clip.head_inputs is None:
-            raise ValueError(
-                "clip must be a network's output with head_inputs (with_head_inputs=True), got "
-                + ("none in it" if isinstance(clip, ClipOutput) else type(clip).__name__)
-            )
-        if len(clip.class_logits) != 1:
-            raise ValueError(f"clip must hold one clip, got {len(clip.class_logits)}")
-        inputs = clip.head_inputs
+        inputs = head_inputs_of(clip, repeated)
         state = self._state and {n: t.to(inputs.queries.device) for n, t in self._state.items()}
         prediction, self._state = self.head.step(inputs, state)
         logits = at_least_float32(prediction.class_logits[0])  # (Q, T, K+1)

@@ -9,10 +9,17 @@ import numpy as np
 import torch
 
 from vidgap_segmenter import ClipOutput
-from vidgap_vis.trackers.base import ClipTracks, Need, StateDict, VideoTracks, size_of
+from vidgap_vis.trackers.base import (
+    ClipTracks,
+    Need,
+    StateDict,
+    VideoTracks,
+    head_inputs_of,
+    size_of,
+)
 from vidgap_vis.trackers.detections import Detections, Floats, Ints
 from vidgap_vis.trackers.genvis.network import GenVIS, GenVISState
-from vidgap_vis.trackers.vita.ranking import MaskSums, frame_queries_of, head_inputs_of
+from vidgap_vis.trackers.vita.ranking import MaskSums, frame_queries_of
 
 
 class GenVISTracker:

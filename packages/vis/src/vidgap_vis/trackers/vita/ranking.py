@@ -1,36 +1,15 @@
-"""What the trackers of VITA and GenVIS share: what they read, and how they rank."""
+"""What the trackers of VITA and GenVIS share: the queries they read, and how they rank."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from vidgap_segmenter import ClipOutput, HeadInputs
+from vidgap_segmenter import HeadInputs
 from vidgap_segmenter.precision import at_least_float32
 from vidgap_vis.trackers.base import StateDict, VideoTracks
-from vidgap_vis.trackers.detections import Detections, Floats, Ints
-
-
-def head_inputs_of(clip: ClipOutput | Sequence[Detections], repeated: int) -> HeadInputs:
-    """Return what heads read of one clip.
-
-    Raises:
-        ValueError: frames are repeated, the clip is no network's output with `head_inputs`, or it
-            is several clips.
-    """
-    if repeated:
-        raise ValueError(f"repeated must be 0: each frame is taken once, got {repeated}")
-    if not isinstance(clip, ClipOutput) or clip.head_inputs is None:
-        raise ValueError(
-            "clip must be a network's output with head_inputs (with_head_inputs=True), got "
-            + ("none in it" if isinstance(clip, ClipOutput) else type(clip).__name__)
-        )
-    if len(clip.class_logits) != 1:
-        raise ValueError(f"clip must hold one clip, got {len(clip.class_logits)}")
-    return clip.head_inputs
+from vidgap_vis.trackers.detections import Floats, Ints
 
 
 def frame_queries_of(inputs: HeadInputs) -> Tensor:

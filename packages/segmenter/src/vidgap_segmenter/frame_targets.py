@@ -44,6 +44,7 @@ class FrameTargets:
         clips: Sequence[ClipTargets],
         padded_size: tuple[int, int],
         *,
+        list_absent: bool = False,
         label_of_absent: int | None = None,
     ) -> FrameTargets:
         """List the instances that are present in each frame; frames are numbered B-major.
@@ -51,8 +52,8 @@ class FrameTargets:
         Args:
             clips: B of them.
             padded_size: (H', W') that points cover.
-            label_of_absent: lists all instances in every frame; where one is absent its mask is
-                empty and this is its label (CTVIS's release). None: only those present.
+            list_absent: lists all instances in every frame; where one is absent its mask is empty.
+            label_of_absent: lists them too, and is their label there (CTVIS's release).
         """
         frames, instances, ids, labels, masks = [], [], [], [], []
         counts: list[int] = []
@@ -63,6 +64,7 @@ class FrameTargets:
             listed = present
             if label_of_absent is not None:
                 by_frame_labels = by_frame_labels.where(present, label_of_absent)
+            if list_absent or label_of_absent is not None:
                 listed = torch.ones_like(present)
             frame, instance = listed.nonzero(as_tuple=True)
             frames.append(frame + len(counts))

@@ -32,11 +32,7 @@ def match(
     """
     from scipy.optimize import linear_sum_assignment  # as slow to import as all of this package
 
-    weighted = {name: weights[name] * cost for name, cost in costs.items()}
-    table = torch.stack(list(weighted.values())).sum(0).cpu()
-    if not table.isfinite().all():
-        names = ", ".join(name for name, cost in weighted.items() if not cost.isfinite().all())
-        raise NonFiniteLoss(f"matching costs must be finite, got nan or inf in the {names} cost")
+    table = weighted_table(costs, weights)
     frames, queries, rows = [], [], []
     first = 0
     for frame, count in enumerate(targets.counts):
@@ -49,9 +45,23 @@ def match(
     return targets.matching(frames=pairs[0], queries=pairs[1], rows=pairs[2])
 
 
+def weighted_table(costs: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """Return the weighted sum of costs of any one shape, on the CPU: the device is waited for.
+
+    Raises:
+        NonFiniteLoss: a cost is not finite.
+    """
+    weighted = {name: weights[name] * cost for name, cost in costs.items()}
+    table = torch.stack(list(weighted.values())).sum(0).cpu()
+    if not table.isfinite().all():
+        names = ", ".join(name for name, cost in weighted.items() if not cost.isfinite().all())
+        raise NonFiniteLoss(f"matching costs must be finite, got nan or inf in the {names} cost")
+    return table
+
+
 def softmax_cost(class_logits: Tensor, targets: FrameTargets) -> Tensor:
     """Return minus the softmax probability of each instance's class, (B*T, Q, n)."""
-    return -_of_labels(class_logits.softmax(-1), targets)
+    return -of_labels(class_logits.softmax(-1), targets.by_slot(targets.labels))
 
 
 def focal_cost(class_logits: Tensor, targets: FrameTargets, alpha: float, gamma: float) -> Tensor:
@@ -66,7 +76,12 @@ def focal_cost(class_logits: Tensor, targets: FrameTargets, alpha: float, gamma:
     Returns:
         (B*T, Q, n).
     """
-    probability = _of_labels(class_logits.sigmoid(), targets)
+    labels = targets.by_slot(targets.labels)
+    return focal_change(of_labels(class_logits.sigmoid(), labels), alpha, gamma)
+
+
+def focal_change(probability: Tensor, alpha: float, gamma: float) -> Tensor:
+    """Return the focal loss of probabilities as positives minus that as negatives, any shape."""
     positive = -alpha * (1 - probability) ** gamma * (probability + 1e-8).log()
     negative = -(1 - alpha) * probability**gamma * (1 - probability + 1e-8).log()
     return positive - negative
@@ -86,12 +101,25 @@ def mask_costs(mask_logits: Tensor, targets: FrameTargets, points: Tensor) -> tu
     rows = torch.arange(len(targets.labels), device=points.device)
     logits = sample_logits(mask_logits, points)  # (B*T, Q, P)
     sampled = targets.sample(rows, points[targets.frames]).to(logits.dtype)
-    truth = targets.by_slot(sampled).transpose(1, 2)  # (B*T, P, n)
+    return pair_costs(logits, targets.by_slot(sampled))
+
+
+def pair_costs(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the cross entropy and the dice cost of every query with every instance.
+
+    Args:
+        logits: of masks at points, (B, Q, P).
+        truth: shares of instances there, (B, n, P), in the same dtype.
+
+    Returns:
+        Two of (B, Q, n).
+    """
+    truth = truth.transpose(1, 2)  # (B, P, n)
     # Cross entropy of logit x with truth t is softplus(x) - x*t; this softplus is the fast one.
     softplus = logits.clamp(min=0) - logits.abs().sigmoid().log()
-    mask = (softplus.sum(-1, keepdim=True) - logits @ truth) / points.shape[1]
+    mask = (softplus.sum(-1, keepdim=True) - logits @ truth) / logits.shape[2]
     masks = logits.sigmoid()
-    sizes = masks.sum(-1, keepdim=True) + truth.sum(1, keepdim=True)  # (B*T, Q, n)
+    sizes = masks.sum(-1, keepdim=True) + truth.sum(1, keepdim=True)  # (B, Q, n)
     dice = 1 - (2 * (masks @ truth) + 1) / (sizes + 1)
     return mask, dice
 
@@ -105,7 +133,6 @@ def box_costs(boxes: Tensor, targets: FrameTargets) -> tuple[Tensor, Tensor]:
     return torch.cdist(boxes, truth, p=1), -torch.stack(overlap).nan_to_num()
 
 
-def _of_labels(probabilities: Tensor, targets: FrameTargets) -> Tensor:
-    """Pick the classes of a frame's instances, (B*T, Q, K) -> (B*T, Q, n)."""
-    index = targets.by_slot(targets.labels)[:, None].expand(-1, probabilities.shape[1], -1)
-    return probabilities.gather(2, index)
+def of_labels(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Pick the classes of instances, (B, Q, K) and (B, n) -> (B, Q, n)."""
+    return probabilities.gather(2, labels[:, None].expand(-1, probabilities.shape[1], -1))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -87,17 +89,21 @@ class Criterion(nn.Module):
             for level in output.levels:
                 class_logits = at_least_float32(by_frame(level.class_logits))
                 mask_logits = at_least_float32(by_frame(level.mask_logits))
-                matching = self._match(class_logits, mask_logits, frame_targets)
-                mask, dice = self.point_losses(mask_logits, frame_targets, matching)
-                classes = self._class_loss(class_logits, frame_targets, matching)
+                matching = self.match_frames(class_logits, mask_logits, frame_targets)
                 levels.append(
-                    {"class": classes, "mask": mask / num_masks, "dice": dice / num_masks}
+                    self.frame_losses(class_logits, mask_logits, frame_targets, matching, num_masks)
                 )
                 matchings.append(matching)
             parts = stack_levels(levels)
             losses = Losses(weighted_total(parts, self.weights), parts, tuple(matchings))
         check_finite(losses)
         return losses
+
+    def with_points(self, num_points: int) -> Criterion:
+        """Return a criterion of the same settings that compares masks on `num_points` points."""
+        other = copy(self)
+        other.point_losses = replace(self.point_losses, num_points=num_points)
+        return other
 
     def match(self, output: ClipOutput, targets: FrameTargets) -> Matching:
         """Match the queries of the last level with instances, without any loss.
@@ -108,24 +114,64 @@ class Criterion(nn.Module):
         """
         with autocast_off(output.mask_logits.device):
             class_logits = at_least_float32(by_frame(output.class_logits))
-            return self._match(
+            return self.match_frames(
                 class_logits, at_least_float32(by_frame(output.mask_logits)), targets
             )
 
+    def match_frames(
+        self, class_logits: Tensor, mask_logits: Tensor, targets: FrameTargets
+    ) -> Matching:
+        """Match the queries of each frame, (B*T, Q, K+1) and (B*T, Q, h, w), with its instances."""
+        return match(self.costs(class_logits, mask_logits, targets), self.weights, targets)
+
     @torch.no_grad()
-    def _match(self, class_logits: Tensor, mask_logits: Tensor, targets: FrameTargets) -> Matching:
+    def costs(
+        self, class_logits: Tensor, mask_logits: Tensor, targets: FrameTargets
+    ) -> dict[str, Tensor]:
+        """Return the costs of every query with every instance of its frame, unweighted, by name.
+
+        Args:
+            class_logits: (B*T, Q, K+1).
+            mask_logits: (B*T, Q, h, w).
+            targets: of the B*T frames, at most n in one.
+
+        Returns:
+            "class", "mask" and "dice", (B*T, Q, n).
+        """
         points = self.point_losses.for_matching(len(targets.counts), mask_logits.device)
         mask, dice = mask_costs(mask_logits, targets, points)
-        costs = {"class": softmax_cost(class_logits, targets), "mask": mask, "dice": dice}
-        return match(costs, self.weights, targets)
+        return {"class": softmax_cost(class_logits, targets), "mask": mask, "dice": dice}
 
-    def _class_loss(
-        self, class_logits: Tensor, targets: FrameTargets, matching: Matching
-    ) -> Tensor:
-        """Return the weighted mean of the cross entropy over all queries."""
-        num_frames, num_queries, _ = class_logits.shape
-        wanted = matching.queries.new_full((num_frames, num_queries), self.num_classes)
+    def frame_losses(
+        self,
+        class_logits: Tensor,
+        mask_logits: Tensor,
+        targets: FrameTargets,
+        matching: Matching,
+        num_masks: Tensor,
+    ) -> dict[str, Tensor]:
+        """Return the losses of one level, unweighted scalars, by name.
+
+        Args:
+            class_logits: (B*T, Q, K+1).
+            mask_logits: (B*T, Q, h, w).
+            targets: of the B*T frames.
+            matching: which query is which of them.
+            num_masks: what the sums over masks are divided by, a scalar.
+        """
+        wanted = matching.queries.new_full(class_logits.shape[:2], self.num_classes)
         wanted[matching.frames, matching.queries] = targets.labels[matching.rows]
+        mask, dice = self.point_losses(mask_logits, targets, matching)
+        classes = self.class_loss(class_logits, wanted)
+        return {"class": classes, "mask": mask / num_masks, "dice": dice / num_masks}
+
+    def class_loss(self, class_logits: Tensor, wanted: Tensor) -> Tensor:
+        """Return the weighted mean of the cross entropy over all queries.
+
+        Args:
+            class_logits: (B, Q, K+1).
+            wanted: the class of each query, K for none, (B, Q), int64.
+        """
         weight = class_logits.new_ones(self.num_classes + 1)
         weight[-1] = self.no_instance_weight
         return F.cross_entropy(class_logits.flatten(0, 1), wanted.flatten(), weight=weight)

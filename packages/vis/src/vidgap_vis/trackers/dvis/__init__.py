@@ -1,6 +1,7 @@
 """DVIS (Zhang et al., ICCV 2023): a tracker and a refiner that learn on a frozen segmenter."""
 
 from vidgap_vis.trackers.dvis.alignment import align
+from vidgap_vis.trackers.dvis.loss import ReferringLoss, RefinerLoss
 from vidgap_vis.trackers.dvis.online import DVISHead, DVISTracker
 from vidgap_vis.trackers.dvis.prediction import PredictionHead, QueryPrediction, mask_logits
 from vidgap_vis.trackers.dvis.refiner import TemporalRefiner
@@ -11,6 +12,7 @@ from vidgap_vis.trackers.dvis.results import (
     online_scores,
     result_masks,
 )
+from vidgap_vis.trackers.dvis.targets import consistent_matching
 from vidgap_vis.trackers.dvis.tracker import ReferringState, ReferringTracker
 
 __all__ = [
@@ -19,11 +21,14 @@ __all__ = [
     "DVISTracker",
     "PredictionHead",
     "QueryPrediction",
+    "ReferringLoss",
     "ReferringState",
     "ReferringTracker",
+    "RefinerLoss",
     "TemporalRefiner",
     "align",
     "best_pairs",
+    "consistent_matching",
     "mask_logits",
     "offline_scores",
     "online_scores",

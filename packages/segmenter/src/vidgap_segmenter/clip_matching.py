@@ -1,0 +1,130 @@
+"""Which query is which instance over all frames of a clip (Mask2Former-VIS; VITA §3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from vidgap_segmenter.frame_targets import FrameTargets
+
+Pairs = Sequence[tuple[int, int]]
+"""A query and an instance each, in the order in which they were matched."""
+
+
+@dataclass(frozen=True)
+class ClipMatching:
+    """R pairs of a query and an instance, each for all frames of a clip.
+
+    A batch of P predictions is of B clips, or of them at several levels: prediction l*B + b is of
+    clip b.
+
+    Attributes:
+        predictions: the prediction of each pair, (R,), int64, ascending.
+        queries: (R,), int64.
+        instances: which one of its clip's targets each is, (R,), int64.
+        classified: (R,), bool, whether the query has the pair's class: of pairs that share a query,
+            the last one alone.
+        rows: of the targets that list each instance in every frame, (R, T), int64.
+        num_predictions: P.
+        num_instances: of each clip, B numbers.
+    """
+
+    predictions: Tensor
+    queries: Tensor
+    instances: Tensor
+    classified: Tensor
+    rows: Tensor
+    num_predictions: int
+    num_instances: tuple[int, ...]
+
+    @classmethod
+    def of(cls, pairs: Sequence[Pairs], targets: FrameTargets) -> ClipMatching:
+        """Gather pairs.
+
+        Args:
+            pairs: of each of P predictions.
+            targets: of the B clips, which list all instances in every frame (`list_absent`).
+
+        Raises:
+            ValueError: P is no multiple of B.
+        """
+        counts = np.array(targets.num_instances, np.int64)
+        if len(pairs) % max(len(counts), 1):
+            raise ValueError(
+                f"pairs must be of a multiple of {len(counts)} clips, got {len(pairs)}"
+            )
+        num_frames = targets.num_frames
+        listed = [(index, *pair) for index, own in enumerate(pairs) for pair in own]
+        table = np.array(listed, np.int64).reshape(-1, 3)
+        predictions, _, instances = table.T
+        last = {(p, q): row for row, (p, q, _) in enumerate(table.tolist())}
+        classified = np.zeros(len(table), np.int64)
+        classified[list(last.values())] = 1
+        clips = predictions % max(len(counts), 1)
+        first = (np.cumsum(counts) - counts)[clips] * num_frames + instances
+        rows = first[:, None] + counts[clips][:, None] * np.arange(num_frames)
+        columns = np.column_stack([table, classified, rows])  # (R, 4 + T), one copy to the device
+        moved = torch.from_numpy(columns).to(targets.frames.device)
+        return cls(
+            predictions=moved[:, 0],
+            queries=moved[:, 1],
+            instances=moved[:, 2],
+            classified=moved[:, 3].bool(),
+            rows=moved[:, 4:],
+            num_predictions=len(pairs),
+            num_instances=targets.num_instances,
+        )
+
+    def tables(self) -> Tensor:
+        """Return the query of each instance, (P, N) int64, -1 for none; N the most of a clip."""
+        most = max(self.num_instances, default=0)
+        tables = self.queries.new_full((self.num_predictions, most), -1)
+        tables[self.predictions, self.instances] = self.queries
+        return tables
+
+    def classes(self, targets: FrameTargets, num_queries: int, num_classes: int) -> Tensor:
+        """Return the class that each query should have, K for none, (P, Q), int64."""
+        wanted = self.queries.new_full((self.num_predictions, num_queries + 1), num_classes)
+        # A last column takes the classes that do not count: nothing waits for a mask's size.
+        column = self.queries.where(self.classified, num_queries)
+        labels = targets.labels[self.rows[:, 0]]
+        wanted[self.predictions, column] = labels
+        return wanted[:, :-1]
+
+
+def presence(targets: FrameTargets) -> list[npt.NDArray[np.bool_]]:
+    """Return in which frames each instance of each clip is present, B arrays (N, T).
+
+    Args:
+        targets: which list all instances in every frame. The device is waited for.
+    """
+    listed = targets.masks.flatten(1).any(1).cpu().numpy()
+    num_frames = targets.num_frames
+    ends = np.cumsum(targets.num_instances) * num_frames
+    parts = np.split(listed, ends[:-1])
+    return [part.reshape(num_frames, -1).T for part in parts]
+
+
+def assign(
+    table: npt.NDArray[np.floating], queries: npt.NDArray[np.int64], instances: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Find the cheapest assignment of instances to queries, min(queries, instances) pairs.
+
+    Args:
+        table: costs, (Q, n).
+        queries: those that may be taken, ascending.
+        instances: those that want one.
+
+    Returns:
+        Pairs of a query and an instance, by query.
+    """
+    from scipy.optimize import linear_sum_assignment  # as slow to import as all of this package
+
+    columns = np.asarray(instances, np.int64)
+    rows, found = linear_sum_assignment(table[np.ix_(queries, columns)])
+    return list(zip(queries[rows].tolist(), columns[found].tolist(), strict=True))

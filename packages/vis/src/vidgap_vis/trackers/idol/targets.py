@@ -150,6 +150,8 @@ def one_to_many(frames: FrameCosts, most: int, *, idol_compat: bool = False) -> 
     best = np.full((num_frames, num), -1)
     for frame in range(num_frames):
         there = np.flatnonzero(frames.present[frame])
+        if not len(there) or not num_queries:
+            continue
         costs = frames.costs[frame][:, there]  # (Q, n), a copy
         own, shared = _first_choice(costs, frames.ious[frame][:, there], most)
         if idol_compat:
@@ -157,9 +159,8 @@ def one_to_many(frames: FrameCosts, most: int, *, idol_compat: bool = False) -> 
             frames.costs[frame][:, there] = costs
         _settle(own, costs)
         taken[frame, there] = own.T
-        if num_queries:
-            cheapest = np.where(own, costs, np.inf).argmin(0)
-            best[frame, there] = np.where(own.any(0), cheapest, -1)
+        cheapest = np.where(own, costs, np.inf).argmin(0)
+        best[frame, there] = np.where(own.any(0), cheapest, -1)
     return OneToMany(taken, best)
 
 

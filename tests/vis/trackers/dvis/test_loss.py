@@ -160,3 +160,14 @@ def test_what_does_not_fit_is_named(loss: type[ReferringLoss | RefinerLoss]) -> 
     broken = Prediction(prediction.class_logits, prediction.mask_logits * torch.nan)
     with pytest.raises(NonFiniteLoss, match="matching costs must be finite"):
         criterion([broken], [targets], SIZE)
+
+
+@pytest.mark.parametrize("loss", [ReferringLoss, RefinerLoss])
+def test_losses_are_float32_under_autocast(loss: type[ReferringLoss | RefinerLoss]) -> None:
+    targets = make_targets([[1, 1]])
+    logits, masks = looks_like(targets, [[1, 1]])
+    half = Prediction(logits[None].bfloat16(), masks[None].bfloat16())
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = loss(make_criterion())([half], [targets], SIZE, half)
+    assert losses.total.dtype == torch.float32
+    assert {part.dtype for part in losses.parts.values()} == {torch.float32}

@@ -133,3 +133,20 @@ def test_what_does_not_fit_is_named() -> None:
         )
     with pytest.raises(ValueError, match=r"class_logits must be .* and mask_logits"):
         JointPrediction(prediction.class_logits, prediction.mask_logits[0])
+
+
+def test_losses_are_float32_under_autocast() -> None:
+    targets = make_targets([[1, 1]])
+    clips = [
+        [JointPrediction(x.class_logits.bfloat16(), x.mask_logits.bfloat16()) for x in layers]
+        for layers in clips_of(targets, [[3, 3]])
+    ]
+    similarity = SimilarityInputs(
+        torch.randn(1, 1, 1, 5, 8).bfloat16(),
+        torch.randn(1, 1, NUM_QUERIES, 8).bfloat16(),
+        torch.zeros(1, 1, 1, 1, dtype=torch.int64),
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = UnifiedLoss(make_criterion())(clips, [targets], SIZE, [similarity] * 2)
+    assert losses.total.dtype == torch.float32
+    assert {part.dtype for part in losses.parts.values()} == {torch.float32}

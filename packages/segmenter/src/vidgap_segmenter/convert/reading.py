@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +89,17 @@ ORIGINS = (
 )
 
 
-def read(source: str | Path, *, num_heads: int | None = None) -> Converted:
+def read(
+    source: str | Path, *, num_heads: int | None = None, aside: Sequence[str] = ()
+) -> Converted:
     """Read weights of Mask2Former, CTVIS or Mask DINO as others keep them.
 
     Args:
         source: a file (`.pkl`, `.pth`, `.safetensors`), or a folder as Hugging Face writes it.
         num_heads: attention heads, which no weight determines; None: as in a folder's config,
             else 8.
+        aside: prefixes of names that are not the segmenter's; their weights are handed out as they
+            are (`Converted.aside`).
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -105,7 +109,8 @@ def read(source: str | Path, *, num_heads: int | None = None) -> Converted:
     config = _read_config(source)
     state = _read_state(source)
     try:
-        return _convert(state, config, num_heads)
+        others = {name: state.pop(name) for name in [*state] if name.startswith(tuple(aside))}
+        return replace(_convert(state, config, num_heads), aside=others)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -37,10 +37,17 @@ def to_official(model: ClipSegmenter) -> dict[str, Tensor]:
         raise ValueError(f"official names: {error}") from error
 
 
-def write_official(model: ClipSegmenter, path: Path) -> None:
+def write_official(
+    model: ClipSegmenter, path: Path, beside: Mapping[str, Tensor] | None = None
+) -> None:
     """Write a `.pkl` that Detectron2's checkpointer loads into the official networks.
 
     A Mask2Former's weights get the names of the official `.pkl` files (`official.as_in_the_zoo`).
+
+    Args:
+        model: the segmenter.
+        path: the file.
+        beside: weights of other modules by their official names, such as a head's.
 
     Raises:
         ValueError: as for `to_official`.
@@ -48,6 +55,7 @@ def write_official(model: ClipSegmenter, path: Path) -> None:
     state = to_official(model)
     if isinstance(model, Mask2Former):
         state = official.as_in_the_zoo(state)
+    state = state | dict(beside or {})
     arrays = {name: tensor.numpy(force=True) for name, tensor in state.items()}
     content = {"model": arrays, "__author__": "vidgap"}
     with path.open("wb") as file:

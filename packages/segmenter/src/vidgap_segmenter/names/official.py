@@ -145,7 +145,7 @@ def as_in_the_zoo(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 LEFT_OUT = [
-    (r"criterion\..*", "belongs to the loss"),
+    (r"((vita|genvis)_)?criterion\..*", "belongs to the loss"),
     (r"pixel_(mean|std)", "comes with the backbone"),
     (r".*\.num_batches_tracked", "batch norms are frozen"),
     (r".*\.(relative_position_index|attn_mask)", "is computed"),

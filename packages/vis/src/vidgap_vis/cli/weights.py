@@ -8,13 +8,14 @@ from typing import get_args
 
 from vidgap_vis.cli.command import Command
 from vidgap_vis.cli.parser import Parser, whole
+from vidgap_vis.cli.tracker_flags import add_tracker_flags, given_tracker
 from vidgap_vis.config.network import Anchors
 
 
 class WeightsConvert(Command):
     """`vidgap weights convert`."""
 
-    summary = "official Mask2Former, Mask DINO and CTVIS files, Hugging Face folders -> weights"
+    summary = "official files of segmenters and trackers, Hugging Face folders -> weights"
 
     def add_arguments(self, parser: Parser) -> None:
         parser.add_argument(
@@ -53,6 +54,7 @@ class WeightsConvert(Command):
             "--no_check", action="store_true", help="do not compare with Hugging Face's network"
         )
         parser.add_argument("--overwrite", action="store_true", help="replace what --out holds")
+        add_tracker_flags(parser, "what the file's head is for")
 
     def run(self, options: Namespace) -> int:
         from vidgap_vis.weights.class_names import read_names
@@ -67,6 +69,7 @@ class WeightsConvert(Command):
             anchors=options.anchors,
             check=not options.no_check,
             overwrite=options.overwrite,
+            tracker=given_tracker(self.parser, options.tracker) or None,
         )
         print(convert_weights(options.source, options.out, settings))
         return 0

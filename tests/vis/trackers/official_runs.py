@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from vis.trackers import official_associators, official_dvis, official_vita
+from vis.trackers import official_associators, official_dvis, official_joint, official_vita
 
 from vidgap_segmenter import ClipOutput, ClipTargets
 from vidgap_segmenter.mask2former import Criterion
@@ -27,6 +27,7 @@ Array = npt.NDArray[np.float64]
 RUNS: dict[str, Callable[..., dict[str, npt.NDArray[Any]]]] = {
     **official_associators.RUNS,
     **official_dvis.RUNS,
+    **official_joint.RUNS,
     **official_vita.RUNS,
 }
 """From weights, inputs and constants of a method to its outputs, by the method's name."""

@@ -10,7 +10,8 @@ class Mask2FormerVIS(MaskedSegmenter):
 
     The weights are Mask2Former's. Class logits and embeddings of a query are the same in every
     frame. What a frame is given depends on the others of its clip; `forward` and `step` take what
-    they are given at once for one. With T = 1 it is Mask2Former.
+    they are given at once for one, and `segment_image` decodes the last frame alone. With T = 1 it
+    is Mask2Former.
     """
 
     architecture = "mask2former_vis"

@@ -22,8 +22,8 @@ class SeqFormer(ClipSegmenter):
     """A query is one instance in all frames of a clip, and has a box in each.
 
     Class logits and embeddings of a query are the same in every frame. `forward` and `step` take
-    what they are given at once for one clip. docs/paper.md#seqformer says what differs from the
-    release.
+    what they are given at once for one clip, and `segment_image` decodes the last frame alone.
+    docs/paper.md#seqformer says what differs from the release.
 
     Args:
         backbone: a name that `build_backbone` knows.

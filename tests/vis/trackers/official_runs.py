@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from segmenter.joint import official_runs as official_joint
 from torch import Tensor
-from vis.trackers import official_associators, official_dvis, official_joint, official_vita
+from vis.trackers import official_associators, official_dvis, official_vita
 
 from vidgap_segmenter import ClipOutput, ClipTargets
 from vidgap_segmenter.mask2former import Criterion

@@ -32,7 +32,7 @@ class ModelConfig(Section, key="model"):
         backbone_weights: its ImageNet weights: a file, a package's name, or null for none.
         train_backbone: off freezes the backbone; null: on.
         channels: width of the pixel decoder, the decoder and the temporal module.
-        num_queries: instances that a frame can hold at most; null: 100, of Mask DINO and SeqFormer
+        num_queries: instances that a frame can hold at most; null: 100, of SeqFormer and Mask DINO
             300.
         num_encoder_layers: deformable layers of the pixel decoder; null: 6.
         encoder_ffn_channels: their hidden width; null: 1024, of Mask DINO 2048.

@@ -1,4 +1,4 @@
-"""Seeded inputs whose official Mask2Former-VIS and SeqFormer numbers are in `trackers/joint`."""
+"""Seeded inputs whose official Mask2Former-VIS and SeqFormer numbers stand in the JSON files."""
 
 from __future__ import annotations
 

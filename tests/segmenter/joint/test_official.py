@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from segmenter.joint.official_inputs import INPUTS, draw_inputs
+from segmenter.joint.official_runs import RUNS, SEQFORMER
 from tolerances import PARITY_FLOAT32, PARITY_FLOAT64
-from vis.support.joint_inputs import INPUTS, draw_inputs
 from vis.support.official_numbers import draw_weights, errors, mean_errors, read_cases
-from vis.trackers.official_joint import SEQFORMER
-from vis.trackers.official_runs import RUNS
 
 from vidgap_segmenter.names import official
 

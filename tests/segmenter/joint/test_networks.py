@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 import torch
 from segmenter.support import (
+    MixFrames,
     random_frames,
     random_targets,
     randomise,
@@ -146,6 +147,17 @@ def test_training_predicts_from_every_level_and_evaluation_from_the_last(name: s
     assert len(trained.auxiliary) == {"mask2former_vis": 3, "seqformer": 1}[name]
     assert evaluated.auxiliary == ()
     assert_same(parts_of(trained), parts_of(evaluated))
+
+
+def test_a_temporal_module_learns_and_a_step_takes_a_clip(name: str) -> None:
+    model = MAKERS[name](temporal=MixFrames())
+    frames = random_frames(1, 3, 3, 40, 50)
+    model.train()(frames).mask_logits.square().sum().backward()
+    assert all(p.grad.abs().sum() > 0 for p in model.temporal.parameters())
+    with torch.no_grad():
+        output, state = model.eval().step(frames)
+        assert torch.equal(output.mask_logits, model(frames).mask_logits)
+        assert [map_.shape[:2] for map_ in state] == [(1, 64)] * len(state)
 
 
 def test_config_rebuilds_the_network(name: str) -> None:

@@ -47,7 +47,7 @@ def clip_position_embedding(
     """Return the position embedding of every cell of a clip's maps, (T*H*W, C).
 
     Cells are in the order frame, row, column. Each has the embedding of its place in the map plus
-    one of its frame, in all C channels (Mask2Former-VIS §2.1; `PositionEmbeddingSine3D`).
+    one of its frame, in all C channels (Mask2Former-VIS §2; `PositionEmbeddingSine3D`).
 
     Args:
         num_frames: T.

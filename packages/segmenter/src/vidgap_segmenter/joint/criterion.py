@@ -1,4 +1,4 @@
-"""The losses of clips: a query is matched once, for all frames (Mask2Former-VIS §2.3)."""
+"""The losses of clips: a query is matched once, for all frames (Mask2Former-VIS §2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SeqFormer's decoder: a query for an instance, and one for its box in each frame (§3.2).
+"""SeqFormer's decoder: a query for an instance, and one for its box in each frame (§3).
 
 Wu et al., *SeqFormer: Sequential Transformer for Video Instance Segmentation*, ECCV 2022. Masks are
 products of a query's mask embedding with the mask features, as in Mask2Former-VIS, and not
@@ -211,7 +211,7 @@ class SeqFormerDecoder(nn.Module):
 
 
 class SeqFormerLayer(Checkpointed):
-    """Self-attention, one sampling for both queries, attention over time; post-norm (§3.2).
+    """Self-attention, one sampling for both queries, attention over time; post-norm (§3).
 
     Box queries alone say where to sample. What they find is projected twice: for themselves, and
     for the instance query, which takes a mean over frames, weighted by what the box queries are

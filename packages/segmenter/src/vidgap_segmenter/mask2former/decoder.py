@@ -28,7 +28,7 @@ class MaskedDecoder(nn.Module):
     """Refine learned queries by attending, each within its own mask, to one scale after another.
 
     Each frame has queries of its own, and R is B*T. Where `forward` is given `num_frames`, the T
-    frames of a clip share theirs (Mask2Former-VIS, Cheng et al. 2021, §2.1), and R is B: a query
+    frames of a clip share theirs (Mask2Former-VIS, Cheng et al. 2021, §2), and R is B: a query
     attends to the cells of all frames at once, and has a mask in each. The weights are the same.
 
     Args:

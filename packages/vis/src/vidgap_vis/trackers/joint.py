@@ -2,8 +2,8 @@
 
 A joint decoder (Mask2Former-VIS, SeqFormer) gives a query the same identity in all frames of a
 clip. A video that is longer than a clip may be is cut in clips that overlap, and a query continues
-the track whose masks it has in the shared frames (SeqFormer's release; IFC, Hwang et al. 2021,
-§3.3). The state is bounded: the tracks' masks in the last frames, and the scores of the best.
+the track whose masks it has in the shared frames (SeqFormer's release; IFC, Hwang et al. 2021).
+The state is bounded: the tracks' masks in the last frames, and the scores of the best.
 """
 
 from __future__ import annotations

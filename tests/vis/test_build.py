@@ -10,10 +10,17 @@ import torch
 from torchvision import tv_tensors
 from vis.support.tiny_runs import HEIGHT, MODEL, TEMPORAL, WIDTH, make_model
 
-from vidgap_segmenter import Criterion, MaskDINO, MaskDINOCriterion
+from vidgap_segmenter import (
+    ClipCriterion,
+    Criterion,
+    MaskDINO,
+    MaskDINOCriterion,
+    SeqFormerCriterion,
+)
 from vidgap_vis import build
-from vidgap_vis.config import LossConfig, PseudoClipConfig, VideoClipConfig
+from vidgap_vis.config import ContrastConfig, LossConfig, PseudoClipConfig, VideoClipConfig
 from vidgap_vis.errors import ConfigError, InputError
+from vidgap_vis.training.units import ContrastiveUnit
 
 CLIPS = VideoClipConfig(
     num_frames=4,
@@ -120,6 +127,27 @@ def test_each_network_has_its_own_defaults() -> None:
     assert isinstance(dino, MaskDINO)
     assert (dino.config["num_queries"], dino.config["encoder_ffn_channels"]) == (300, 2048)
     assert dino.temporal.config["num_scales"] == 4
+
+
+def test_joint_networks_have_their_criteria_and_settings() -> None:
+    joint = replace(MODEL, architecture="mask2former_vis")
+    assert type(build.criterion(LossConfig(), joint, 2)) is ClipCriterion
+    with pytest.raises(ConfigError, match=r"loss.box_weight: .*mask2former_vis has no such loss"):
+        build.criterion(LossConfig(box_weight=1.0), joint, 2)
+    with pytest.raises(ConfigError, match=r"model.strides: wanted null unless .*seqformer, got"):
+        replace(joint, strides=(8, 16, 32))
+    former = replace(MODEL, architecture="seqformer", strides=(8, 16, 32), num_queries=None)
+    criterion = build.criterion(LossConfig(box_weight=3.0), former, 2)
+    assert isinstance(criterion, SeqFormerCriterion)
+    assert (criterion.weights["box"], criterion.weights["giou"]) == (3.0, 2.0)
+    model = build.segmenter(former, TEMPORAL, 2)
+    assert (model.config["strides"], model.config["num_queries"]) == ([8, 16, 32], 300)
+    assert model.temporal.config["num_scales"] == 3
+
+
+def test_queries_of_joint_networks_are_not_told_apart_by_contrast() -> None:
+    with pytest.raises(ValueError, match=r"queries must be each frame's own .* a joint decoder"):
+        ContrastiveUnit(make_model(), ClipCriterion(2), build.contrastive_loss(ContrastConfig()))
 
 
 def test_what_a_model_is_built_with_reaches_it() -> None:

@@ -1,8 +1,8 @@
-"""Assign queries to annotated instances, each frame an image of its own (Mask2Former §3.3)."""
+"""Assign queries to annotated instances, by frame or by clip (Mask2Former §3.3)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -30,6 +30,31 @@ def match(
     Raises:
         NonFiniteLoss: a cost is not finite.
     """
+    frames, queries, rows = assign(costs, weights, targets.counts, targets.frames.device)
+    return targets.matching(frames=frames, queries=queries, rows=rows)
+
+
+def assign(
+    costs: Mapping[str, Tensor],
+    weights: Mapping[str, float],
+    counts: Sequence[int],
+    device: torch.device,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Find the cheapest assignment in each table of costs.
+
+    Args:
+        costs: unweighted, by name, (R, Q, n); columns past a table's count are ignored.
+        weights: of the costs, by the same names.
+        counts: instances of each of the R tables.
+        device: of the results.
+
+    Returns:
+        Of each pair, by table and then by query: its table, its query, and its instance counted
+        over all tables; int64.
+
+    Raises:
+        NonFiniteLoss: a cost is not finite.
+    """
     from scipy.optimize import linear_sum_assignment  # as slow to import as all of this package
 
     weighted = {name: weights[name] * cost for name, cost in costs.items()}
@@ -37,16 +62,16 @@ def match(
     if not table.isfinite().all():
         names = ", ".join(name for name, cost in weighted.items() if not cost.isfinite().all())
         raise NonFiniteLoss(f"matching costs must be finite, got nan or inf in the {names} cost")
-    frames, queries, rows = [], [], []
+    tables, queries, rows = [], [], []
     first = 0
-    for frame, count in enumerate(targets.counts):
-        query, column = linear_sum_assignment(table[frame, :, :count].numpy())
-        frames.extend([frame] * len(query))
+    for index, count in enumerate(counts):
+        query, column = linear_sum_assignment(table[index, :, :count].numpy())
+        tables.extend([index] * len(query))
         queries.extend(query.tolist())
         rows.extend((column + first).tolist())
         first += count
-    pairs = torch.tensor([frames, queries, rows], dtype=torch.int64, device=targets.frames.device)
-    return targets.matching(frames=pairs[0], queries=pairs[1], rows=pairs[2])
+    pairs = torch.tensor([tables, queries, rows], dtype=torch.int64, device=device)
+    return pairs[0], pairs[1], pairs[2]
 
 
 def softmax_cost(class_logits: Tensor, targets: FrameTargets) -> Tensor:
@@ -83,15 +108,34 @@ def mask_costs(mask_logits: Tensor, targets: FrameTargets, points: Tensor) -> tu
     Returns:
         Two of (B*T, Q, n).
     """
+    return point_costs(*sampled_masks(mask_logits, targets, points))
+
+
+def sampled_masks(
+    mask_logits: Tensor, targets: FrameTargets, points: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Sample predicted and annotated masks, as for `mask_costs`: (B*T, Q, P) and (B*T, P, n)."""
     rows = torch.arange(len(targets.labels), device=points.device)
     logits = sample_logits(mask_logits, points)  # (B*T, Q, P)
     sampled = targets.sample(rows, points[targets.frames]).to(logits.dtype)
-    truth = targets.by_slot(sampled).transpose(1, 2)  # (B*T, P, n)
+    return logits, targets.by_slot(sampled).transpose(1, 2)
+
+
+def point_costs(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the cross entropy and the dice cost of sampled masks.
+
+    Args:
+        logits: of predicted masks, (R, Q, P).
+        truth: of annotated masks, (R, P, n).
+
+    Returns:
+        Two of (R, Q, n).
+    """
     # Cross entropy of logit x with truth t is softplus(x) - x*t; this softplus is the fast one.
     softplus = logits.clamp(min=0) - logits.abs().sigmoid().log()
-    mask = (softplus.sum(-1, keepdim=True) - logits @ truth) / points.shape[1]
+    mask = (softplus.sum(-1, keepdim=True) - logits @ truth) / logits.shape[-1]
     masks = logits.sigmoid()
-    sizes = masks.sum(-1, keepdim=True) + truth.sum(1, keepdim=True)  # (B*T, Q, n)
+    sizes = masks.sum(-1, keepdim=True) + truth.sum(1, keepdim=True)  # (R, Q, n)
     dice = 1 - (2 * (masks @ truth) + 1) / (sizes + 1)
     return mask, dice
 

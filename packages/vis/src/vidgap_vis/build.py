@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -18,11 +18,15 @@ from vidgap_augment import (
 )
 from vidgap_segmenter import (
     NETWORKS,
+    ClipCriterion,
     ClipSegmenter,
     Criterion,
     Mask2Former,
+    Mask2FormerVIS,
     MaskDINO,
     MaskDINOCriterion,
+    SeqFormer,
+    SeqFormerCriterion,
     load_backbone_weights,
 )
 from vidgap_segmenter.weights import ARCHITECTURE
@@ -41,12 +45,19 @@ from vidgap_vis.trackers.ctvis import ContrastiveLoss
 
 Value = TypeVar("Value")
 
-CRITERIA: dict[str, type[Criterion | MaskDINOCriterion]] = {
+AnyCriterion: TypeAlias = Criterion | ClipCriterion | SeqFormerCriterion | MaskDINOCriterion
+
+CRITERIA: dict[str, type[AnyCriterion]] = {
     Mask2Former.architecture: Criterion,
+    Mask2FormerVIS.architecture: ClipCriterion,
     MaskDINO.architecture: MaskDINOCriterion,
+    SeqFormer.architecture: SeqFormerCriterion,
 }
 
-STRIDES = {Mask2Former.architecture: (8, 16, 32), MaskDINO.architecture: (8, 16, 32, 64)}
+STRIDES = {
+    **dict.fromkeys((Mask2Former.architecture, Mask2FormerVIS.architecture), (8, 16, 32)),
+    **dict.fromkeys((MaskDINO.architecture, SeqFormer.architecture), (8, 16, 32, 64)),
+}
 """Of the maps that a pixel encoder hands to the temporal module, unless `strides` is given."""
 
 
@@ -170,9 +181,7 @@ def load_backbone(model: ClipSegmenter, source: str) -> None:
         raise InputError("", "model.backbone_weights", message) from error
 
 
-def criterion(
-    loss: LossConfig, model: ModelConfig, num_classes: int
-) -> Criterion | MaskDINOCriterion:
+def criterion(loss: LossConfig, model: ModelConfig, num_classes: int) -> AnyCriterion:
     """Build the criterion of a model.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -21,14 +22,15 @@ from vidgap_segmenter.matcher import mask_costs, match, softmax_cost
 from vidgap_segmenter.point_losses import PointLosses
 from vidgap_segmenter.points import Sampler, uniform
 from vidgap_segmenter.precision import at_least_float32, autocast_off
-from vidgap_segmenter.structures import ClipOutput, by_frame
+from vidgap_segmenter.structures import ClipOutput, Prediction, by_frame
 from vidgap_segmenter.targets import ClipTargets
 
 
-class Criterion(nn.Module):
-    """Match queries with instances in every frame and level, and sum class, mask and dice losses.
+class SetCriterion(nn.Module, ABC):
+    """Match queries with instances in every level, and sum class, mask and dice losses.
 
-    Frames are independent images. Losses are computed in float32 whatever autocast says.
+    A subclass says which instances there are to match, and how they are matched. Losses are
+    computed in float32 whatever autocast says.
 
     Args:
         num_classes: K.
@@ -67,7 +69,7 @@ class Criterion(nn.Module):
         Args:
             output: predictions for B clips of T frames.
             targets: the instances of each clip, on any device, masks at the size of the frames
-                given to the model. An instance counts in the frames where its mask has a pixel.
+                given to the model.
 
         Returns:
             Losses and matchings of every level; `total` is the weighted sum of all.
@@ -79,10 +81,10 @@ class Criterion(nn.Module):
         check_output(output, targets, self.num_classes, independent_classes=False)
         device = output.mask_logits.device
         with autocast_off(device):
-            frame_targets = FrameTargets.from_clips(
+            frame_targets, count = self._list(
                 [clip.to(device) for clip in targets], output.padded_size
             )
-            num_masks = mean_over_processes(len(frame_targets.labels), device).clamp(min=1)
+            num_masks = mean_over_processes(count, device).clamp(min=1)
             levels, matchings = [], []
             for level in output.levels:
                 class_logits = at_least_float32(by_frame(level.class_logits))
@@ -90,14 +92,50 @@ class Criterion(nn.Module):
                 matching = self._match(class_logits, mask_logits, frame_targets)
                 mask, dice = self.point_losses(mask_logits, frame_targets, matching)
                 classes = self._class_loss(class_logits, frame_targets, matching)
-                levels.append(
-                    {"class": classes, "mask": mask / num_masks, "dice": dice / num_masks}
-                )
+                found = {"class": classes, "mask": mask / num_masks, "dice": dice / num_masks}
+                levels.append(found | self._box_losses(level, frame_targets, matching))
                 matchings.append(matching)
             parts = stack_levels(levels)
             losses = Losses(weighted_total(parts, self.weights), parts, tuple(matchings))
         check_finite(losses)
         return losses
+
+    @abstractmethod
+    def _list(
+        self, clips: Sequence[ClipTargets], padded_size: tuple[int, int]
+    ) -> tuple[FrameTargets, int]:
+        """List what is matched in the B*T frames, and say by how many mask losses are divided."""
+
+    @abstractmethod
+    def _match(self, class_logits: Tensor, mask_logits: Tensor, targets: FrameTargets) -> Matching:
+        """Match queries of frames, class logits (B*T, Q, K+1) and mask logits (B*T, Q, h, w)."""
+
+    def _box_losses(
+        self,
+        level: Prediction,  # noqa: ARG002 (no boxes here)
+        targets: FrameTargets,  # noqa: ARG002
+        matching: Matching,  # noqa: ARG002
+    ) -> dict[str, Tensor]:
+        """Return losses of a level's boxes by name, for networks that have them."""
+        return {}
+
+    def _class_loss(
+        self, class_logits: Tensor, targets: FrameTargets, matching: Matching
+    ) -> Tensor:
+        """Return the weighted mean of the cross entropy over all queries."""
+        num_frames, num_queries, _ = class_logits.shape
+        wanted = matching.queries.new_full((num_frames, num_queries), self.num_classes)
+        wanted[matching.frames, matching.queries] = targets.labels[matching.rows]
+        weight = class_logits.new_ones(self.num_classes + 1)
+        weight[-1] = self.no_instance_weight
+        return F.cross_entropy(class_logits.flatten(0, 1), wanted.flatten(), weight=weight)
+
+
+class Criterion(SetCriterion):
+    """Match and compare frame by frame, as independent images (see `SetCriterion`).
+
+    An instance counts in the frames where its mask has a pixel.
+    """
 
     def match(self, output: ClipOutput, targets: FrameTargets) -> Matching:
         """Match the queries of the last level with instances, without any loss.
@@ -112,20 +150,15 @@ class Criterion(nn.Module):
                 class_logits, at_least_float32(by_frame(output.mask_logits)), targets
             )
 
+    def _list(
+        self, clips: Sequence[ClipTargets], padded_size: tuple[int, int]
+    ) -> tuple[FrameTargets, int]:
+        targets = FrameTargets.from_clips(clips, padded_size)
+        return targets, len(targets.labels)
+
     @torch.no_grad()
     def _match(self, class_logits: Tensor, mask_logits: Tensor, targets: FrameTargets) -> Matching:
         points = self.point_losses.for_matching(len(targets.counts), mask_logits.device)
         mask, dice = mask_costs(mask_logits, targets, points)
         costs = {"class": softmax_cost(class_logits, targets), "mask": mask, "dice": dice}
         return match(costs, self.weights, targets)
-
-    def _class_loss(
-        self, class_logits: Tensor, targets: FrameTargets, matching: Matching
-    ) -> Tensor:
-        """Return the weighted mean of the cross entropy over all queries."""
-        num_frames, num_queries, _ = class_logits.shape
-        wanted = matching.queries.new_full((num_frames, num_queries), self.num_classes)
-        wanted[matching.frames, matching.queries] = targets.labels[matching.rows]
-        weight = class_logits.new_ones(self.num_classes + 1)
-        weight[-1] = self.no_instance_weight
-        return F.cross_entropy(class_logits.flatten(0, 1), wanted.flatten(), weight=weight)

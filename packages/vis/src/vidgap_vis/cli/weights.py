@@ -35,6 +35,12 @@ class WeightsConvert(Command):
             help="attention heads (in no file; 8 in all official networks)",
         )
         parser.add_argument(
+            "--architecture",
+            choices=["mask2former", "mask2former_vis"],
+            help="of a Mask2Former's weights (in no file): frame by frame, as without this, or "
+            "whole clips (Mask2Former-VIS)",
+        )
+        parser.add_argument(
             "--num_queries",
             type=whole(1),
             help="of a Mask DINO (in no file; 300 in official networks)",
@@ -65,6 +71,7 @@ class WeightsConvert(Command):
             num_classes=options.num_classes,
             leave_out=[prefix.strip() for prefix in options.leave_out.split(",") if prefix.strip()],
             num_heads=options.num_heads,
+            architecture=options.architecture,
             num_queries=options.num_queries,
             anchors=options.anchors,
             check=not options.no_check,

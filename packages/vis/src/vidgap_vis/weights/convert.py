@@ -42,6 +42,7 @@ class ConvertOptions:
         num_classes: the class head starts afresh where the source has another number.
         leave_out: prefixes of the source's names that may be unknown.
         num_heads: attention heads, which the weights do not determine.
+        architecture: the network, where several have such weights: None is the one on frames.
         num_queries: of a Mask DINO, likewise; None: the official configuration's.
         anchors: of a Mask DINO, likewise; official configurations of one shape have several.
         check: compare with Hugging Face's network where that is possible.
@@ -54,6 +55,7 @@ class ConvertOptions:
     num_classes: int | None = None
     leave_out: Sequence[str] = ()
     num_heads: int | None = None
+    architecture: str | None = None
     num_queries: int | None = None
     anchors: Anchors | None = None
     check: bool = True
@@ -79,7 +81,12 @@ def convert_weights(source: Path, out: Path, options: ConvertOptions) -> str:
     """
     check_folder_is_free(out, overwrite=options.overwrite)
     try:
-        converted = convert.read(source, num_heads=options.num_heads, aside=PREFIXES)
+        converted = convert.read(
+            source,
+            num_heads=options.num_heads,
+            aside=PREFIXES,
+            architecture=options.architecture,
+        )
     except ValueError as error:
         raise InputError("", "", str(error)) from error
     _check_keeps_source(out, [source, *convert.files(source)])

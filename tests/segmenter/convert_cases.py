@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from segmenter.support import randomise, small_mask_dino, small_model
+from segmenter.support import randomise, small_mask2former_vis, small_mask_dino, small_model
 from torch import Tensor
 
 from vidgap_segmenter import ClipSegmenter
@@ -17,6 +17,7 @@ MODELS: dict[str, Callable[[], ClipSegmenter]] = {
     "mask2former resnet18": lambda: small_model("resnet18"),
     "mask2former swin_tiny": lambda: small_model("swin_tiny"),
     "mask2former embeddings": lambda: small_model("resnet26", embedding_dim=48),
+    "mask2former_vis resnet26": lambda: small_mask2former_vis("resnet26"),
     "mask_dino resnet26": lambda: small_mask_dino("resnet26", strides=(8, 16, 32, 64)),
     "mask_dino swin_tiny": lambda: small_mask_dino(
         "swin_tiny", strides=(4, 8, 16, 32, 64), anchors="bitmask"
@@ -25,7 +26,11 @@ MODELS: dict[str, Callable[[], ClipSegmenter]] = {
         "resnet26", strides=(8, 16, 32), coarse_first=True, anchors="bitmask", embedding_dim=32
     ),
 }
-TOLD_BY_NOTHING = {"mask_dino": {"num_queries": 12, "num_denoising": 9}, "mask2former": {}}
+TOLD_BY_NOTHING = {
+    "mask_dino": {"num_queries": 12, "num_denoising": 9},
+    "mask2former": {},
+    "mask2former_vis": {},
+}
 
 
 @cache

@@ -8,10 +8,25 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vidgap_segmenter import ClipTargets, Mask2Former, MaskDINO, TemporalModule
+from vidgap_segmenter import (
+    ClipTargets,
+    Mask2Former,
+    Mask2FormerVIS,
+    MaskDINO,
+    SeqFormer,
+    TemporalModule,
+)
 from vidgap_segmenter.backbones.frozen_norm import FrozenBatchNorm2d
 
 LITE0 = "tf_efficientnet_lite0"
+SIZES: dict[str, Any] = {
+    "channels": 64,
+    "num_queries": 12,
+    "num_encoder_layers": 1,
+    "encoder_ffn_channels": 256,
+    "num_decoder_layers": 3,
+    "decoder_ffn_channels": 256,
+}
 
 
 def small_model(
@@ -29,15 +44,35 @@ def small_model(
         num_classes,
         temporal,
         embedding_dim,
-        channels=64,
-        num_queries=12,
-        num_encoder_layers=1,
-        encoder_ffn_channels=256,
-        num_decoder_layers=3,
-        decoder_ffn_channels=256,
+        **SIZES,
         train_backbone=train_backbone,
         full_precision_pixel_decoder=full_precision_pixel_decoder,
     )
+
+
+def small_mask2former_vis(
+    backbone: str = LITE0,
+    *,
+    temporal: TemporalModule | None = None,
+    embedding_dim: int | None = None,
+    num_classes: int = 4,
+    **settings: Any,
+) -> Mask2FormerVIS:
+    """A Mask2Former-VIS of the sizes of `small_model`."""
+    return Mask2FormerVIS(backbone, num_classes, temporal, embedding_dim, **SIZES | settings)
+
+
+def small_seqformer(
+    backbone: str = LITE0,
+    *,
+    temporal: TemporalModule | None = None,
+    embedding_dim: int | None = None,
+    num_classes: int = 4,
+    **settings: Any,
+) -> SeqFormer:
+    """A SeqFormer of 64 channels, 12 queries, 1 encoder layer and 2 decoder layers."""
+    sizes = {**SIZES, "num_decoder_layers": 2}
+    return SeqFormer(backbone, num_classes, temporal, embedding_dim, **sizes | settings)
 
 
 def small_mask_dino(
@@ -49,15 +84,7 @@ def small_mask_dino(
     **settings: Any,
 ) -> MaskDINO:
     """A Mask DINO of 64 channels, 12 queries, 1 encoder layer and 3 decoder layers."""
-    sizes: dict[str, Any] = {
-        "channels": 64,
-        "num_queries": 12,
-        "num_encoder_layers": 1,
-        "encoder_ffn_channels": 256,
-        "num_decoder_layers": 3,
-        "decoder_ffn_channels": 256,
-        "num_denoising": 9,
-    }
+    sizes = {**SIZES, "num_denoising": 9}
     return MaskDINO(backbone, num_classes, temporal, embedding_dim, **sizes | settings)
 
 

@@ -12,8 +12,10 @@ from segmenter.support import (
     random_frames,
     random_targets,
     randomise,
+    small_mask2former_vis,
     small_mask_dino,
     small_model,
+    small_seqformer,
 )
 from tolerances import TOLERANCE
 from torch import Tensor
@@ -30,6 +32,8 @@ NETWORKS: dict[str, Callable[[], ClipSegmenter]] = {
     "efficientnet": lambda: small_model(LITE0),
     "swin": lambda: small_model("swin_tiny"),
     "mask dino": lambda: small_mask_dino("swin_tiny"),
+    "mask2former-vis": lambda: small_mask2former_vis(LITE0),
+    "seqformer": lambda: small_seqformer(LITE0),
 }
 
 

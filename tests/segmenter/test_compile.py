@@ -10,8 +10,10 @@ from segmenter.support import (
     MixFrames,
     random_frames,
     randomise,
+    small_mask2former_vis,
     small_mask_dino,
     small_model,
+    small_seqformer,
 )
 from tolerances import AUTOCAST, TOLERANCE
 
@@ -60,12 +62,14 @@ def total(output: ClipOutput) -> torch.Tensor:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("network", ["resnet", "swin", "mask dino"])
+@pytest.mark.parametrize("network", ["resnet", "swin", "mask dino", "mask2former-vis", "seqformer"])
 def test_whole_forward_is_one_graph(network: str) -> None:
     makers = {
         "resnet": lambda: small_model(RESNET),
         "swin": lambda: small_model("swin_tiny"),
         "mask dino": lambda: small_mask_dino(RESNET),
+        "mask2former-vis": lambda: small_mask2former_vis(RESNET),
+        "seqformer": lambda: small_seqformer(RESNET),
     }
     model = settled(makers[network](), training=False)
     compiled = torch.compile(model, fullgraph=True, backend="eager")

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import pytest
 import torch
-from segmenter.support import random_frames, random_targets, small_mask_dino, small_model
+from segmenter.support import (
+    random_frames,
+    random_targets,
+    small_mask2former_vis,
+    small_mask_dino,
+    small_model,
+    small_seqformer,
+)
 
 from vidgap_segmenter import ClipOutput, ClipSegmenter, HeadInputs
 
 SIZE = (40, 64)
 FRAMES = random_frames(2, 3, 3, *SIZE)
-NETWORKS = {"mask2former": small_model, "mask_dino": small_mask_dino}
+NETWORKS = {
+    "mask2former": small_model,
+    "mask_dino": small_mask_dino,
+    "mask2former_vis": small_mask2former_vis,
+    "seqformer": small_seqformer,
+}
 
 
 @pytest.fixture(params=NETWORKS.values(), ids=NETWORKS)
@@ -82,7 +94,7 @@ def test_training_hands_out_every_level_with_gradients(model: ClipSegmenter) -> 
     targets = [random_targets(2, (3, *SIZE), seed=seed) for seed in range(2)]
     output = model(FRAMES, targets, with_head_inputs=True)
     queries = asked(output).queries
-    num_levels = len(model.decoder.layers) + 1
+    num_levels = len(model.decoder.layers) + (model.architecture != "seqformer")
     assert queries.shape == (num_levels, *output.embeddings.shape)  # no denoising queries
     assert torch.equal(queries[0], output.embeddings)
     assert queries[0].requires_grad

@@ -10,14 +10,17 @@ import torch
 from torchvision import tv_tensors
 from vis.support.tiny_runs import HEIGHT, MODEL, TEMPORAL, WIDTH, make_model
 
-from vidgap_segmenter import ClipSegmenter, Criterion, MaskDINO, MaskDINOCriterion
+from vidgap_segmenter import (
+    ClipCriterion,
+    Criterion,
+    MaskDINO,
+    MaskDINOCriterion,
+    SeqFormerCriterion,
+)
 from vidgap_vis import build
-from vidgap_vis.config import LossConfig, PseudoClipConfig, VideoClipConfig
+from vidgap_vis.config import ContrastConfig, LossConfig, PseudoClipConfig, VideoClipConfig
 from vidgap_vis.errors import ConfigError, InputError
-from vidgap_vis.trackers import IndexAssociator, MinVISAssociator, QueryAssociator
-from vidgap_vis.trackers.ctvis import CTVISAssociator, CTVISOptions
-from vidgap_vis.trackers.idol import IDOLAssociator
-from vidgap_vis.trackers.masktrack import MaskTrackOptions, TrackHead
+from vidgap_vis.training.units import ContrastiveUnit
 
 CLIPS = VideoClipConfig(
     num_frames=4,
@@ -126,6 +129,27 @@ def test_each_network_has_its_own_defaults() -> None:
     assert dino.temporal.config["num_scales"] == 4
 
 
+def test_joint_networks_have_their_criteria_and_settings() -> None:
+    joint = replace(MODEL, architecture="mask2former_vis")
+    assert type(build.criterion(LossConfig(), joint, 2)) is ClipCriterion
+    with pytest.raises(ConfigError, match=r"loss.box_weight: .*mask2former_vis has no such loss"):
+        build.criterion(LossConfig(box_weight=1.0), joint, 2)
+    with pytest.raises(ConfigError, match=r"model.strides: wanted null unless .*seqformer, got"):
+        replace(joint, strides=(8, 16, 32))
+    former = replace(MODEL, architecture="seqformer", strides=(8, 16, 32), num_queries=None)
+    criterion = build.criterion(LossConfig(box_weight=3.0), former, 2)
+    assert isinstance(criterion, SeqFormerCriterion)
+    assert (criterion.weights["box"], criterion.weights["giou"]) == (3.0, 2.0)
+    model = build.segmenter(former, TEMPORAL, 2)
+    assert (model.config["strides"], model.config["num_queries"]) == ([8, 16, 32], 300)
+    assert model.temporal.config["num_scales"] == 3
+
+
+def test_queries_of_joint_networks_are_not_told_apart_by_contrast() -> None:
+    with pytest.raises(ValueError, match=r"queries must be each frame's own .* a joint decoder"):
+        ContrastiveUnit(make_model(), ClipCriterion(2), build.contrastive_loss(ContrastConfig()))
+
+
 def test_what_a_model_is_built_with_reaches_it() -> None:
     settings = {"label_noise": 0.1, "box_noise": 0.2, "num_denoising": 3, "coarse_first": True}
     model = make_model(
@@ -154,43 +178,3 @@ def test_the_arms_of_the_ablations_reach_the_transforms() -> None:
     assert clip["ids"].tolist()[:2] == [0, 1]
     assert "per=image" in repr(joint)
     assert "VideoCopyPaste(probability=1.0" in repr(joint)
-
-
-def test_the_tracker_is_the_one_that_fits_unless_it_is_named() -> None:
-    plain, headed = make_model(), make_model(embedding_dim=8)
-
-    def kind(settings: dict[str, object], model: ClipSegmenter) -> type:
-        return type(build.tracker(settings, model)().associator)  # type: ignore[attr-defined]
-
-    assert kind({}, plain) is QueryAssociator
-    assert kind({}, headed) is CTVISAssociator
-    assert kind({"name": "index"}, headed) is IndexAssociator
-    tracker = build.tracker({"name": "ctvis", "max_gap": 3, "memory": None}, headed)()
-    assert tracker.associator.options == CTVISOptions(max_gap=3)  # type: ignore[attr-defined]
-    assert kind({"name": "minvis"}, plain) is MinVISAssociator
-    assert kind({"name": "idol"}, headed) is IDOLAssociator
-
-
-def test_masktrack_has_the_track_head_that_is_given() -> None:
-    head = TrackHead(16)
-    tracker = build.tracker({"name": "masktrack", "max_detections": 3}, make_model(), head)()
-    assert tracker.associator.options == MaskTrackOptions(max_detections=3)  # type: ignore[attr-defined]
-    assert tracker.associator.embed == head.embed  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"name": "ctvis"}, r"tracker\.name: ctvis wants weights with an embedding head"),
-        ({"name": "idol"}, r"tracker\.name: idol wants weights with an embedding head"),
-        ({"name": "masktrack"}, r"tracker\.name: masktrack wants weights with a track head"),
-        ({"name": "minvis", "max_gap": 3}, r"tracker\.max_gap: tracker minvis has no such option"),
-        ({"name": "sort"}, r"tracker\.name: wanted one of ctvis, minvis, idol, .*, got 'sort'"),
-        ({"name": "query", "match_threshold": 0.2}, r"tracker\.match_threshold: .* no such option"),
-        ({"min_score": 2.0}, r"tracker: min_score must be in \[0, 1\], got 2\.0"),
-    ],
-    ids=str,
-)
-def test_a_tracker_that_cannot_be_is_refused(settings: dict[str, object], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        build.tracker(settings, make_model())

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 from segmenter.convert_cases import MODELS, TOLD_BY_NOTHING, model, same_weights, save
-from segmenter.support import MixFrames, small_model
+from segmenter.support import MixFrames, small_model, small_seqformer
 
-from vidgap_segmenter import Mask2Former, convert
+from vidgap_segmenter import Mask2Former, Mask2FormerVIS, convert
 from vidgap_segmenter.backbones.swin import SWIN_SIZES
 from vidgap_segmenter.convert.sizes import RESNETS, mask2former_settings
 
@@ -20,7 +20,7 @@ from vidgap_segmenter.convert.sizes import RESNETS, mask2former_settings
 def test_official_names_and_back_is_the_same_network(name: str, tmp_path: Path) -> None:
     before = model(name)
     convert.write_official(before, tmp_path / "model.pkl")
-    converted = convert.read(tmp_path / "model.pkl")
+    converted = convert.read(tmp_path / "model.pkl", architecture=before.architecture)
     assert (converted.left_out, converted.unknown, converted.class_names) == ((), (), None)
     after, report = converted.build(**TOLD_BY_NOTHING[before.architecture])
     assert str(report) == "all weights loaded"
@@ -43,7 +43,7 @@ def test_detectron2_finds_every_weight_under_its_name(name: str, tmp_path: Path)
     content = pickle.loads((tmp_path / "model.pkl").read_bytes())
     assert content.keys() == {"model", "__author__"}  # by name, not by heuristics
     names = content["model"].keys()
-    if network.architecture == "mask2former":
+    if network.architecture.startswith("mask2former"):
         names = {taken_by_the_official_head(name) for name in names}
     assert names == convert.to_official(network).keys()
 
@@ -150,6 +150,27 @@ def test_ctvis_brings_its_embedding_head(tmp_path: Path) -> None:
     after, _ = converted.build()
     assert after.config["embedding_dim"] == 48
     assert same_weights(before, after)
+
+
+def test_weights_of_a_mask2former_are_those_of_frames_unless_clips_are_asked_for(
+    tmp_path: Path,
+) -> None:
+    official = convert.to_official(model("mask2former_vis resnet26"))
+    path = save(tmp_path / "m.pth", official)
+    assert convert.read(path).architecture == "mask2former"
+    network, _ = convert.read(path, architecture="mask2former_vis").build()
+    assert isinstance(network, Mask2FormerVIS)
+    wanted = "architecture must be mask2former or mask2former_vis .* Mask2Former, got 'mask_dino'"
+    with pytest.raises(ValueError, match=wanted):
+        convert.read(path, architecture="mask_dino")
+    path = save(tmp_path / "d.pth", convert.to_official(model("mask_dino resnet26")))
+    with pytest.raises(ValueError, match=r"architecture must be mask_dino for .*, got 'seqformer'"):
+        convert.read(path, architecture="seqformer")
+
+
+def test_seqformer_has_no_official_names() -> None:
+    with pytest.raises(ValueError, match="there are no official names for SeqFormer"):
+        convert.to_official(small_seqformer())
 
 
 def test_arrays_serve_as_tensors(tmp_path: Path) -> None:

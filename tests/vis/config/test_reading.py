@@ -11,7 +11,16 @@ from typing import Any, TypeVar
 import pytest
 from vis.support.tiny_runs import finetune_config, pretrain_config
 
-from vidgap_segmenter import Criterion, Mask2Former, MaskDINO, MaskDINOCriterion
+from vidgap_segmenter import (
+    ClipCriterion,
+    Criterion,
+    Mask2Former,
+    Mask2FormerVIS,
+    MaskDINO,
+    MaskDINOCriterion,
+    SeqFormer,
+    SeqFormerCriterion,
+)
 from vidgap_temporal import MultiScaleTemporalModule
 from vidgap_vis.cli.parser import Parser, attribute_texts
 from vidgap_vis.config import (
@@ -209,9 +218,9 @@ def test_the_last_file_wins_and_is_named(tmp_path: Path) -> None:
 
 
 CONSTRUCTORS = {
-    ModelConfig: (Mask2Former, MaskDINO),
+    ModelConfig: (Mask2Former, Mask2FormerVIS, MaskDINO, SeqFormer),
     TemporalConfig: (MultiScaleTemporalModule,),
-    LossConfig: (Criterion, MaskDINOCriterion),
+    LossConfig: (Criterion, ClipCriterion, MaskDINOCriterion, SeqFormerCriterion),
 }
 
 
@@ -227,7 +236,10 @@ def test_help_tells_what_a_constructor_takes_for_null(section: type) -> None:
             words = ", ".join(map(str, default)) if isinstance(default, tuple) else str(default)
             words = {"True": "on", "False": "off"}.get(words, words)
             said = texts[field.name].partition("null: ")[2].replace("`", "")
-            assert re.search(rf"(^|Mask DINO ){re.escape(words)}\b", said), (field.name, said)
+            assert re.search(rf"(^|Mask DINO |SeqFormer ){re.escape(words)}\b", said), (
+                field.name,
+                said,
+            )
 
 
 def test_sections_check_themselves_in_python_too() -> None:

@@ -13,11 +13,11 @@ from vis.support.tiny_runs import MODEL
 
 from vidgap_segmenter.inference import resize_to
 from vidgap_vis import VideoSegmenter, build
-from vidgap_vis.build import TRACKERS
 from vidgap_vis.classes import from_categories
 from vidgap_vis.inference.masks import finish_masks
 from vidgap_vis.inference.step import ModelStep
 from vidgap_vis.trackers import IndexAssociator, OnlineTracker, detections_of
+from vidgap_vis.trackers.by_name import TRACKERS
 
 CLASSES = from_categories([(1, "red"), (2, "blue")])
 

@@ -37,11 +37,16 @@ def as_float32(array: Array) -> Array:
 
 
 SCALES = [
+    (r"sampling_offsets\.weight", lambda _: 0.1),
+    (r"sampling_offsets\.bias", lambda _: 1.5),
+    (r"cross_attn\.attention_weights\.weight", lambda _: 0.2),
+    (r"cross_attn\.attention_weights\.bias", lambda _: 1.0),
     (r"bias$", lambda _: 0.1),
-    (r"query_feat|query_embed\.weight|fq_pos", lambda _: 1.0),
+    (r"query_feat|query_embed\.weight|fq_pos|level_embed", lambda _: 1.0),
     (r"in_proj_weight", lambda fan: 1.5 / np.sqrt(fan)),
     (r"pre_(query|memory)_embed_k", lambda fan: 0.6 / np.sqrt(fan)),
-    (r"class_embed|activation_proj", lambda fan: 2 / np.sqrt(fan)),
+    (r"bbox_embed\.\d+\.layers\.2", lambda fan: 0.3 / np.sqrt(fan)),
+    (r"class_embed|activation_proj|time_attention", lambda fan: 2 / np.sqrt(fan)),
 ]
 """Standard deviations of weights by their names; the first that is found counts."""
 

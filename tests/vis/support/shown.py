@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vidgap_segmenter import ClipTargets, Criterion
+from vidgap_segmenter import ClipCriterion, ClipTargets, Criterion
 
 NUM_QUERIES, NUM_CLASSES, SIZE = 6, 4, (16, 32)
 
@@ -43,3 +43,7 @@ def looks_like(targets: ClipTargets, likes: Sequence[Sequence[int]]) -> tuple[Te
 
 def make_criterion() -> Criterion:
     return Criterion(NUM_CLASSES, num_points=64)
+
+
+def clip_criterion() -> ClipCriterion:
+    return ClipCriterion(NUM_CLASSES, num_points=64)

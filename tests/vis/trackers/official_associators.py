@@ -10,9 +10,9 @@ import numpy.typing as npt
 import torch
 
 from vidgap_segmenter import ClipOutput
-from vidgap_vis.build import TRACKERS
 from vidgap_vis.inference.masks import finish_masks
 from vidgap_vis.trackers import ClipTracks, Detections, OnlineTracker
+from vidgap_vis.trackers.by_name import TRACKERS
 from vidgap_vis.trackers.idol import IDOLAssociator, IDOLOptions
 from vidgap_vis.trackers.masktrack import MaskTrackAssociator, MaskTrackOptions, TrackHead
 from vidgap_vis.trackers.minvis import MinVISAssociator

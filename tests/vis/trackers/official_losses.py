@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from vis.support.official_numbers import Array, generator
 
-from vidgap_segmenter import ClipTargets, Criterion, Losses, Prediction
-from vidgap_segmenter.clip_criterion import JointPrediction, list_instances
+from vidgap_segmenter import ClipCriterion, ClipTargets, Criterion, Losses, Prediction
+from vidgap_segmenter.frame_targets import FrameTargets
+from vidgap_segmenter.joint.prediction import JointPrediction
 from vidgap_segmenter.mlp import mlp
 from vidgap_vis.trackers.dvis import ReferringLoss, RefinerLoss, consistent_matching
 from vidgap_vis.trackers.genvis import UnifiedLoss
@@ -37,7 +38,7 @@ def dvis_targets(weights: Arrays, inputs: Arrays, constants: Constants) -> Numbe
     prediction = Prediction(logits.transpose(0, 1)[None], masks.transpose(0, 1)[None])
     targets, size = [clip_targets(inputs)], tuple(constants["size"])
     criterion = make_criterion(constants)
-    listed = list_instances(targets, size, logits.device)
+    listed = FrameTargets.from_whole_clips(targets, size, list_unseen=True)
     matching = consistent_matching(criterion, prediction, targets, listed, reuse_queries=True)
     losses = ReferringLoss(criterion, reuse_queries=True)([prediction], targets, size)
     return {"query_of_object": matching.tables()[0].numpy(), **numbers_of(losses)}
@@ -70,7 +71,7 @@ def vita_loss(weights: Arrays, inputs: Arrays, constants: Constants) -> Numbers:
         given["frame_query"].transpose(1, 2)[:, None],  # (L, T, N) -> (L, 1, N, T)
     )
     layer = JointPrediction(given["pred_logits"], given["pred_masks"])
-    losses, matchings = VITALoss(make_criterion(constants))(
+    losses, matchings = VITALoss(clip_criterion(constants))(
         [layer], [clip_targets(inputs)], tuple(constants["size"]), similarity
     )
     return {"query_of_object": matchings[0].tables().numpy(), **numbers_of(losses)}
@@ -78,7 +79,7 @@ def vita_loss(weights: Arrays, inputs: Arrays, constants: Constants) -> Numbers:
 
 def genvis_targets(weights: Arrays, inputs: Arrays, constants: Constants) -> Numbers:  # noqa: ARG001
     """Return of each clip which query is which object, and GenVIS's losses."""
-    loss = UnifiedLoss(make_criterion(constants), forget_absent=True)
+    loss = UnifiedLoss(clip_criterion(constants), forget_absent=True)
     target, size = clip_targets(inputs), tuple(constants["size"])
     logits, masks = torch.as_tensor(inputs["pred_logits"]), torch.as_tensor(inputs["pred_masks"])
     length = constants["clip"]
@@ -149,6 +150,10 @@ RUNS: dict[str, Callable[[Arrays, Arrays, Constants], Numbers]] = {
 
 def make_criterion(constants: Constants) -> Criterion:
     return Criterion(constants["K"], num_points=constants["points"], sampler=points)
+
+
+def clip_criterion(constants: Constants) -> ClipCriterion:
+    return ClipCriterion(constants["K"], num_points=constants["points"], sampler=points)
 
 
 def clip_targets(inputs: Arrays) -> ClipTargets:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from segmenter.joint import official_runs as official_joint
 from torch import Tensor
 from vis.trackers import official_associators, official_dvis, official_losses, official_vita
 
@@ -27,6 +28,7 @@ Array = npt.NDArray[np.float64]
 RUNS: dict[str, Callable[..., dict[str, npt.NDArray[Any]]]] = {
     **official_associators.RUNS,
     **official_dvis.RUNS,
+    **official_joint.RUNS,
     **official_losses.RUNS,
     **official_vita.RUNS,
 }

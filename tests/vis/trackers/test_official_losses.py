@@ -11,10 +11,11 @@ import torch
 from tolerances import PARITY_FLOAT64
 from vis.support.loss_inputs import INPUTS, draw_inputs
 from vis.support.official_numbers import Array, draw_weights, errors, mean_errors, read_cases
-from vis.trackers.official_losses import RUNS, clip_targets, make_criterion
+from vis.trackers.official_losses import RUNS, clip_criterion, clip_targets, make_criterion
 
 from vidgap_segmenter import Prediction
-from vidgap_segmenter.clip_criterion import JointPrediction, list_instances
+from vidgap_segmenter.frame_targets import FrameTargets
+from vidgap_segmenter.joint.prediction import JointPrediction
 from vidgap_vis.trackers.dvis import ReferringLoss, consistent_matching
 from vidgap_vis.trackers.genvis import UnifiedLoss
 from vidgap_vis.trackers.idol import FrameCosts, FrameInstances, ReidTargets
@@ -56,7 +57,7 @@ def test_dvis_alone_gives_a_late_object_a_query_of_its_own() -> None:
         torch.as_tensor(inputs[n]).transpose(0, 1)[None] for n in ("pred_logits", "pred_masks")
     )
     targets, size = [clip_targets(inputs)], tuple(constants["size"])
-    listed = list_instances(targets, size, logits.device)
+    listed = FrameTargets.from_whole_clips(targets, size, list_unseen=True)
     criterion, prediction = make_criterion(constants), Prediction(logits, masks)
     own = consistent_matching(criterion, prediction, targets, listed).tables()[0].tolist()
     shared = official["query_of_object"]["ints"]
@@ -70,7 +71,7 @@ def test_dvis_alone_gives_a_late_object_a_query_of_its_own() -> None:
 def test_genvis_alone_keeps_the_query_of_an_object_that_is_away() -> None:
     """The release gives query 3 to object 2 while object 0 is away, and both share it later."""
     inputs, constants, official = inputs_of("genvis_targets-a")
-    loss, state, tables = UnifiedLoss(make_criterion(constants)), None, []
+    loss, state, tables = UnifiedLoss(clip_criterion(constants)), None, []
     target = clip_targets(inputs)
     logits, masks = (torch.as_tensor(inputs[n]) for n in ("pred_logits", "pred_masks"))
     for time in range(len(logits)):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from vis.support.tiny_runs import CLASSES, MODEL, TRAIN, finetune_config, write_videos
 
-from vidgap_segmenter import ClipSegmenter
+from vidgap_segmenter import ClipCriterion, ClipSegmenter
 from vidgap_vis import build
 from vidgap_vis.config import LossConfig
 from vidgap_vis.data import ClipBatch, collate
@@ -64,11 +64,13 @@ def dvis_refiner() -> DVISRefinerUnit:
 
 
 def genvis_unit() -> GenVISUnit:
-    return GenVISUnit(segmenter(), GenVIS(vita()), UnifiedLoss(criterion()), num_levels=2)
+    return GenVISUnit(
+        segmenter(), criterion(), GenVIS(vita()), UnifiedLoss(clip_criterion()), num_levels=2
+    )
 
 
 def vita_unit() -> VITAUnit:
-    return VITAUnit(segmenter(), criterion(), vita(), VITALoss(criterion()), num_levels=2)
+    return VITAUnit(segmenter(), criterion(), vita(), VITALoss(clip_criterion()), num_levels=2)
 
 
 def idol_unit() -> IDOLUnit:
@@ -81,6 +83,10 @@ def masktrack_unit() -> MaskTrackUnit:
 
 def criterion() -> torch.nn.Module:
     return build.criterion(LossConfig(num_points=64), MODEL, NUM_CLASSES)
+
+
+def clip_criterion() -> ClipCriterion:
+    return ClipCriterion(NUM_CLASSES, num_points=64)
 
 
 UNITS: dict[str, Callable[[], TrainingUnit]] = {

@@ -15,7 +15,7 @@ import pytest
 import torch
 from vis.support.networks import SIZES, same_weights
 
-from vidgap_segmenter import Mask2Former, MaskDINO, convert
+from vidgap_segmenter import Mask2Former, Mask2FormerVIS, MaskDINO, convert
 from vidgap_segmenter.mask_dino import Anchors
 from vidgap_vis.cli.main import main
 from vidgap_vis.config import network as config
@@ -74,6 +74,20 @@ def test_another_number_of_classes_is_said_and_is_the_same_each_time(
     assert same_weights(one, two)
     assert one.num_classes == 2
     assert torch.equal(one.decoder.norm.weight, network.decoder.norm.weight)
+
+
+def test_a_mask2former_is_one_of_clips_on_request(
+    source: Path, network: Mask2Former, run: Run, fails: Callable[..., str], tmp_path: Path
+) -> None:
+    words = ("weights", "convert", source, "--out", tmp_path / "weights", "--architecture")
+    said = run(*words, "mask2former_vis")
+    assert said[-2] == "no check against Hugging Face: it has no Mask2FormerVIS"
+    model, _ = load(tmp_path / "weights")
+    assert isinstance(model, Mask2FormerVIS)
+    assert same_weights(model, network)
+    run("weights", "export", tmp_path / "weights", "--to", "official", "--out", tmp_path / "m.pkl")
+    assert (tmp_path / "m.pkl").read_bytes() == source.read_bytes()
+    assert "invalid choice: 'seqformer'" in fails(2, *words, "seqformer")
 
 
 def test_what_no_weight_of_mask_dino_tells_can_be_given(

@@ -1,9 +1,10 @@
-"""Mask2Former and Mask DINO on clips, with a seam for a temporal module."""
+"""Mask2Former, Mask DINO and joint decoders on clips, with a seam for a temporal module."""
 
 from vidgap_segmenter.backbones import Backbone, build_backbone, load_backbone_weights
 from vidgap_segmenter.clip_segmenter import ClipSegmenter
 from vidgap_segmenter.frame_targets import Matching
 from vidgap_segmenter.inference import instance_inference
+from vidgap_segmenter.joint import ClipCriterion, Mask2FormerVIS, SeqFormer, SeqFormerCriterion
 from vidgap_segmenter.losses import Losses, NonFiniteLoss
 from vidgap_segmenter.mask2former import Criterion, Mask2Former
 from vidgap_segmenter.mask_dino import MaskDINO, MaskDINOCriterion, MaskDINOOutput
@@ -18,6 +19,7 @@ from vidgap_segmenter.weights import LoadReport, WeightsMismatch
 __all__ = [
     "NETWORKS",
     "Backbone",
+    "ClipCriterion",
     "ClipOutput",
     "ClipSegmenter",
     "ClipTargets",
@@ -27,6 +29,7 @@ __all__ = [
     "LoadReport",
     "Losses",
     "Mask2Former",
+    "Mask2FormerVIS",
     "MaskDINO",
     "MaskDINOCriterion",
     "MaskDINOOutput",
@@ -34,6 +37,8 @@ __all__ = [
     "NonFiniteLoss",
     "Prediction",
     "SavableTemporalModule",
+    "SeqFormer",
+    "SeqFormerCriterion",
     "TemporalModule",
     "WeightsMismatch",
     "backends",

@@ -53,11 +53,17 @@ class DeformableAttention(nn.Module):
         self, query: Tensor, reference: Tensor, tokens: Tensor, sizes: list[tuple[int, int]]
     ) -> Tensor:
         """Return (B*T, Q, C) for `query` (B*T, Q, C) over `tokens` (B*T, S, C)."""
+        return self.output_proj(self.sample(query, reference, tokens, sizes))
+
+    def sample(
+        self, query: Tensor, reference: Tensor, tokens: Tensor, sizes: list[tuple[int, int]]
+    ) -> Tensor:
+        """Return the same without the output projection."""
         heads, levels, points = self.grid
         value = self.value_proj(tokens).unflatten(-1, (heads, -1))  # (B*T, S, M, D)
         offsets = self.sampling_offsets(query).unflatten(-1, (heads, levels, points, 2))
         logits = self.attention_weights(query).unflatten(-1, (heads, levels * points))
-        return self.output_proj(ms_deform_attn_fused(value, sizes, reference, offsets, logits))
+        return ms_deform_attn_fused(value, sizes, reference, offsets, logits)
 
 
 def reference_points(sizes: Sequence[tuple[int, int]], tokens: Tensor) -> Tensor:

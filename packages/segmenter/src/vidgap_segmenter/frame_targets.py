@@ -44,7 +44,6 @@ class FrameTargets:
         clips: Sequence[ClipTargets],
         padded_size: tuple[int, int],
         *,
-        list_absent: bool = False,
         label_of_absent: int | None = None,
     ) -> FrameTargets:
         """List the instances that are present in each frame; frames are numbered B-major.
@@ -52,27 +51,64 @@ class FrameTargets:
         Args:
             clips: B of them.
             padded_size: (H', W') that points cover.
-            list_absent: lists all instances in every frame; where one is absent its mask is empty.
-            label_of_absent: lists them too, and is their label there (CTVIS's release).
+            label_of_absent: lists all instances in every frame; where one is absent its mask is
+                empty and this is its label (CTVIS's release). None: only those present.
         """
+        listed, labels = [], []
+        for clip in clips:
+            present = clip.masks.flatten(2).any(-1).T  # (T, N)
+            of_frame = clip.labels.expand_as(present)
+            if label_of_absent is not None:
+                of_frame = of_frame.where(present, label_of_absent)
+                present = torch.ones_like(present)
+            listed.append(present)
+            labels.append(of_frame)
+        return cls._of(clips, padded_size, listed, labels)
+
+    @classmethod
+    def from_whole_clips(
+        cls,
+        clips: Sequence[ClipTargets],
+        padded_size: tuple[int, int],
+        *,
+        list_unseen: bool = False,
+    ) -> FrameTargets:
+        """List the instances of each clip in all of its frames, those that have a pixel in one.
+
+        All frames of a clip list the same instances in the same order. Where one is absent its mask
+        is empty.
+
+        Args:
+            clips: B of them.
+            padded_size: (H', W') that points cover.
+            list_unseen: lists those that have no pixel in any frame, too.
+        """
+        seen = [clip.masks.flatten(1).any(-1) | list_unseen for clip in clips]  # (N,)
+        listed = [
+            row.expand(clip.masks.shape[1], -1) for clip, row in zip(clips, seen, strict=True)
+        ]
+        labels = [clip.labels.expand_as(rows) for clip, rows in zip(clips, listed, strict=True)]
+        return cls._of(clips, padded_size, listed, labels)
+
+    @classmethod
+    def _of(
+        cls,
+        clips: Sequence[ClipTargets],
+        padded_size: tuple[int, int],
+        listed: Sequence[Tensor],
+        clip_labels: Sequence[Tensor],
+    ) -> FrameTargets:
+        """List the instances of each frame that `listed` says, with their labels: (T, N) each."""
         frames, instances, ids, labels, masks = [], [], [], [], []
         counts: list[int] = []
-        for clip in clips:
-            by_frame = clip.masks.transpose(0, 1)  # (T, N, H, W)
-            present = by_frame.flatten(2).any(-1)  # (T, N)
-            by_frame_labels = clip.labels.expand_as(present)
-            listed = present
-            if label_of_absent is not None:
-                by_frame_labels = by_frame_labels.where(present, label_of_absent)
-            if list_absent or label_of_absent is not None:
-                listed = torch.ones_like(present)
-            frame, instance = listed.nonzero(as_tuple=True)
+        for clip, rows, of_frame in zip(clips, listed, clip_labels, strict=True):
+            frame, instance = rows.nonzero(as_tuple=True)
             frames.append(frame + len(counts))
             instances.append(instance)
             ids.append(clip.ids[instance])
-            labels.append(by_frame_labels[listed])
-            masks.append(by_frame[listed])
-            counts.extend(listed.sum(1).tolist())
+            labels.append(of_frame[rows])
+            masks.append(clip.masks.transpose(0, 1)[rows])
+            counts.extend(rows.sum(1).tolist())
         return cls(
             frames=torch.cat(frames),
             instances=torch.cat(instances),

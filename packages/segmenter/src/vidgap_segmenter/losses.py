@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed
+import torch.nn.functional as F
 from torch import Tensor
+from torchvision.ops import box_convert, generalized_box_iou_loss
 
 from vidgap_segmenter.frame_targets import Matching
 from vidgap_segmenter.structures import ClipOutput
@@ -44,6 +46,20 @@ def weighted_total(parts: Mapping[str, Tensor], weights: Mapping[str, float]) ->
     """Return the sum over all levels of the parts times their weights, a scalar."""
     by_level = [weights[name] * part for name, part in parts.items()]
     return sum(by_level[1:], by_level[0]).sum()
+
+
+def box_losses(boxes: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the L1 distance and the generalised IoU loss of boxes (R, 4), each summed over them.
+
+    Args:
+        boxes: predicted, centre x, centre y, width, height.
+        truth: of instances that are present, the same.
+    """
+    truth = truth.to(boxes.dtype)
+    box = F.l1_loss(boxes, truth, reduction="sum")
+    corners = (box_convert(each, "cxcywh", "xyxy") for each in (boxes, truth))
+    # No eps, as in the official Mask DINO: an instance has an area, so no union is empty.
+    return box, generalized_box_iou_loss(*corners, reduction="sum", eps=0.0)
 
 
 def check_output(

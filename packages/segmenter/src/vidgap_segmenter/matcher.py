@@ -1,9 +1,11 @@
-"""Assign queries to annotated instances, each frame an image of its own (Mask2Former §3.3)."""
+"""Assign queries to annotated instances, by frame or by clip (Mask2Former §3.3)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torchvision.ops import box_convert, generalized_box_iou
@@ -30,19 +32,36 @@ def match(
     Raises:
         NonFiniteLoss: a cost is not finite.
     """
-    from scipy.optimize import linear_sum_assignment  # as slow to import as all of this package
-
-    table = weighted_table(costs, weights)
-    frames, queries, rows = [], [], []
+    table = weighted_table(costs, weights).numpy()
+    every = np.arange(table.shape[1])
+    found: list[tuple[int, int, int]] = []
     first = 0
     for frame, count in enumerate(targets.counts):
-        query, column = linear_sum_assignment(table[frame, :, :count].numpy())
-        frames.extend([frame] * len(query))
-        queries.extend(query.tolist())
-        rows.extend((column + first).tolist())
+        pairs = assign(table[frame], every, range(count))
+        found.extend((frame, query, first + slot) for query, slot in pairs)
         first += count
-    pairs = torch.tensor([frames, queries, rows], dtype=torch.int64, device=targets.frames.device)
-    return targets.matching(frames=pairs[0], queries=pairs[1], rows=pairs[2])
+    columns = torch.tensor(found, dtype=torch.int64).view(-1, 3).T.to(targets.frames.device)
+    return targets.matching(frames=columns[0], queries=columns[1], rows=columns[2])
+
+
+def assign(
+    table: npt.NDArray[np.floating], queries: npt.NDArray[np.int64], instances: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Find the cheapest assignment of instances to queries, min(queries, instances) pairs.
+
+    Args:
+        table: costs, (Q, n).
+        queries: those that may be taken, ascending.
+        instances: those that want one.
+
+    Returns:
+        Pairs of a query and an instance, by query.
+    """
+    from scipy.optimize import linear_sum_assignment  # as slow to import as all of this package
+
+    columns = np.asarray(instances, np.int64)
+    rows, found = linear_sum_assignment(table[np.ix_(queries, columns)])
+    return list(zip(queries[rows].tolist(), columns[found].tolist(), strict=True))
 
 
 def weighted_table(costs: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
@@ -98,28 +117,34 @@ def mask_costs(mask_logits: Tensor, targets: FrameTargets, points: Tensor) -> tu
     Returns:
         Two of (B*T, Q, n).
     """
+    return point_costs(*sampled_masks(mask_logits, targets, points))
+
+
+def sampled_masks(
+    mask_logits: Tensor, targets: FrameTargets, points: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Sample predicted and annotated masks, as for `mask_costs`: (B*T, Q, P) and (B*T, P, n)."""
     rows = torch.arange(len(targets.labels), device=points.device)
     logits = sample_logits(mask_logits, points)  # (B*T, Q, P)
     sampled = targets.sample(rows, points[targets.frames]).to(logits.dtype)
-    return pair_costs(logits, targets.by_slot(sampled))
+    return logits, targets.by_slot(sampled).transpose(1, 2)
 
 
-def pair_costs(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the cross entropy and the dice cost of every query with every instance.
+def point_costs(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the cross entropy and the dice cost of sampled masks.
 
     Args:
-        logits: of masks at points, (B, Q, P).
-        truth: shares of instances there, (B, n, P), in the same dtype.
+        logits: of predicted masks, (R, Q, P).
+        truth: of annotated masks, (R, P, n).
 
     Returns:
-        Two of (B, Q, n).
+        Two of (R, Q, n).
     """
-    truth = truth.transpose(1, 2)  # (B, P, n)
     # Cross entropy of logit x with truth t is softplus(x) - x*t; this softplus is the fast one.
     softplus = logits.clamp(min=0) - logits.abs().sigmoid().log()
-    mask = (softplus.sum(-1, keepdim=True) - logits @ truth) / logits.shape[2]
+    mask = (softplus.sum(-1, keepdim=True) - logits @ truth) / logits.shape[-1]
     masks = logits.sigmoid()
-    sizes = masks.sum(-1, keepdim=True) + truth.sum(1, keepdim=True)  # (B, Q, n)
+    sizes = masks.sum(-1, keepdim=True) + truth.sum(1, keepdim=True)  # (R, Q, n)
     dice = 1 - (2 * (masks @ truth) + 1) / (sizes + 1)
     return mask, dice
 

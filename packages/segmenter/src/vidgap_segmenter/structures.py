@@ -19,6 +19,9 @@ from vidgap_segmenter.precision import at_least_float32
 class FramePrediction:
     """What a decoder predicts at one of its levels, frame by frame.
 
+    Where the frames of a clip share their queries, its rows are clips instead, B of them, and the
+    T masks of a query stand one below the other, (B, Q, T*h, w).
+
     Attributes:
         class_logits: (B*T, Q, K+1), or (B*T, Q, K) of independent classes.
         mask_logits: (B*T, Q, h, w).
@@ -75,6 +78,14 @@ class Prediction:
             None if level.boxes is None else by_clip(level.boxes[:, queries], num_frames),
         )
 
+    @classmethod
+    def of_clips(cls, level: FramePrediction, num_frames: int) -> Prediction:
+        """Turn a level's prediction by queries that frames share into one for each frame."""
+        return cls(
+            over_frames(level.class_logits, num_frames),
+            level.mask_logits.unflatten(2, (num_frames, -1)),
+        )
+
 
 @dataclass(frozen=True)
 class HeadInputs:
@@ -115,16 +126,16 @@ class HeadInputs:
         before_projection: Tensor,
         pyramid: Sequence[Tensor],
     ) -> HeadInputs:
-        """Gather them from rows of frames.
+        """Gather them.
 
         Args:
-            queries: (B*T, Q, C) of each decoder level, first to last.
+            queries: (B, Q, T, C) of each decoder level, first to last.
             mask_features, before_projection: (B*T, C, h, w).
             pyramid: (B, T, C, H_l, W_l), fine to coarse.
         """
         clips = pyramid[0].shape[:2]  # B, T
         return cls(
-            torch.stack([by_clip(level, clips[1]) for level in reversed(queries)]),
+            torch.stack(list(reversed(queries))),
             mask_features.unflatten(0, clips),
             before_projection.unflatten(0, clips),
             tuple(pyramid),
@@ -257,6 +268,16 @@ def by_clip(tensor: Tensor, num_frames: int) -> Tensor:
 def by_frame(tensor: Tensor) -> Tensor:
     """Turn clips into rows of frames, (B, Q, T, ...) -> (B*T, Q, ...)."""
     return tensor.transpose(1, 2).flatten(0, 1)
+
+
+def over_frames(tensor: Tensor, num_frames: int) -> Tensor:
+    """Repeat what the frames of a clip share, without a copy, (B, Q, C) -> (B, Q, T, C)."""
+    return tensor[:, :, None].expand(-1, -1, num_frames, -1)
+
+
+def stack_frames(maps: Tensor, num_frames: int) -> Tensor:
+    """Put a clip's maps one below the other, (B*T, C, H, W) -> (B, C, T*H, W)."""
+    return maps.unflatten(0, (-1, num_frames)).transpose(1, 2).flatten(2, 3)
 
 
 def describe(tensor: Tensor) -> str:

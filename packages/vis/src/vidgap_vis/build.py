@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -18,11 +18,15 @@ from vidgap_augment import (
 )
 from vidgap_segmenter import (
     NETWORKS,
+    ClipCriterion,
     ClipSegmenter,
     Criterion,
     Mask2Former,
+    Mask2FormerVIS,
     MaskDINO,
     MaskDINOCriterion,
+    SeqFormer,
+    SeqFormerCriterion,
     load_backbone_weights,
 )
 from vidgap_segmenter.weights import ARCHITECTURE
@@ -37,30 +41,23 @@ from vidgap_vis.config import (
     VideoClipConfig,
 )
 from vidgap_vis.errors import ConfigError, InputError, reason_of
-from vidgap_vis.trackers import (
-    Associator,
-    IndexAssociator,
-    MemoryOptions,
-    MinVISAssociator,
-    MinVISOptions,
-    OnlineTracker,
-    QueryAssociator,
-    QueryOptions,
-    ScoreRecipe,
-    Tracker,
-)
-from vidgap_vis.trackers.ctvis import ContrastiveLoss, CTVISAssociator, CTVISOptions
-from vidgap_vis.trackers.idol import IDOLAssociator, IDOLOptions
-from vidgap_vis.trackers.masktrack import MaskTrackAssociator, MaskTrackOptions, TrackHead
+from vidgap_vis.trackers.ctvis import ContrastiveLoss
 
 Value = TypeVar("Value")
 
-CRITERIA: dict[str, type[Criterion | MaskDINOCriterion]] = {
+AnyCriterion: TypeAlias = Criterion | ClipCriterion | SeqFormerCriterion | MaskDINOCriterion
+
+CRITERIA: dict[str, type[AnyCriterion]] = {
     Mask2Former.architecture: Criterion,
+    Mask2FormerVIS.architecture: ClipCriterion,
     MaskDINO.architecture: MaskDINOCriterion,
+    SeqFormer.architecture: SeqFormerCriterion,
 }
 
-STRIDES = {Mask2Former.architecture: (8, 16, 32), MaskDINO.architecture: (8, 16, 32, 64)}
+STRIDES = {
+    **dict.fromkeys((Mask2Former.architecture, Mask2FormerVIS.architecture), (8, 16, 32)),
+    **dict.fromkeys((MaskDINO.architecture, SeqFormer.architecture), (8, 16, 32, 64)),
+}
 """Of the maps that a pixel encoder hands to the temporal module, unless `strides` is given."""
 
 
@@ -184,9 +181,7 @@ def load_backbone(model: ClipSegmenter, source: str) -> None:
         raise InputError("", "model.backbone_weights", message) from error
 
 
-def criterion(
-    loss: LossConfig, model: ModelConfig, num_classes: int
-) -> Criterion | MaskDINOCriterion:
+def criterion(loss: LossConfig, model: ModelConfig, num_classes: int) -> AnyCriterion:
     """Build the criterion of a model.
 
     Raises:
@@ -203,69 +198,3 @@ def criterion(
 def contrastive_loss(contrast: ContrastConfig) -> ContrastiveLoss:
     """Build CTVIS's loss."""
     return ContrastiveLoss(**given(vars(contrast)))
-
-
-TRACKERS: dict[str, tuple[type, type, ScoreRecipe]] = {
-    "ctvis": (CTVISAssociator, CTVISOptions, ScoreRecipe(classes="logits", masks="pixels")),
-    "minvis": (MinVISAssociator, MinVISOptions, ScoreRecipe(classes="logits", masks="none")),
-    "idol": (
-        IDOLAssociator,
-        IDOLOptions,
-        ScoreRecipe(masks="none", above=0.05, mask_resize="nearest"),
-    ),
-    "masktrack": (
-        MaskTrackAssociator,
-        MaskTrackOptions,
-        ScoreRecipe(classes="votes", masks="none", above=0.0),
-    ),
-    "query": (QueryAssociator, QueryOptions, ScoreRecipe()),
-    "index": (IndexAssociator, MemoryOptions, ScoreRecipe()),
-}
-"""Associator, options and score recipe, by name."""
-
-NEEDS_EMBEDDING_HEAD = ("ctvis", "idol")
-
-
-def tracker(
-    settings: Mapping[str, Any], model: ClipSegmenter, track_head: TrackHead | None = None
-) -> Callable[[], Tracker]:
-    """Return what makes a new tracker for each video.
-
-    Args:
-        settings: its `name`, and options of it; without a name, CTVIS's where the model has an
-            embedding head, else that by queries.
-        model: whose queries are tracked.
-        track_head: from the model's embeddings to MaskTrack R-CNN's; weights folders hold none.
-
-    Raises:
-        ConfigError: there is no such tracker or option, or a head that it wants is missing.
-    """
-    options = given(settings)
-    has_head = model.config["embedding_dim"] is not None
-    name = options.pop("name", "ctvis" if has_head else "query")
-    if name in NEEDS_EMBEDDING_HEAD and not has_head:
-        message = (
-            f"{name} wants weights with an embedding head (fine-tuned with a section contrast)"
-        )
-        raise ConfigError("", "tracker.name", message)
-    if name == "masktrack" and track_head is None:
-        message = "masktrack wants weights with a track head, these have none"
-        raise ConfigError("", "tracker.name", message)
-    if name not in TRACKERS:
-        raise ConfigError("", "tracker.name", f"wanted one of {', '.join(TRACKERS)}, got {name!r}")
-    kind, kind_options, recipe = TRACKERS[name]
-    for option in options.keys() - {field.name for field in fields(kind_options)}:
-        raise ConfigError(
-            "", f"tracker.{option}", f"tracker {name} has no such option; wanted null"
-        )
-    try:
-        chosen = kind_options(**options)
-    except (TypeError, ValueError) as error:
-        raise ConfigError("", "tracker", str(error)) from error
-
-    def make() -> Tracker:
-        heads = {"embed": track_head.embed} if name == "masktrack" and track_head else {}
-        associator: Associator = kind(chosen, **heads)
-        return OnlineTracker(associator, recipe)
-
-    return make

@@ -17,7 +17,7 @@ from vis.support.shown import (
 )
 
 from vidgap_segmenter import ClipTargets, NonFiniteLoss, Prediction
-from vidgap_segmenter.clip_criterion import list_instances
+from vidgap_segmenter.frame_targets import FrameTargets
 from vidgap_vis.trackers.dvis import ReferringLoss, RefinerLoss, consistent_matching
 
 
@@ -34,7 +34,7 @@ def predict(targets: ClipTargets, likes: Sequence[Sequence[int]]) -> Prediction:
 def queries(
     targets: ClipTargets, likes: Sequence[Sequence[int]], *, reuse: bool = False
 ) -> list[int]:
-    listed = list_instances([targets], SIZE, torch.device("cpu"))
+    listed = FrameTargets.from_whole_clips([targets], SIZE, list_unseen=True)
     prediction = predict(targets, likes)
     matching = consistent_matching(
         make_criterion(), prediction, [targets], listed, reuse_queries=reuse

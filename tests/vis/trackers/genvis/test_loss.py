@@ -9,14 +9,14 @@ import torch
 from vis.support.shown import (
     NUM_QUERIES,
     SIZE,
+    clip_criterion,
     looks_like,
-    make_criterion,
     make_targets,
     no_targets,
 )
 
 from vidgap_segmenter import ClipTargets
-from vidgap_segmenter.clip_criterion import JointPrediction
+from vidgap_segmenter.joint.prediction import JointPrediction
 from vidgap_vis.trackers.genvis import UnifiedLoss
 from vidgap_vis.trackers.vita import SimilarityInputs
 
@@ -41,7 +41,7 @@ def tables(
     targets: ClipTargets, likes: Sequence[Sequence[int]], *, forget_absent: bool = False
 ) -> list[list[int]]:
     """Return the query of each instance in each clip of one frame."""
-    loss = UnifiedLoss(make_criterion(), forget_absent=forget_absent)
+    loss = UnifiedLoss(clip_criterion(), forget_absent=forget_absent)
     state, found = None, []
     for time, layers in enumerate(clips_of(targets, likes)):
         shown = ClipTargets(targets.labels, targets.masks[:, [time]], targets.ids)
@@ -77,13 +77,13 @@ def test_one_that_finds_no_query_waits() -> None:
 def test_losses_are_sums_over_clips() -> None:
     targets = make_targets([[1, 1, 1], [0, 1, 1]])
     clips = clips_of(targets, [[3, 3, 3], [-1, 2, 2]], length=2)
-    losses = UnifiedLoss(make_criterion())(clips, [targets], SIZE)
+    losses = UnifiedLoss(clip_criterion())(clips, [targets], SIZE)
     assert [(name, len(part)) for name, part in losses.parts.items()] == [
         ("class", 1),
         ("mask", 1),
         ("dice", 1),
     ]
-    weights = make_criterion().weights
+    weights = clip_criterion().weights
     total = sum(weights[name] * part.sum() for name, part in losses.parts.items())
     torch.testing.assert_close(losses.total, total)
 
@@ -93,7 +93,7 @@ def test_the_query_of_an_absent_instance_learns_no_instance() -> None:
     clips = clips_of(targets, [[3, 3]])
     last = clips[1][0]
     last.class_logits.requires_grad_()
-    UnifiedLoss(make_criterion())(clips, [targets], SIZE).total.backward()
+    UnifiedLoss(clip_criterion())(clips, [targets], SIZE).total.backward()
     assert last.class_logits.grad is not None
     assert last.class_logits.grad[0, 0, 3, -1] < 0
 
@@ -109,7 +109,7 @@ def test_a_video_without_instances_and_levels_with_similarity() -> None:
         torch.randn(2, 1, NUM_QUERIES, 8),
         torch.zeros(2, 1, 0, 1, dtype=torch.int64),
     )
-    losses = UnifiedLoss(make_criterion())(clips, [no_targets(2)], SIZE, [similarity] * 2)
+    losses = UnifiedLoss(clip_criterion())(clips, [no_targets(2)], SIZE, [similarity] * 2)
     assert losses.parts["similarity"].tolist() == [0.0]
     assert losses.parts["mask"].tolist() == [0.0]
 
@@ -117,7 +117,7 @@ def test_a_video_without_instances_and_levels_with_similarity() -> None:
 def test_what_does_not_fit_is_named() -> None:
     targets = make_targets([[1, 1]])
     clips = clips_of(targets, [[3, 3]])
-    loss = UnifiedLoss(make_criterion())
+    loss = UnifiedLoss(clip_criterion())
     with pytest.raises(ValueError, match=r"targets\[0\].masks must have 2 frames, .* got 1"):
         loss(clips, [make_targets([[1]])], SIZE)
     shown = make_targets([[1]])
@@ -147,6 +147,6 @@ def test_losses_are_float32_under_autocast() -> None:
         torch.zeros(1, 1, 1, 1, dtype=torch.int64),
     )
     with torch.autocast("cpu", torch.bfloat16):
-        losses = UnifiedLoss(make_criterion())(clips, [targets], SIZE, [similarity] * 2)
+        losses = UnifiedLoss(clip_criterion())(clips, [targets], SIZE, [similarity] * 2)
     assert losses.total.dtype == torch.float32
     assert {part.dtype for part in losses.parts.values()} == {torch.float32}

@@ -8,14 +8,14 @@ import torch.nn.functional as F
 from vis.support.shown import (
     NUM_QUERIES,
     SIZE,
+    clip_criterion,
     looks_like,
-    make_criterion,
     make_targets,
     no_targets,
 )
 
 from vidgap_segmenter import ClipTargets
-from vidgap_segmenter.clip_criterion import JointPrediction
+from vidgap_segmenter.joint.prediction import JointPrediction
 from vidgap_vis.trackers.vita import SimilarityInputs, VITALoss
 from vidgap_vis.trackers.vita.loss import similarity_loss
 
@@ -37,7 +37,7 @@ def layer_of(targets: ClipTargets, likes: list[list[int]]) -> JointPrediction:
 
 def test_every_level_is_matched_by_itself() -> None:
     targets = make_targets([[1, 1], [0, 1], [0, 0]])
-    losses, matchings = VITALoss(make_criterion())(
+    losses, matchings = VITALoss(clip_criterion())(
         [layer_of(targets, [[1, 4, 0], [5, 2, 0]])], [targets], SIZE
     )
     assert matchings[0].tables().tolist() == [[1, 4, -1], [5, 2, -1]]
@@ -80,7 +80,7 @@ def test_layers_and_their_weights_add_up() -> None:
         torch.randn(1, 1, NUM_QUERIES, 8),
         torch.tensor([[[[0, 4]]]]),
     )
-    loss = VITALoss(make_criterion(), similarity_weight=0.25)
+    loss = VITALoss(clip_criterion(), similarity_weight=0.25)
     losses, matchings = loss(layers, [targets], SIZE, similarity)
     assert [m.tables().tolist() for m in matchings] == [[[1]], [[2]]]
     assert {name: len(part) for name, part in losses.parts.items()} == {
@@ -89,20 +89,20 @@ def test_layers_and_their_weights_add_up() -> None:
         "dice": 2,
         "similarity": 1,
     }
-    weights = {**make_criterion().weights, "similarity": 0.25}
+    weights = {**clip_criterion().weights, "similarity": 0.25}
     total = sum(weights[name] * part.sum() for name, part in losses.parts.items())
     torch.testing.assert_close(losses.total, total)
 
 
 def test_a_clip_without_instances_learns_no_instance() -> None:
-    losses, _ = VITALoss(make_criterion())([layer_of(no_targets(2), [[]])], [no_targets(2)], SIZE)
+    losses, _ = VITALoss(clip_criterion())([layer_of(no_targets(2), [[]])], [no_targets(2)], SIZE)
     assert losses.parts["mask"].tolist() == [0.0]
 
 
 def test_more_instances_than_queries_leave_some_without() -> None:
     targets = make_targets([[1]] * 8)
     layer = layer_of(targets, [[n % NUM_QUERIES for n in range(8)]])
-    _, matchings = VITALoss(make_criterion())([layer], [targets], SIZE)
+    _, matchings = VITALoss(clip_criterion())([layer], [targets], SIZE)
     assert (matchings[0].tables() >= 0).sum() == NUM_QUERIES
 
 

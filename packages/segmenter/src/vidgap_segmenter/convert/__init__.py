@@ -1,8 +1,8 @@
 """Converting other people's weights to our networks, and back.
 
-`read(source)` takes official Mask2Former, CTVIS and Mask DINO files and Hugging Face's Mask2Former
-folders, `Converted.build()` makes the network; `to_official` and `to_hugging_face` rename weights
-back. `vidgap weights convert` is this on the command line.
+`read(source)` takes official Mask2Former (-VIS), CTVIS and Mask DINO files and Hugging Face's
+Mask2Former folders, `Converted.build()` makes the network; `to_official` and `to_hugging_face`
+rename weights back. `vidgap weights convert` is this on the command line.
 """
 
 from vidgap_segmenter.convert.comparison import Parity, obstacle, parity, twin

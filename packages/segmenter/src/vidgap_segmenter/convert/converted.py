@@ -31,6 +31,7 @@ class Converted:
         sources: our name -> the source's names of it.
         unknown: names that are in no table.
         assumed: settings that no weight determines, taken from the official configurations.
+        aside: weights of other modules in the source, under its names, as they were asked for.
     """
 
     origin: str
@@ -42,6 +43,7 @@ class Converted:
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     unknown: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
+    aside: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
 
     def build(
         self,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,12 @@ ASSUMED: dict[str, tuple[str, ...]] = {
     "mask_dino": ("num_queries", "anchors"),
 }
 """Settings that no weight determines; those of the official configurations are taken."""
+
+SAME_WEIGHTS: dict[str, tuple[str, ...]] = {
+    "mask2former": ("mask2former", "mask2former_vis"),
+    "mask_dino": ("mask_dino",),
+}
+"""The networks that have an architecture's weights, under one set of names."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +95,24 @@ ORIGINS = (
 )
 
 
-def read(source: str | Path, *, num_heads: int | None = None) -> Converted:
-    """Read weights of Mask2Former, CTVIS or Mask DINO as others keep them.
+def read(
+    source: str | Path,
+    *,
+    num_heads: int | None = None,
+    aside: Sequence[str] = (),
+    architecture: str | None = None,
+) -> Converted:
+    """Read weights of Mask2Former, Mask2Former-VIS, CTVIS or Mask DINO as others keep them.
 
     Args:
         source: a file (`.pkl`, `.pth`, `.safetensors`), or a folder as Hugging Face writes it.
         num_heads: attention heads, which no weight determines; None: as in a folder's config,
             else 8.
+        aside: prefixes of names that are not the segmenter's; their weights are handed out as they
+            are (`Converted.aside`).
+        architecture: the network, where several have such weights: "mask2former_vis" for a file of
+            the official Mask2Former-VIS, or to start one from a Mask2Former; None: the network on
+            frames.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -105,15 +122,25 @@ def read(source: str | Path, *, num_heads: int | None = None) -> Converted:
     config = _read_config(source)
     state = _read_state(source)
     try:
-        return _convert(state, config, num_heads)
+        others = {name: state.pop(name) for name in [*state] if name.startswith(tuple(aside))}
+        return replace(_convert(state, config, num_heads, architecture), aside=others)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
 
 
 def _convert(
-    state: Mapping[str, Tensor], config: Mapping[str, Any], num_heads: int | None
+    state: Mapping[str, Tensor],
+    config: Mapping[str, Any],
+    num_heads: int | None,
+    architecture: str | None,
 ) -> Converted:
     origin = _origin(state)
+    architecture = architecture or origin.architecture
+    if architecture not in SAME_WEIGHTS[origin.architecture]:
+        raise ValueError(
+            f"architecture must be {' or '.join(SAME_WEIGHTS[origin.architecture])} for weights of "
+            f"{origin.name}, got {architecture!r}"
+        )
     reasons = {name: _reason(name, origin.left_out) for name in state}
     kept = {name: state[name] for name, reason in reasons.items() if reason is None}
     spelled, original = merge(kept, origin.spellings)
@@ -132,7 +159,7 @@ def _convert(
         raise ValueError(f"num_heads must be 1 or more, got {num_heads}")
     return Converted(
         origin=origin.name,
-        architecture=origin.architecture,
+        architecture=architecture,
         settings=origin.settings(renamed.state, num_heads),
         state=renamed.state,
         class_names=class_names_of(config),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -13,20 +13,23 @@ from torch import Tensor
 from vidgap_segmenter.clip_segmenter import ClipSegmenter
 from vidgap_segmenter.convert.hugging_face_config import config_of
 from vidgap_segmenter.mask2former import Mask2Former
+from vidgap_segmenter.mask2former.base import MaskedSegmenter
 from vidgap_segmenter.mask_dino import MaskDINO
 from vidgap_segmenter.names import hugging_face, official
 from vidgap_segmenter.weights import CONFIG_FILE, WEIGHTS_FILE
 
 
 def to_official(model: ClipSegmenter) -> dict[str, Tensor]:
-    """Return the weights of a Mask2Former or Mask DINO under their official names.
+    """Return the weights of a Mask2Former, Mask2Former-VIS or Mask DINO under official names.
 
     An embedding head has CTVIS's names. Tensors may share memory with the model's.
 
     Raises:
-        ValueError: a weight has no official name: the model has a temporal module, or a backbone
-            that is neither a ResNet nor a Swin.
+        ValueError: it is another network, or a weight has no official name: the model has a
+            temporal module, or a backbone that is neither a ResNet nor a Swin.
     """
+    if not isinstance(model, (MaskedSegmenter, MaskDINO)):
+        raise ValueError(f"there are no official names for {type(model).__name__}")
     state = _state(model)
     try:
         if isinstance(model, MaskDINO):
@@ -37,17 +40,26 @@ def to_official(model: ClipSegmenter) -> dict[str, Tensor]:
         raise ValueError(f"official names: {error}") from error
 
 
-def write_official(model: ClipSegmenter, path: Path) -> None:
+def write_official(
+    model: ClipSegmenter, path: Path, beside: Mapping[str, Tensor] | None = None
+) -> None:
     """Write a `.pkl` that Detectron2's checkpointer loads into the official networks.
 
-    A Mask2Former's weights get the names of the official `.pkl` files (`official.as_in_the_zoo`).
+    The weights of a Mask2Former or Mask2Former-VIS get the names of the official `.pkl` files
+    (`official.as_in_the_zoo`).
+
+    Args:
+        model: the segmenter.
+        path: the file.
+        beside: weights of other modules by their official names, such as a head's.
 
     Raises:
         ValueError: as for `to_official`.
     """
     state = to_official(model)
-    if isinstance(model, Mask2Former):
+    if isinstance(model, MaskedSegmenter):
         state = official.as_in_the_zoo(state)
+    state = state | dict(beside or {})
     arrays = {name: tensor.numpy(force=True) for name, tensor in state.items()}
     content = {"model": arrays, "__author__": "vidgap"}
     with path.open("wb") as file:

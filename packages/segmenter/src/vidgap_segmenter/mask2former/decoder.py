@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from vidgap_segmenter.attention import Attention
 from vidgap_segmenter.checkpointing import Checkpointed
 from vidgap_segmenter.mlp import mlp
-from vidgap_segmenter.position import sine_position_embedding
-from vidgap_segmenter.structures import FramePrediction
+from vidgap_segmenter.position import clip_position_embedding, sine_position_embedding
+from vidgap_segmenter.structures import FramePrediction, describe, stack_frames
 
 
 @dataclass(frozen=True)
 class MaskedDecoderOutput:
-    """Predictions of B*T frames, first level to last, and the queries' embeddings (B*T, Q, C)."""
+    """Predictions of R rows, first level to last, and the queries' embeddings (R, Q, C)."""
 
     levels: list[FramePrediction]
     embeddings: Tensor
@@ -26,6 +26,10 @@ class MaskedDecoderOutput:
 
 class MaskedDecoder(nn.Module):
     """Refine learned queries by attending, each within its own mask, to one scale after another.
+
+    Each frame has queries of its own, and R is B*T. Where `forward` is given `num_frames`, the T
+    frames of a clip share theirs (Mask2Former-VIS, Cheng et al. 2021, §2), and R is B: a query
+    attends to the cells of all frames at once, and has a mask in each. The weights are the same.
 
     Args:
         num_classes: K, without "no instance".
@@ -66,20 +70,33 @@ class MaskedDecoder(nn.Module):
         )
 
     def forward(
-        self, features: Sequence[Tensor], mask_features: Tensor, *, every_level: bool
+        self,
+        features: Sequence[Tensor],
+        mask_features: Tensor,
+        *,
+        every_level: bool,
+        num_frames: int | None = None,
     ) -> MaskedDecoderOutput:
-        """Decode frames.
+        """Decode frames, or clips whose frames share their queries.
 
         Args:
             features: (B*T, C, H_l, W_l), coarse to fine.
             mask_features: (B*T, C, h, w), stride 4.
             every_level: also predict from the queries before each layer, as training needs.
+            num_frames: T of the clips whose frames share their queries; None: no frames do.
 
         Returns:
             `num_layers + 1` levels, or the last alone.
+
+        Raises:
+            ValueError: maps differ in their number of frames or have other channels, or clips of
+                `num_frames` do not make them up.
         """
-        scales = self._scales(features, mask_features)
-        queries = self.query_feat.weight.expand(len(mask_features), -1, -1)  # (B*T, Q, C)
+        self._check(features, mask_features, num_frames)
+        scales = self._scales(features, mask_features, num_frames)
+        if num_frames is not None:
+            mask_features = stack_frames(mask_features, num_frames)  # (B, C, T*h, w)
+        queries = self.query_feat.weight.expand(len(mask_features), -1, -1)  # (R, Q, C)
         query_pos = self.query_embed.weight
         levels = []
         for index, layer in enumerate(self.layers):
@@ -97,12 +114,32 @@ class MaskedDecoder(nn.Module):
     def _predict(
         self, normed: Tensor, mask_embed: Tensor, mask_features: Tensor
     ) -> FramePrediction:
-        logits = mask_embed @ mask_features.flatten(2)  # (B*T, Q, C) @ (B*T, C, h*w)
+        logits = mask_embed @ mask_features.flatten(2)  # (R, Q, C) @ (R, C, h*w)
         return FramePrediction(
             self.class_embed(normed), logits.unflatten(2, mask_features.shape[-2:]), normed
         )
 
-    def _scales(self, features: Sequence[Tensor], mask_features: Tensor) -> list[Scale]:
+    def _check(
+        self, features: Sequence[Tensor], mask_features: Tensor, num_frames: int | None
+    ) -> None:
+        channels, count = self.query_feat.embedding_dim, len(mask_features)
+        for name, map_ in [
+            *((f"features[{index}]", map_) for index, map_ in enumerate(features)),
+            ("mask_features", mask_features),
+        ]:
+            if map_.ndim != 4 or map_.shape[:2] != (count, channels):
+                raise ValueError(
+                    f"{name} must be ({count}, {channels}, H, W), got {describe(map_)}"
+                )
+        if num_frames is not None and (num_frames < 1 or not count or count % num_frames):
+            raise ValueError(
+                f"num_frames must be at least 1 and divide the number of frames, {count}, which "
+                f"must not be 0, got {num_frames}"
+            )
+
+    def _scales(
+        self, features: Sequence[Tensor], mask_features: Tensor, num_frames: int | None
+    ) -> list[Scale]:
         """Prepare what the layers read of each scale, once for all of them.
 
         Resizing mask logits is resizing mask features first: both are linear. So the logits that
@@ -111,21 +148,29 @@ class MaskedDecoder(nn.Module):
         scales = []
         for feature, level in zip(features, self.level_embed.weight, strict=True):
             size = (feature.shape[-2], feature.shape[-1])
-            tokens = feature.flatten(2).transpose(1, 2) + level
-            position = sine_position_embedding(
-                size, tokens.shape[-1], device=tokens.device, dtype=tokens.dtype
-            )
             with torch.no_grad():
                 resized = F.interpolate(
                     mask_features, size=size, mode="bilinear", align_corners=False
                 )
+            if num_frames is not None:
+                feature, resized = (stack_frames(map_, num_frames) for map_ in (feature, resized))
+            tokens = feature.flatten(2).transpose(1, 2) + level
+            position = _position(size, num_frames, tokens)
             scales.append(Scale(tokens, tokens + position, resized.flatten(2)))
         return scales
 
 
+def _position(size: tuple[int, int], num_frames: int | None, tokens: Tensor) -> Tensor:
+    """Return the position embedding of a scale's tokens (R, S, C), (S, C)."""
+    channels, device, dtype = tokens.shape[-1], tokens.device, tokens.dtype
+    if num_frames is None:
+        return sine_position_embedding(size, channels, device=device, dtype=dtype)
+    return clip_position_embedding(num_frames, size, channels, device=device, dtype=dtype)
+
+
 @dataclass(frozen=True)
 class Scale:
-    """One scale as layers read it: tokens and keys (B*T, S, C), mask features (B*T, C, S)."""
+    """One scale as layers read it: tokens and keys (R, S, C), mask features (R, C, S)."""
 
     tokens: Tensor
     keys: Tensor
@@ -155,14 +200,14 @@ class MaskedDecoderLayer(Checkpointed):
         keys: Tensor,
         attention_mask: Tensor,
     ) -> Tensor:
-        """Return refined queries (B*T, Q, C).
+        """Return refined queries (R, Q, C).
 
         Args:
-            queries: content of the queries, (B*T, Q, C).
+            queries: content of the queries, (R, Q, C).
             query_pos: their learned position embeddings, (Q, C).
-            tokens: one scale's features, (B*T, S, C).
-            keys: the same with their position embeddings, (B*T, S, C).
-            attention_mask: (B*T, Q, S) bool, True where a query attends.
+            tokens: one scale's features, (R, S, C).
+            keys: the same with their position embeddings, (R, S, C).
+            attention_mask: (R, Q, S) bool, True where a query attends.
         """
         attended = self.cross_attn(queries + query_pos, keys, tokens, attention_mask)
         queries = self.cross_norm(queries + attended)
@@ -175,11 +220,11 @@ def predict_attention_mask(mask_embed: Tensor, mask_features: Tensor) -> Tensor:
     """Return where each query attends: in its own mask, or everywhere if that is empty.
 
     Args:
-        mask_embed: (B*T, Q, C).
-        mask_features: (B*T, C, S).
+        mask_embed: (R, Q, C).
+        mask_features: (R, C, S).
 
     Returns:
-        (B*T, Q, S) bool.
+        (R, Q, S) bool.
     """
     inside = mask_embed @ mask_features >= 0
     return inside | ~inside.any(-1, keepdim=True)

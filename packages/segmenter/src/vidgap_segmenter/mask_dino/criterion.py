@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import box_convert, generalized_box_iou_loss, sigmoid_focal_loss
+from torchvision.ops import sigmoid_focal_loss
 
 from vidgap_segmenter.frame_targets import FrameTargets, Matching
 from vidgap_segmenter.losses import (
     Losses,
+    box_losses,
     check_finite,
     check_output,
     mean_over_processes,
@@ -144,11 +144,7 @@ class MaskDINOCriterion(nn.Module):
         wanted[(*at, targets.labels[matching.rows])] = 1
         classes = sigmoid_focal_loss(level.class_logits, wanted, ALPHA, GAMMA, reduction="sum")
         mask, dice = self.point_losses(level.mask_logits, targets, matching)
-        boxes, truth = level.boxes[at], targets.boxes[matching.rows].to(level.boxes.dtype)
-        box = F.l1_loss(boxes, truth, reduction="sum")
-        corners = (box_convert(each, "cxcywh", "xyxy") for each in (boxes, truth))
-        # No eps, as in the official code: an instance has an area, so no union is empty.
-        giou = generalized_box_iou_loss(*corners, reduction="sum", eps=0.0)
+        box, giou = box_losses(level.boxes[at], targets.boxes[matching.rows])
         sums = {"class": classes, "mask": mask, "dice": dice, "box": box, "giou": giou}
         return {name: part / num_masks for name, part in sums.items()}
 

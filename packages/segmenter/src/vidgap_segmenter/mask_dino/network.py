@@ -192,7 +192,7 @@ class MaskDINO(ClipSegmenter):
             proposals=Prediction.of(output.proposals, num_frames) if self.training else None,
             reconstruction=reconstruction,
             head_inputs=HeadInputs.of(
-                [level.queries[:, num_slots:] for level in output.levels],
+                [by_clip(level.queries[:, num_slots:], num_frames) for level in output.levels],
                 mask_features,
                 joined,
                 features,

@@ -1,5 +1,7 @@
 """Names of the official Mask2Former, CTVIS and Mask DINO, and of Detectron2's and their backbones.
 
+Mask2Former-VIS has Mask2Former's names (`mask2former_video/modeling`): no weight is its own.
+
 Sources: facebookresearch/Mask2Former `mask2former/modeling` (also `_load_from_state_dict`, which
 renames older files), KainingYing/CTVIS `cl_mask2former_transformer_decoder.py` (`reid_embed`),
 IDEA-Research/MaskDINO `maskdino/modeling`, facebookresearch/detectron2 `backbone/resnet.py`.
@@ -145,7 +147,7 @@ def as_in_the_zoo(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 LEFT_OUT = [
-    (r"criterion\..*", "belongs to the loss"),
+    (r"((vita|genvis)_)?criterion\..*", "belongs to the loss"),
     (r"pixel_(mean|std)", "comes with the backbone"),
     (r".*\.num_batches_tracked", "batch norms are frozen"),
     (r".*\.(relative_position_index|attn_mask)", "is computed"),

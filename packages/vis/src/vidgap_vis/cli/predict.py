@@ -7,25 +7,13 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from vidgap_vis.cli.command import Command
 from vidgap_vis.cli.parser import Parser, whole
-from vidgap_vis.config.tracking import TrackerConfig, TrackerName
+from vidgap_vis.cli.tracker_flags import add_tracker_flags, given_tracker
 from vidgap_vis.errors import ConfigError, InputError
-
-
-@dataclass(frozen=True)
-class TrackerOptions:
-    """Flags of the tracker.
-
-    Attributes:
-        tracker: options of the tracker.
-    """
-
-    tracker: TrackerConfig = field(default_factory=TrackerConfig)
 
 
 class Predict(Command):
@@ -47,15 +35,12 @@ class Predict(Command):
         )
         parser.add_argument("--classes", help="names of the classes to look for, as cat,dog")
         parser.add_argument("--score", type=float, default=0.3, help="least score drawn")
-        parser.add_argument("--latency", type=int, default=1, help="frames the model sees at once")
+        parser.add_argument("--latency", type=int, help="frames the model sees at once (1)")
         parser.add_argument(
             "--short_edge", type=whole(1), help="resize frames to this before the model"
         )
         parser.add_argument("--top_k", type=whole(1), help="tracks a video lists in the results")
-        parser.add_argument(
-            "--tracker", choices=get_args(TrackerName), help="tracker; by default the weights'"
-        )
-        parser.add_section(TrackerOptions, file=False)
+        add_tracker_flags(parser, "the weights'")
 
     def run(self, options: Namespace) -> int:
         from vidgap_vis.inference.predict import PredictOptions, predict
@@ -67,8 +52,7 @@ class Predict(Command):
         names = None
         if options.classes is not None:
             names = [name.strip() for name in options.classes.split(",")]
-        given = self.parser.configuration(TrackerOptions).tracker
-        tracker = chosen_tracker(options.model, options.tracker, given)
+        tracker = chosen_tracker(options.model, given_tracker(self.parser, options.tracker))
         with naming("--classes"), self.parser.locating():
             segmenter = VideoSegmenter.from_pretrained(
                 options.model,
@@ -95,22 +79,18 @@ class Predict(Command):
         return 0
 
 
-def chosen_tracker(weights: Path, name: str | None, given: TrackerConfig) -> dict[str, Any] | None:
+def chosen_tracker(weights: Path, given: dict[str, Any]) -> dict[str, Any] | None:
     """Return the tracker of the weights, or the one named, with the options that are given.
 
     None: no flag says anything of it.
     """
     from vidgap_vis.weights import Usage
 
-    options = {key: value for key, value in vars(given).items() if value is not None}
-    named = options.pop("name", None)
-    name = name or named
-    if name is None and not options:
+    if not given:
         return None
     chosen = dict(Usage.read(weights).tracker or {})
-    if name is not None and name != chosen.get("name"):
-        chosen = {"name": name}
-    return chosen | options
+    name = given.get("name")
+    return given if name not in (None, chosen.get("name")) else chosen | given
 
 
 def check_device(name: str) -> None:

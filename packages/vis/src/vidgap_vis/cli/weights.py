@@ -8,13 +8,14 @@ from typing import get_args
 
 from vidgap_vis.cli.command import Command
 from vidgap_vis.cli.parser import Parser, whole
+from vidgap_vis.cli.tracker_flags import add_tracker_flags, given_tracker
 from vidgap_vis.config.network import Anchors
 
 
 class WeightsConvert(Command):
     """`vidgap weights convert`."""
 
-    summary = "official Mask2Former, Mask DINO and CTVIS files, Hugging Face folders -> weights"
+    summary = "official files of segmenters and trackers, Hugging Face folders -> weights"
 
     def add_arguments(self, parser: Parser) -> None:
         parser.add_argument(
@@ -32,6 +33,12 @@ class WeightsConvert(Command):
             "--num_heads",
             type=whole(1),
             help="attention heads (in no file; 8 in all official networks)",
+        )
+        parser.add_argument(
+            "--architecture",
+            choices=["mask2former", "mask2former_vis"],
+            help="of a Mask2Former's weights (in no file): frame by frame, as without this, or "
+            "whole clips (Mask2Former-VIS)",
         )
         parser.add_argument(
             "--num_queries",
@@ -53,6 +60,7 @@ class WeightsConvert(Command):
             "--no_check", action="store_true", help="do not compare with Hugging Face's network"
         )
         parser.add_argument("--overwrite", action="store_true", help="replace what --out holds")
+        add_tracker_flags(parser, "what the file's head is for")
 
     def run(self, options: Namespace) -> int:
         from vidgap_vis.weights.class_names import read_names
@@ -63,10 +71,12 @@ class WeightsConvert(Command):
             num_classes=options.num_classes,
             leave_out=[prefix.strip() for prefix in options.leave_out.split(",") if prefix.strip()],
             num_heads=options.num_heads,
+            architecture=options.architecture,
             num_queries=options.num_queries,
             anchors=options.anchors,
             check=not options.no_check,
             overwrite=options.overwrite,
+            tracker=given_tracker(self.parser, options.tracker) or None,
         )
         print(convert_weights(options.source, options.out, settings))
         return 0

@@ -12,10 +12,12 @@ Anchors: TypeAlias = Literal["mask2box", "bitmask", "selected"]
 """Of `vidgap_segmenter.mask_dino`, which would import torch here."""
 Weight = Annotated[float, FROM_0]
 
-MASK_DINO_ONLY = (
-    *("strides", "anchors", "coarse_first"),
-    *("num_denoising", "label_noise", "box_noise"),
-)
+ONLY: dict[str, tuple[str, ...]] = {
+    "strides": ("mask_dino", "seqformer"),
+    **dict.fromkeys(("anchors", "coarse_first"), ("mask_dino",)),
+    **dict.fromkeys(("num_denoising", "label_noise", "box_noise"), ("mask_dino",)),
+}
+"""Settings that not every architecture has -> those that do."""
 
 
 @dataclass(frozen=True)
@@ -23,20 +25,22 @@ class ModelConfig(Section, key="model"):
     """The segmenter.
 
     Attributes:
-        architecture: `mask2former` or `mask_dino`.
+        architecture: `mask2former` or `mask_dino`, frame by frame; `mask2former_vis` or
+            `seqformer`, whole clips.
         backbone: `resnet50`, `swin_tiny` ..., or any timm network with `features_only`; null:
             `resnet50`.
         backbone_weights: its ImageNet weights: a file, a package's name, or null for none.
         train_backbone: off freezes the backbone; null: on.
         channels: width of the pixel decoder, the decoder and the temporal module.
-        num_queries: instances that a frame can hold at most; null: 100, of Mask DINO 300.
+        num_queries: instances that a frame can hold at most; null: 100, of SeqFormer and Mask DINO
+            300.
         num_encoder_layers: deformable layers of the pixel decoder; null: 6.
         encoder_ffn_channels: their hidden width; null: 1024, of Mask DINO 2048.
-        num_decoder_layers: layers of the decoder; null: 9.
-        decoder_ffn_channels: their hidden width; null: 2048.
+        num_decoder_layers: layers of the decoder; null: 9, of SeqFormer 6.
+        decoder_ffn_channels: their hidden width; null: 2048, of SeqFormer 1024.
         num_heads: attention heads of both; null: 8.
         num_points: sampled locations of a head and scale; null: 4.
-        strides: of Mask DINO's encoded maps; null: 8, 16, 32, 64.
+        strides: of Mask DINO's and SeqFormer's encoded maps; null: 8, 16, 32, 64.
         anchors: where Mask DINO's first boxes come from: `mask2box`, `bitmask` or `selected`;
             null: `mask2box`.
         coarse_first: whether level 0 of Mask DINO's weights is the coarsest; null: off.
@@ -48,7 +52,9 @@ class ModelConfig(Section, key="model"):
         gradient_checkpointing: on takes less memory and more time.
     """
 
-    architecture: Literal["mask2former", "mask_dino"] = "mask2former"
+    architecture: Literal["mask2former", "mask2former_vis", "mask_dino", "seqformer"] = (
+        "mask2former"
+    )
     backbone: str | None = None
     backbone_weights: str | None = None
     train_backbone: bool | None = None
@@ -72,9 +78,9 @@ class ModelConfig(Section, key="model"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in MASK_DINO_ONLY:
-            fits = getattr(self, name) is None or self.architecture == "mask_dino"
-            self.require(name, fits, "null unless model.architecture is mask_dino")
+        for name, networks in ONLY.items():
+            fits = getattr(self, name) is None or self.architecture in networks
+            self.require(name, fits, f"null unless model.architecture is {' or '.join(networks)}")
         divides = self.num_heads is None or self.channels % self.num_heads == 0
         self.require("channels", divides, f"a multiple of model.num_heads ({self.num_heads})")
 
@@ -121,7 +127,7 @@ class LossConfig(Section, key="loss"):
         dice_weight: of the masks' dice loss; null: 5.0.
         no_instance_weight: of the class "no instance" in the cross entropy; null: 0.1 (Mask DINO
             has no such class).
-        box_weight: of the distance of Mask DINO's boxes; null: 5.0.
+        box_weight: of the distance of Mask DINO's and SeqFormer's boxes; null: 5.0.
         giou_weight: of their generalised IoU; null: 2.0.
     """
 

@@ -7,7 +7,18 @@ from typing import Annotated, Literal, TypeAlias
 
 from vidgap_vis.config.section import FROM_0, FROM_1, Count, Fraction, Section
 
-TrackerName: TypeAlias = Literal["ctvis", "minvis", "idol", "masktrack", "query", "index"]
+TrackerName: TypeAlias = Literal[
+    "ctvis",
+    "minvis",
+    "idol",
+    "masktrack",
+    "dvis",
+    "dvis_offline",
+    "vita",
+    "genvis",
+    "query",
+    "index",
+]
 MemoryKind: TypeAlias = Literal["similarity_guided", "momentum", "last"]
 """Of `vidgap_vis.trackers.ctvis`, which would import torch here."""
 
@@ -42,8 +53,9 @@ class TrackerConfig(Section, key="tracker"):
     """How detections become tracks: a tracker, and what differs from its defaults.
 
     Attributes:
-        name: `ctvis`, `minvis`, `idol`, `masktrack`, `query` (embeddings and overlap) or `index`
-            (no matching); null: `ctvis` where the weights have an embedding head, else `query`.
+        name: `ctvis`, `minvis`, `idol`, `masktrack`, `dvis`, `dvis_offline`, `vita`, `genvis`,
+            `query` (embeddings and overlap) or `index` (no matching); null: that of the weights'
+            head, `ctvis` where they have an embedding head, else `query`.
         min_score: detections below it show nothing.
         new_track_score: what begins a track has a score above this (ctvis, idol),
         first_track_score: or above this while there is no track (idol).
@@ -61,6 +73,8 @@ class TrackerConfig(Section, key="tracker"):
         min_visible: a track of fewer frames is too short (ctvis, idol),
         short_gap: when so many frames in a row lack it (ctvis, idol).
         momentum: how much of a track's embedding stays (query, index).
+        clip_frames: frames of a clip: 1 online, 3 semi-online (genvis).
+        max_memory: clips that are remembered (genvis).
         score_weight: what the logarithm of a score counts (masktrack).
         iou_weight: what an overlap of 1 adds (query, masktrack).
         label_weight: what the same class adds (masktrack).
@@ -87,6 +101,8 @@ class TrackerConfig(Section, key="tracker"):
     min_visible: Annotated[int, FROM_0] | None = None
     short_gap: Annotated[int, FROM_1] | None = None
     momentum: Fraction | None = None
+    clip_frames: Count | None = None
+    max_memory: Count | None = None
     score_weight: Annotated[float, FROM_0] | None = None
     iou_weight: Annotated[float, FROM_0] | None = None
     label_weight: Annotated[float, FROM_0] | None = None

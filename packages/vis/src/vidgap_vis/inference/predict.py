@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,12 +13,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from vidgap_vis.classes import ClassList
-from vidgap_vis.errors import check
+from vidgap_vis.errors import ConfigError, InputError, check
 from vidgap_vis.formats.images import Picture
 from vidgap_vis.formats.result_writer import ResultEntry, ResultWriter
 from vidgap_vis.inference.frame_result import FrameResult
 from vidgap_vis.inference.jobs import Job, plan
 from vidgap_vis.inference.segmenter import VideoSegmenter
+from vidgap_vis.inference.two_passes import TwoPasses
 from vidgap_vis.trackers import VideoTracks
 from vidgap_vis.video.overlay import display_scale, draw_tracks
 from vidgap_vis.video.write import OverlayWriter
@@ -33,21 +34,22 @@ class PredictOptions:
 
     Attributes:
         latency: frames that the model sees at once; more gained nothing where it was measured
-            (docs/results/identity.md), but a network that is small works faster on several.
+            (docs/results/identity.md), but a network that is small works faster on several. None:
+            1, or a clip of the tracker's.
         score: tracks below it are not drawn; the results file lists them all the same.
         fps: frames a second of an overlay whose input does not say (folders, data sets).
         min_short_edge: smaller frames are enlarged for the overlay by a whole factor.
         progress: show a bar.
     """
 
-    latency: int = 1
+    latency: int | None = None
     score: float = 0.3
     fps: float = 10.0
     min_short_edge: int = 240
     progress: bool = True
 
     def __post_init__(self) -> None:
-        check("latency", self.latency >= 1, "1 frame or more", self.latency)
+        check("latency", self.latency is None or self.latency >= 1, "1 frame or more", self.latency)
         check("score", 0 <= self.score <= 1, "in 0..1", self.score)
         check("fps", 0 < self.fps < inf, "above 0", self.fps)
         check("min_short_edge", self.min_short_edge >= 0, "0 or more", self.min_short_edge)
@@ -125,18 +127,44 @@ def predict_video(
             overlay = stack.enter_context(
                 OverlayWriter(job.overlay, fps, (scale * height, scale * width))
             )
-        stream = stack.enter_context(segmenter.stream(options.latency, score_threshold=0.0))
-        for frame, result in stream.track(job.source):
+        try:
+            video = segmenter.open(options.latency, score_threshold=0.0)
+        except ValueError as error:
+            raise ConfigError("", "--latency", str(error)) from error
+        if isinstance(video, TwoPasses):
+            look(video, job, bar)
+        for frame, result in video.track(job.source):
             if writer is not None:
                 record(writer, job.video_id, result)
             if overlay is not None:
                 overlay.write(draw_result(frame, result.above(options.score), scale))
             num_frames += 1
             bar.update()
-        found = stream.finish().best(segmenter.top_k, MIN_SCORE)
+        found = video.finish().best(segmenter.top_k, MIN_SCORE)
     if writer is not None:
         writer.finish_video(job.video_id, num_frames, listed(found, segmenter.classes))
     return num_frames
+
+
+def look(video: TwoPasses, job: Job, bar: tqdm) -> None:
+    """Take the first of two passes over a video.
+
+    Raises:
+        InputError: it is a camera or a pipe, which gives each frame once.
+    """
+    path = job.source.path
+    if path.is_char_device() or path.is_fifo():
+        message = "the tracker goes through a video twice; a camera or a pipe gives it once"
+        raise InputError(path, "", message)
+    with tqdm(desc="first pass", unit="frame", disable=bar.disable, leave=False) as passed:
+        video.look(passed_on(job.source, passed))
+
+
+def passed_on(frames: Iterable[Picture], bar: tqdm) -> Iterator[Picture]:
+    """Yield frames and count them."""
+    for frame in frames:
+        yield frame
+        bar.update()
 
 
 def record(writer: ResultWriter, video_id: int, result: FrameResult) -> None:

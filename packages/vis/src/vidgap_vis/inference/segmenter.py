@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,16 @@ import torch
 from torch import Tensor
 
 from vidgap_segmenter.weights import CONFIG_FILE
-from vidgap_vis import build
 from vidgap_vis.classes import ClassList
 from vidgap_vis.errors import ConfigError, InputError, check
 from vidgap_vis.inference.frame_result import FrameResult
 from vidgap_vis.inference.step import ModelStep, Precision, StepModel
 from vidgap_vis.inference.stream import AnyFrameT, Stream
-from vidgap_vis.trackers import OnlineTracker, QueryAssociator, Tracker
-from vidgap_vis.weights import Usage, load
-
-TOP_K = 20
-"""How many pairs of a track and a class a video lists, where nothing says otherwise."""
+from vidgap_vis.inference.two_passes import TwoPasses
+from vidgap_vis.trackers import OnlineTracker, QueryAssociator, Tracker, by_name
+from vidgap_vis.trackers.by_name import TOP_K
+from vidgap_vis.trackers.offline import OfflineTracker
+from vidgap_vis.weights import Usage, load, load_head
 
 
 def query_tracker() -> Tracker:
@@ -60,9 +60,7 @@ class VideoSegmenter:
         tracker: Callable[[], Tracker] = query_tracker,
         top_k: int = TOP_K,
     ) -> None:
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = torch.device(device)
+        self.device = device_of(device)
         self.classes = classes
         self.score_threshold = score_threshold
         self.make_tracker = tracker
@@ -106,15 +104,27 @@ class VideoSegmenter:
             ConfigError: the tracker does not fit the weights.
         """
         model, classes = load(folder)
+        head = load_head(Path(folder), model)
         usage = Usage.read(folder)
-        if tracker is None:
+        device = device_of(device)
+        top_k = top_k or usage.test.top_k or TOP_K
+        if not callable(tracker):
+            if head is not None:
+                head.to(device)
+            make = partial(
+                by_name.tracker,
+                model=model,
+                head=head,
+                top_k=top_k,
+                class_weights=kept_labels(classes, keep).numpy(),
+            )
             try:
-                tracker = build.tracker(usage.tracker or {}, model)
-            except ConfigError as error:  # the folder's fault, not the caller's
-                path = Path(folder) / CONFIG_FILE
+                tracker = make(usage.tracker or {} if tracker is None else tracker)
+            except ConfigError as error:
+                if tracker is not None:
+                    raise
+                path = Path(folder) / CONFIG_FILE  # the folder's fault, not the caller's
                 raise InputError(path, error.item, error.message) from error
-        elif isinstance(tracker, Mapping):
-            tracker = build.tracker(tracker, model)
         return cls(
             model,
             classes,
@@ -124,30 +134,75 @@ class VideoSegmenter:
             short_edge=usage.test.short_edge if short_edge is None else short_edge,
             keep=keep,
             tracker=tracker,
-            top_k=top_k or usage.test.top_k or TOP_K,
+            top_k=top_k,
         )
 
-    def stream(self, latency: int = 1, *, score_threshold: float | None = None) -> Stream:
+    def stream(self, latency: int | None = None, *, score_threshold: float | None = None) -> Stream:
         """Return a stream for one video: new state, new ids.
 
         Args:
             latency: frames that the model sees at once. Its short-term part mixes frames within
-                such a group; results come the later.
+                such a group; results come the later. None: 1, or a clip of the tracker's.
             score_threshold: None: the segmenter's.
+
+        Raises:
+            ValueError: the latency is none of the tracker's, or it wants whole videos.
         """
-        threshold = self.score_threshold if score_threshold is None else score_threshold
-        return Stream(self.step, self.make_tracker(), self.classes, latency, threshold)
+        tracker = self.make_tracker()
+        latency = tracker.clip_frames if latency is None else latency
+        return Stream(self.step, tracker, self.classes, latency, self._or_own(score_threshold))
+
+    def open(
+        self, latency: int | None = None, *, score_threshold: float | None = None
+    ) -> Stream | TwoPasses:
+        """Return what tracks a video that ends: two passes where the tracker wants whole videos.
+
+        Arguments and errors as `stream`'s.
+        """
+        tracker = self.make_tracker()
+        latency = tracker.clip_frames if latency is None else latency
+        threshold = self._or_own(score_threshold)
+        if isinstance(tracker, OfflineTracker):
+            return TwoPasses(self.step, tracker, self.classes, latency, threshold)
+        return Stream(self.step, tracker, self.classes, latency, threshold)
 
     def track(
         self,
         frames: Iterable[AnyFrameT],
-        latency: int = 1,
+        latency: int | None = None,
         *,
         score_threshold: float | None = None,
     ) -> Iterator[tuple[AnyFrameT, FrameResult]]:
-        """Yield every frame of a video with its result; holds `latency` frames at most."""
-        with self.stream(latency, score_threshold=score_threshold) as stream:
-            yield from stream.track(frames)
+        """Yield every frame of a video with its result; holds `latency` frames at most.
+
+        Args:
+            frames: as a `Stream` takes them; for a tracker that wants whole videos something that
+                can be gone through twice, such as a list or `open_video`'s.
+            latency: as `stream`'s.
+            score_threshold: None: the segmenter's.
+
+        Raises:
+            ValueError: frames can be gone through only once, but the tracker wants them twice.
+        """
+        video = self.open(latency, score_threshold=score_threshold)
+        if isinstance(video, TwoPasses):
+            if iter(frames) is frames:
+                raise ValueError(
+                    "frames must be something that can be gone through twice, as the tracker sees "
+                    f"all of them before it shows one, got {type(frames).__name__}"
+                )
+            video.look(frames)
+        yield from video.track(frames)
+
+    def _or_own(self, score_threshold: float | None) -> float:
+        return self.score_threshold if score_threshold is None else score_threshold
+
+
+def device_of(name: str | torch.device) -> torch.device:
+    """Return a device; "auto" is CUDA where there is one, else the CPU."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
 
 
 def kept_labels(classes: ClassList, keep: Sequence[str] | None) -> Tensor:

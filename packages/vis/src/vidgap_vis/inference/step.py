@@ -60,6 +60,11 @@ class ModelStep:
         self.dtype = dtype
         self.short_edge = short_edge
 
+    def autocast(self) -> torch.autocast:
+        """Return the context in which the model, and heads on it, compute."""
+        half = self.dtype == "bf16"
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half)
+
     @torch.inference_mode()
     def __call__(
         self,
@@ -82,8 +87,7 @@ class ModelStep:
         clip = torch.stack(list(frames)).to(self.device)  # (T, H, W, 3)
         clip = clip.permute(0, 3, 1, 2).contiguous()  # (T, 3, H, W)
         clip = with_short_edge(clip, self.short_edge)
-        half = self.dtype == "bf16"
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
+        with self.autocast():
             # Models without heads need not know the argument.
             wants = {"with_head_inputs": True} if with_head_inputs else {}
             return self.model.step(clip[None], state, **wants)

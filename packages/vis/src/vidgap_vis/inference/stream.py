@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -13,13 +12,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vidgap_segmenter import ClipOutput
 from vidgap_segmenter.temporal import TemporalState
 from vidgap_vis.classes import ClassList
+from vidgap_vis.inference.clip_results import clip_results, of_kept_classes, without_classes
 from vidgap_vis.inference.frame_result import FrameResult
-from vidgap_vis.inference.masks import finish_masks
 from vidgap_vis.inference.step import ModelStep
-from vidgap_vis.trackers import ClipTracks, Tracker, VideoTracks, detections_of
+from vidgap_vis.trackers import Tracker, VideoTracks, detections_of
 from vidgap_vis.trackers.base import Need
 
 AnyFrame = npt.NDArray[np.uint8] | Image.Image | Tensor
@@ -57,7 +55,15 @@ class Stream:
         if latency < 1:
             raise ValueError(f"latency must be at least 1 frame, got {latency}")
         if tracker.offline:
-            raise ValueError("tracker must give masks as frames come; it wants the whole video")
+            raise ValueError(
+                "tracker must give masks as frames come; it wants the whole video before, which a "
+                "stream, as of a camera, never has (VideoSegmenter.track takes a video that ends)"
+            )
+        if latency % tracker.clip_frames:
+            raise ValueError(
+                f"latency must be a multiple of the tracker's clips of {tracker.clip_frames} "
+                f"frames, got {latency}"
+            )
         self.step = step
         self.tracker = tracker
         self.classes = classes
@@ -128,9 +134,7 @@ class Stream:
 
         Only masks that were returned in results count, so the score threshold should be 0.
         """
-        ranked = self.tracker.finish()
-        kept = np.flatnonzero(self.step.class_weights.cpu().numpy()[ranked.labels])
-        return VideoTracks(ranked.ids[kept], ranked.labels[kept], ranked.scores[kept])
+        return of_kept_classes(self.tracker.finish(), self.step)
 
     @torch.inference_mode()
     def _advance(self, size: tuple[int, int]) -> None:
@@ -140,36 +144,14 @@ class Stream:
         reads_heads = bool(self.tracker.needs - OF_DETECTIONS)
         output, self._state = self.step(frames, self._state, with_head_inputs=reads_heads)
         if reads_heads:
-            tracks = self.tracker.step(output)
-            kept = self.step.class_weights.cpu().numpy().astype(np.float32)
-            tracks = replace(tracks, class_scores=tracks.class_scores * kept)
+            with self.step.autocast():
+                tracks = without_classes(self.tracker.step(output), self.step)
         else:
             weights = self.step.class_weights
             tracks = self.tracker.step(detections_of(output, weights, self.tracker.needs))
-        queries = torch.from_numpy(tracks.queries).to(output.mask_logits.device)  # (N, T)
-        for time in range(len(frames)):
-            self._ready.append(self._result(output, tracks, queries[:, time], time, size))
-
-    def _result(
-        self,
-        output: ClipOutput,
-        tracks: ClipTracks,
-        queries: Tensor,
-        time: int,
-        size: tuple[int, int],
-    ) -> FrameResult:
-        """Make the masks of frame `time` of a step; `queries` (N,) is its column, on the device."""
-        rows = tracks.visible(time)
-        # A score is at most the best class score.
-        rows = rows[tracks.class_scores[rows, time].max(axis=1) >= self.score_threshold]
-        if tracks.mask_logits is not None:
-            logits = tracks.mask_logits[rows, time]
-        else:
-            logits = output.mask_logits[0, queries[rows], time]  # (N, h, w)
-        masks = finish_masks(output, logits, size, tracks.mask_resize)
-        self.tracker.score_masks(tracks.ids[rows], masks.scores, masks.areas)
-        result = FrameResult.of(tracks, time, rows, size, masks, self.classes)
-        return result.above(self.score_threshold)
+        self._ready += clip_results(
+            output, tracks, self.tracker, size, self.classes, self.score_threshold
+        )
 
 
 def as_pixels(frame: AnyFrame) -> Tensor:

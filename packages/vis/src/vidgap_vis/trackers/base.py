@@ -167,6 +167,10 @@ class Tracker(Protocol):
     def offline(self) -> bool:
         """Whether masks exist only after the last frame."""
 
+    @property
+    def clip_frames(self) -> int:
+        """How many frames it takes at once: steps but the last should be multiples of it."""
+
     def step(self, clip: ClipOutput | Sequence[Detections], repeated: int = 0) -> ClipTracks:
         """Take the next T frames, T >= 1.
 

@@ -17,6 +17,7 @@ from vidgap_vis.data import ClipDataset, MixedDataset, PseudoClipDataset, VideoC
 from vidgap_vis.data.category_maps import coco_to
 from vidgap_vis.errors import ConfigError, InputError
 from vidgap_vis.formats import ImageSet, read_coco, read_youtube_vis
+from vidgap_vis.trackers import by_name
 from vidgap_vis.training.first_weights import load_first_weights
 from vidgap_vis.training.loop import Task, make_accelerator, train
 from vidgap_vis.training.run_folder import Provenance
@@ -61,6 +62,8 @@ def finetune(
     dataset, files = make_dataset(config)
     torch.manual_seed(seed)
     model = build.segmenter(config.model, config.temporal, len(dataset.classes))
+    usage = make_usage(config)
+    by_name.tracker(usage.tracker or {}, model)  # raises where it does not fit what is trained
     resumed = out if resume else None
     parent = load_first_weights(model, dataset.classes, config, "finetune", init, resumed)
     task = Task(
@@ -68,7 +71,7 @@ def finetune(
         dataset,
         dataset.classes,
         Provenance.of("finetune", config, files, parent),
-        make_usage(config),
+        usage,
     )
     return train(accelerator, task, config.train, out, resume=resume, profile=profile)
 

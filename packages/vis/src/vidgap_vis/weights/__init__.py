@@ -1,7 +1,8 @@
-"""Weights folders: `config.json`, `model.safetensors`, `provenance.json`."""
+"""Weights folders: `config.json`, `model.safetensors`, `provenance.json`, a head's weights."""
 
 from vidgap_vis.weights.folder import load, save
+from vidgap_vis.weights.heads import load_head
 from vidgap_vis.weights.initialise import initialise
 from vidgap_vis.weights.usage import Test, Usage
 
-__all__ = ["Test", "Usage", "initialise", "load", "save"]
+__all__ = ["Test", "Usage", "initialise", "load", "load_head", "save"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,9 +16,14 @@ from vidgap_segmenter.weights import CONFIG_FILE, WEIGHTS_FILE
 from vidgap_vis.classes import ClassList
 from vidgap_vis.errors import ConfigError, InputError, WeightsError
 from vidgap_vis.files import check_folder_is_free, replacing, replacing_folder
+from vidgap_vis.trackers import by_name
+from vidgap_vis.trackers.heads import LearnedHead, check_head
 from vidgap_vis.weights.class_names import name_classes
 from vidgap_vis.weights.folder import load, save
+from vidgap_vis.weights.heads import HEAD_FILE, load_head
+from vidgap_vis.weights.official_heads.files import PREFIXES, official_names, read_head, title_of
 from vidgap_vis.weights.provenance import sha256, versions
+from vidgap_vis.weights.usage import Usage
 
 LARGEST_DIFFERENCE = 1e-6
 """Standard deviations that float64 networks of the same weights may differ by: 3e-14 is usual."""
@@ -37,20 +42,25 @@ class ConvertOptions:
         num_classes: the class head starts afresh where the source has another number.
         leave_out: prefixes of the source's names that may be unknown.
         num_heads: attention heads, which the weights do not determine.
+        architecture: the network, where several have such weights: None is the one on frames.
         num_queries: of a Mask DINO, likewise; None: the official configuration's.
         anchors: of a Mask DINO, likewise; official configurations of one shape have several.
         check: compare with Hugging Face's network where that is possible.
         overwrite: replace what is at the output.
+        tracker: its `name`, and options of it, for the folder's section `tracker`; None: the one
+            that the source's head is for, or none.
     """
 
     classes: ClassList | None = None
     num_classes: int | None = None
     leave_out: Sequence[str] = ()
     num_heads: int | None = None
+    architecture: str | None = None
     num_queries: int | None = None
     anchors: Anchors | None = None
     check: bool = True
     overwrite: bool = False
+    tracker: Mapping[str, Any] | None = None
 
 
 def convert_weights(source: Path, out: Path, options: ConvertOptions) -> str:
@@ -58,25 +68,38 @@ def convert_weights(source: Path, out: Path, options: ConvertOptions) -> str:
 
     A class head that starts afresh is drawn from seed 0.
 
+    Where the source has the head of a learned tracker, the folder gets the sections `head` and
+    `tracker`.
+
     Returns:
         A report of several lines on what was done with each weight.
 
     Raises:
         InputError: the source is broken, does not fit (`WeightsError`), or differs from Hugging
             Face's network; or the output is not free. Nothing is written.
+        ConfigError: the tracker, or another number of classes, does not fit the source.
     """
     check_folder_is_free(out, overwrite=options.overwrite)
     try:
-        converted = convert.read(source, num_heads=options.num_heads)
+        converted = convert.read(
+            source,
+            num_heads=options.num_heads,
+            aside=PREFIXES,
+            architecture=options.architecture,
+        )
     except ValueError as error:
         raise InputError("", "", str(error)) from error
     _check_keeps_source(out, [source, *convert.files(source)])
     model, fit = _build(converted, source, options)
+    head = _head(converted, source, model, options)
+    usage = _usage(model, head, options)
     source_classes = converted.settings.get("num_classes")
     named = name_classes(model.num_classes, options.classes, converted.class_names, source_classes)
     folder = source if source.is_dir() and model.num_classes == source_classes else None
     parity = _parity(model, folder, source) if options.check else "no check, as asked"
     report = converted.describe(model, fit)
+    if head is not None:
+        report += f"\n{title_of(head)}: {len(converted.aside)} weights taken over"
     provenance = {
         "stage": "convert",
         "source": source.name,
@@ -86,10 +109,13 @@ def convert_weights(source: Path, out: Path, options: ConvertOptions) -> str:
         "parity": parity,
         "versions": versions(),
     }
-    save(out, model, named.classes, provenance)
+    save(out, model, named.classes, provenance, usage, head)
     names = [info.name for info in named.classes]
     shown = ", ".join(names if len(names) <= CLASSES_SHOWN else [*names[:CLASSES_SHOWN], "..."])
-    return "\n".join([report, f"classes: {shown} ({named.origin})", parity, str(out)])
+    lines = [report, f"classes: {shown} ({named.origin})"]
+    if usage is not None and usage.tracker is not None:
+        lines.append("tracker: " + ", ".join(f"{k}={v}" for k, v in usage.tracker.items()))
+    return "\n".join([*lines, parity, str(out)])
 
 
 def export_weights(folder: Path, out: Path, to: Format, *, overwrite: bool = False) -> Path:
@@ -105,14 +131,19 @@ def export_weights(folder: Path, out: Path, to: Format, *, overwrite: bool = Fal
         InputError: the folder is at fault, the model has what the format cannot hold, or the output
             is not free.
     """
-    _check_keeps_source(out, [folder, folder / CONFIG_FILE, folder / WEIGHTS_FILE])
+    parts = (CONFIG_FILE, WEIGHTS_FILE, HEAD_FILE)
+    _check_keeps_source(out, [folder, *(folder / name for name in parts)])
     if to == "official" and out.is_file() and not overwrite:
         raise InputError(out, "", "the file exists; choose another, or --overwrite replaces it")
     model, classes = load(folder)
+    head = load_head(folder, model)
     try:
         if to == "official":
             with replacing(out) as temporary:
-                convert.write_official(model, temporary)
+                beside = {} if head is None else official_names(head)
+                convert.write_official(model, temporary, beside)
+        elif head is not None:
+            raise ValueError(f"Hugging Face's folders have no place for {title_of(head)}")
         else:
             with replacing_folder(out, overwrite=overwrite) as temporary:
                 names = [info.name for info in classes]
@@ -159,6 +190,33 @@ def _build(
             raise WeightsError(source, error.report) from error
         except ValueError as error:
             raise InputError(source, "", str(error)) from error
+
+
+def _head(
+    converted: convert.Converted, source: Path, model: ClipSegmenter, options: ConvertOptions
+) -> LearnedHead | None:
+    """Make the head that the source has beside the segmenter."""
+    try:
+        head = read_head(converted.aside, options.num_heads)
+        if head is not None:
+            check_head(head, model)
+    except WeightsMismatch as error:
+        raise WeightsError(source, error.report) from error
+    except ValueError as error:
+        if options.num_classes is not None and converted.aside:
+            message = f"cannot change beside a head ({error})"
+            raise ConfigError("", "--num_classes", message) from error
+        raise InputError(source, "", str(error)) from error
+    return head
+
+
+def _usage(model: ClipSegmenter, head: LearnedHead | None, options: ConvertOptions) -> Usage | None:
+    """Return the section `tracker`: as given, or what fits the head."""
+    if head is None and options.tracker is None:
+        return None
+    chosen = {"name": by_name.default_tracker(model, head), **(options.tracker or {})}
+    by_name.tracker(chosen, model, head)  # raises where they do not fit
+    return Usage(chosen)
 
 
 def _parity(model: ClipSegmenter, folder: Path | None, source: Path) -> str:

@@ -23,6 +23,8 @@ from vidgap_vis import build
 from vidgap_vis.classes import ClassInfo, ClassList
 from vidgap_vis.errors import InputError, WeightsError, reason_of
 from vidgap_vis.files import replacing_folder
+from vidgap_vis.trackers.heads import LearnedHead
+from vidgap_vis.weights.heads import write_head
 from vidgap_vis.weights.provenance import PROVENANCE_FILE
 from vidgap_vis.weights.usage import Usage
 
@@ -33,8 +35,9 @@ def save(
     classes: ClassList,
     provenance: Mapping[str, object],
     usage: Usage | None = None,
+    head: LearnedHead | None = None,
 ) -> None:
-    """Write a weights folder: `config.json`, `model.safetensors`, `provenance.json`.
+    """Write a weights folder: `config.json`, `model.safetensors`, `provenance.json`, a head's.
 
     Args:
         folder: replaced as a whole where it exists.
@@ -42,11 +45,14 @@ def save(
         classes: what its labels mean.
         provenance: what it was made from, as JSON can hold it.
         usage: how it is to be used; None: as its parts suggest.
+        head: what follows the model's instances.
     """
     with replacing_folder(folder, overwrite=True) as temporary:
         model.save_pretrained(temporary, [asdict(info) for info in classes])
         if usage is not None:
             usage.write(temporary)
+        if head is not None:
+            write_head(temporary, head)
         text = json.dumps(dict(provenance), indent=2)
         (temporary / PROVENANCE_FILE).write_text(text + "\n", encoding="utf-8")
 

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vidgap_segmenter import ClipTargets, Criterion, Losses, Prediction
-from vidgap_segmenter.clip_criterion import check_video, list_instances
-from vidgap_segmenter.clip_matching import ClipMatching
-from vidgap_segmenter.frame_targets import FrameTargets, Matching
+from vidgap_segmenter.frame_targets import FrameTargets
+from vidgap_segmenter.joint.matching import ClipMatching, in_frames
+from vidgap_segmenter.joint.prediction import check_video
 from vidgap_segmenter.losses import (
     check_finite,
     mean_over_processes,
@@ -74,7 +74,7 @@ class ReferringLoss(nn.Module):
         device = levels[0].mask_logits.device
         with autocast_off(device):
             targets = [clip.to(device) for clip in targets]
-            listed = list_instances(targets, padded_size, device)
+            listed = FrameTargets.from_whole_clips(targets, padded_size, list_unseen=True)
             guided = None if guide is None else self._match(guide, targets, listed)
             matchings = [guided or self._match(level, targets, listed) for level in levels]
             pairs = len(matchings[0].queries) * listed.num_frames
@@ -199,11 +199,3 @@ def tall_targets(clip: ClipTargets, padded_size: tuple[int, int]) -> ClipTargets
     height, width = clip.masks.shape[2:]
     padded = F.pad(clip.masks, (0, padded_size[1] - width, 0, padded_size[0] - height))
     return replace(clip, masks=padded.flatten(1, 2)[:, None])
-
-
-def in_frames(matching: ClipMatching, listed: FrameTargets) -> Matching:
-    """Return pairs for all frames of clips as pairs in each frame, (R*T,), by clip."""
-    num_frames = listed.num_frames
-    rows = matching.rows.flatten()
-    queries = matching.queries.repeat_interleave(num_frames)
-    return listed.matching(frames=listed.frames[rows], queries=queries, rows=rows)

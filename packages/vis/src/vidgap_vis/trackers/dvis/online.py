@@ -40,8 +40,9 @@ class DVISHead(nn.Module):
     def step(self, x: HeadInputs, state: HeadState | None) -> tuple[Prediction, HeadState]:
         """Take the next T frames (`ReferringTracker.step`, which raises what is wrong)."""
         before = None if state is None else ReferringState(**state)
-        prediction, _, after = self.tracker.step(x.queries[0], before)
-        masks = mask_logits(prediction.mask_embeddings, x.mask_features)
+        prediction, _, after = self.tracker.step(at_least_float32(x.queries[0]), before)
+        embeddings = prediction.mask_embeddings.to(x.mask_features.dtype)
+        masks = mask_logits(embeddings, x.mask_features)
         return (
             Prediction(prediction.class_logits, masks),
             {"outputs": after.outputs, "aligned": after.aligned},
@@ -59,6 +60,7 @@ class DVISTracker:
     """
 
     offline = False
+    clip_frames = 1
     needs: frozenset[Need] = frozenset({"queries", "mask_features"})
 
     def __init__(self, head: Head) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -64,6 +65,9 @@ class TemporalRefiner(nn.Module):
         num_layers: refining layers.
         num_heads: of their attentions.
         ffn_channels: of their FFNs' hidden layers.
+
+    Attributes:
+        config: these arguments, as JSON can hold them.
     """
 
     def __init__(
@@ -78,6 +82,13 @@ class TemporalRefiner(nn.Module):
         super().__init__()
         if num_layers < 1:
             raise ValueError(f"num_layers must be at least 1, got {num_layers}")
+        self.config: dict[str, Any] = {
+            "channels": channels,
+            "num_classes": num_classes,
+            "num_layers": num_layers,
+            "num_heads": num_heads,
+            "ffn_channels": ffn_channels,
+        }
         self.channels = channels
         self.layers = nn.ModuleList(
             RefinerLayer(channels, num_heads, ffn_channels) for _ in range(num_layers)

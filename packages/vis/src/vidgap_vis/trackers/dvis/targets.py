@@ -9,9 +9,9 @@ import numpy as np
 from torch import Tensor
 
 from vidgap_segmenter import ClipTargets, Criterion, Prediction
-from vidgap_segmenter.clip_matching import ClipMatching, assign
 from vidgap_segmenter.frame_targets import FrameTargets
-from vidgap_segmenter.matcher import weighted_table
+from vidgap_segmenter.joint.matching import ClipMatching
+from vidgap_segmenter.matcher import assign, weighted_table
 from vidgap_segmenter.precision import at_least_float32
 from vidgap_segmenter.structures import by_frame
 
@@ -33,7 +33,7 @@ def consistent_matching(
         criterion: whose costs count, those of single frames.
         prediction: (B, Q, T, ...), in which a query is one instance.
         targets: of the B clips, on the device of `prediction`.
-        listed: the same, which list all instances in every frame.
+        listed: the same, which list all instances in every frame (`list_unseen`).
         reuse_queries: let an instance that comes later take a query that another one has, as the
             release does: both masks are then learned, and the class of the later one.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -72,6 +73,9 @@ class ReferringTracker(nn.Module):
         ffn_channels: of their FFNs' hidden layers.
         inverse_alignment: order queries by the inverse of the assignment, as the release does and
             as its weights were trained: right only where an assignment is its own inverse.
+
+    Attributes:
+        config: these arguments, as JSON can hold them.
     """
 
     def __init__(
@@ -87,6 +91,14 @@ class ReferringTracker(nn.Module):
         super().__init__()
         if num_layers < 1:
             raise ValueError(f"num_layers must be at least 1, got {num_layers}")
+        self.config: dict[str, Any] = {
+            "channels": channels,
+            "num_classes": num_classes,
+            "num_layers": num_layers,
+            "num_heads": num_heads,
+            "ffn_channels": ffn_channels,
+            "inverse_alignment": inverse_alignment,
+        }
         self.channels = channels
         self.inverse_alignment = inverse_alignment
         self.layers = nn.ModuleList(

@@ -2,6 +2,14 @@
 
 from vidgap_vis.trackers.genvis.loss import UnifiedLoss, UnifiedState
 from vidgap_vis.trackers.genvis.network import GenVIS, GenVISState
+from vidgap_vis.trackers.genvis.options import GenVISOptions
 from vidgap_vis.trackers.genvis.tracker import GenVISTracker
 
-__all__ = ["GenVIS", "GenVISState", "GenVISTracker", "UnifiedLoss", "UnifiedState"]
+__all__ = [
+    "GenVIS",
+    "GenVISOptions",
+    "GenVISState",
+    "GenVISTracker",
+    "UnifiedLoss",
+    "UnifiedState",
+]

@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from vidgap_segmenter import ClipTargets, Criterion, Losses
-from vidgap_segmenter.clip_criterion import ClipCriterion, JointPrediction, list_instances
-from vidgap_segmenter.clip_matching import ClipMatching, Pairs, assign, presence
+from vidgap_segmenter import ClipCriterion, ClipTargets, Losses
+from vidgap_segmenter.frame_targets import FrameTargets
+from vidgap_segmenter.joint.matching import ClipMatching, Pairs, presence
+from vidgap_segmenter.joint.prediction import JointPrediction
 from vidgap_segmenter.losses import check_finite, mean_over_processes, stack_levels
+from vidgap_segmenter.matcher import assign
 from vidgap_segmenter.precision import at_least_float32, autocast_off
 from vidgap_vis.trackers.vita.loss import (
     SimilarityInputs,
@@ -46,7 +48,7 @@ class UnifiedLoss(nn.Module):
     has an assignment of its own. Losses are computed in float32 whatever autocast says.
 
     Args:
-        criterion: for frames, with the weights of losses and of matching costs.
+        criterion: of clips, with the weights of losses and of matching costs.
         similarity_weight: of the similarity loss (`similarity_loss`).
         forget_absent: an instance that a clip does not show holds no query there, as in the
             release: a new one may take it, and both share it when the first returns.
@@ -54,14 +56,13 @@ class UnifiedLoss(nn.Module):
 
     def __init__(
         self,
-        criterion: Criterion,
+        criterion: ClipCriterion,
         *,
         similarity_weight: float = 0.5,
         forget_absent: bool = False,
     ) -> None:
         super().__init__()
         self.criterion = criterion
-        self.clips = ClipCriterion(criterion)
         self.weights = {**criterion.weights, "similarity": similarity_weight}
         self.forget_absent = forget_absent
 
@@ -140,7 +141,9 @@ class UnifiedLoss(nn.Module):
             state = UnifiedState((none,) * len(layers))
         self._check_state(state, len(layers), [len(clip) for clip in targets] * num_levels)
         with autocast_off(device):
-            listed = list_instances(targets, padded_size, device)
+            listed = FrameTargets.from_whole_clips(
+                [clip.to(device) for clip in targets], padded_size, list_unseen=True
+            )
             shown: list[Bools] = [np.asarray(clip.any(1)) for clip in presence(listed)]
             count = num_levels * int(sum(clip.sum() for clip in shown))
             num_masks = mean_over_processes(count, device).clamp(min=1)
@@ -151,7 +154,7 @@ class UnifiedLoss(nn.Module):
                 tables = [
                     table
                     for level in zip(class_logits, mask_logits, strict=True)
-                    for table in self.clips.costs(*level, listed).numpy()
+                    for table in self.criterion.clip_costs(*level, listed).numpy()
                 ]
                 after = tuple(
                     self._assign(*own)
@@ -160,7 +163,7 @@ class UnifiedLoss(nn.Module):
                 pairs = [_pairs(*own) for own in zip(after, shown * num_levels, strict=True)]
                 matching = ClipMatching.of(pairs, listed)
                 flat = class_logits.flatten(0, 1), mask_logits.flatten(0, 1)
-                losses.append(self.clips.losses(*flat, listed, matching, num_masks))
+                losses.append(self.criterion.clip_losses(*flat, listed, matching, num_masks))
                 matchings.append(matching)
                 queries.append(after)
             parts = stack_levels(losses)

@@ -7,7 +7,9 @@ instance's identity.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +55,9 @@ class GenVIS(nn.Module):
         max_memory: clips that are remembered at most, the oldest leave first; None: all, as in the
             release, which grows with the video.
 
+    Attributes:
+        config: what `of` makes it of, as JSON can hold it; the cap is the user's.
+
     Raises:
         ValueError: max_memory is less than 1.
     """
@@ -61,6 +66,7 @@ class GenVIS(nn.Module):
         super().__init__()
         if max_memory is not None and max_memory < 1:
             raise ValueError(f"max_memory must be at least 1 clip, or None, got {max_memory}")
+        self.config: dict[str, Any] = {"vita": vita.config}
         self.vita = vita
         self.max_memory = max_memory
         channels = vita.query_feat.embedding_dim
@@ -68,6 +74,11 @@ class GenVIS(nn.Module):
         self.query_value = nn.Linear(channels, channels)
         self.memory_key = nn.Linear(channels, channels)
         self.memory_value = nn.Linear(channels, channels)
+
+    @classmethod
+    def of(cls, vita: Mapping[str, Any]) -> GenVIS:
+        """Make it of the configuration of its `VITA`, with random weights."""
+        return cls(VITA(**vita))
 
     def step(
         self, frame_queries: Tensor, state: GenVISState | None = None

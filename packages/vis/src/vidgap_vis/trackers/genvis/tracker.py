@@ -31,15 +31,23 @@ class GenVISTracker:
     Args:
         head: in eval mode; clip query i is track i + 1.
         clip_frames: of a clip: 1 for the released online models, 3 for the semi-online ones. The
-            frames of each step are cut into such clips; the last of a step may be shorter.
+            frames of each step are cut into such clips; the last of a step may be shorter, so steps
+            but a video's last should be multiples.
         top_k: pairs of a query and a class, the best by class probability, that the result has (10,
             and 20 on OVIS, in the released configurations).
+        class_weights: (K,), 0 for classes that are not looked for, else 1; None: all are.
     """
 
     offline = False
     needs: frozenset[Need] = frozenset({"queries", "before_projection"})
 
-    def __init__(self, head: GenVIS, clip_frames: int = 1, top_k: int = 10) -> None:
+    def __init__(
+        self,
+        head: GenVIS,
+        clip_frames: int = 1,
+        top_k: int = 10,
+        class_weights: Floats | None = None,
+    ) -> None:
         if clip_frames < 1 or top_k < 1:
             raise ValueError(
                 f"clip_frames and top_k must be at least 1, got {clip_frames} and {top_k}"
@@ -47,6 +55,7 @@ class GenVISTracker:
         self.head = head
         self.clip_frames = clip_frames
         self.top_k = top_k
+        self.class_weights = class_weights
         self._num_frames = 0
         self._state: GenVISState | None = None
         self._sums = MaskSums(head.vita.num_queries)
@@ -90,7 +99,10 @@ class GenVISTracker:
         if self._state is None:
             none = np.zeros(0, np.int64)
             return VideoTracks(none, none, np.zeros(0))
-        return self._sums.rank(self._state.probabilities[0].cpu().numpy(), self.top_k)
+        scores = self._state.probabilities[0].cpu().numpy()
+        if self.class_weights is not None:
+            scores = scores * self.class_weights
+        return self._sums.rank(scores, self.top_k)
 
     def state_dict(self) -> StateDict:
         state = self._state

@@ -25,10 +25,14 @@ class TrackHead(nn.Module):
     Args:
         in_channels: of the features: C * size**2 of regions, or C of a query's embedding.
         channels: of the embeddings.
+
+    Attributes:
+        config: these arguments.
     """
 
     def __init__(self, in_channels: int, channels: int = 1024) -> None:
         super().__init__()
+        self.config = {"in_channels": in_channels, "channels": channels}
         self.fcs = nn.ModuleList([nn.Linear(in_channels, channels), nn.Linear(channels, channels)])
 
     def forward(self, features: Tensor) -> Tensor:

@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidgap_segmenter import ClipTargets, Criterion, Losses
-from vidgap_segmenter.clip_criterion import (
-    ClipCriterion,
-    JointPrediction,
-    check_video,
-    list_instances,
-)
-from vidgap_segmenter.clip_matching import ClipMatching, assign, presence
+from vidgap_segmenter import ClipCriterion, ClipTargets, Losses
+from vidgap_segmenter.frame_targets import FrameTargets
+from vidgap_segmenter.joint.matching import ClipMatching
+from vidgap_segmenter.joint.prediction import JointPrediction, check_video
 from vidgap_segmenter.losses import check_finite, mean_over_processes, stack_levels
 from vidgap_segmenter.precision import at_least_float32, autocast_off
 from vidgap_segmenter.structures import describe
@@ -68,14 +63,13 @@ class VITALoss(nn.Module):
     autocast says.
 
     Args:
-        criterion: for frames, with the weights of losses and of matching costs.
+        criterion: of clips, with the weights of losses and of matching costs.
         similarity_weight: of the similarity loss.
     """
 
-    def __init__(self, criterion: Criterion, *, similarity_weight: float = 0.5) -> None:
+    def __init__(self, criterion: ClipCriterion, *, similarity_weight: float = 0.5) -> None:
         super().__init__()
         self.criterion = criterion
-        self.clips = ClipCriterion(criterion)
         self.weights = {**criterion.weights, "similarity": similarity_weight}
 
     def forward(
@@ -105,25 +99,23 @@ class VITALoss(nn.Module):
         check_joint(layers, targets, self.criterion.num_classes, padded_size)
         device, num_levels = layers[0].mask_logits.device, len(layers[0].mask_logits)
         with autocast_off(device):
-            listed = list_instances(targets, padded_size, device)
-            present = [np.flatnonzero(clip.any(1)).tolist() for clip in presence(listed)]
-            count = num_levels * sum(map(len, present))
+            listed = FrameTargets.from_whole_clips(
+                [clip.to(device) for clip in targets], padded_size
+            )
+            count = num_levels * (len(listed.labels) // listed.num_frames)
             num_masks = mean_over_processes(count, device).clamp(min=1)
             losses, matchings = [], []
             for layer in layers:
                 class_logits = at_least_float32(layer.class_logits)
                 mask_logits = at_least_float32(layer.mask_logits)
-                pairs = []
-                for level in zip(class_logits, mask_logits, strict=True):
-                    tables = self.clips.costs(*level, listed).numpy()
-                    every = np.arange(tables.shape[1])
-                    pairs += [
-                        assign(table, every, instances)
-                        for table, instances in zip(tables, present, strict=True)
-                    ]
+                pairs = [
+                    own
+                    for level in zip(class_logits, mask_logits, strict=True)
+                    for own in self.criterion.match_clips(*level, listed)
+                ]
                 matching = ClipMatching.of(pairs, listed)
                 flat = class_logits.flatten(0, 1), mask_logits.flatten(0, 1)
-                losses.append(self.clips.losses(*flat, listed, matching, num_masks))
+                losses.append(self.criterion.clip_losses(*flat, listed, matching, num_masks))
                 matchings.append(matching)
             parts = stack_levels(losses)
             if similarity is not None:

@@ -7,6 +7,7 @@ looked at: what a frame decoder's queries hold of them is what the video's queri
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -84,6 +85,9 @@ class VITA(nn.Module):
         num_heads: attention heads.
         ffn_channels: hidden channels of the feed-forward parts.
         window: frames that attend to each other in the encoder; 0: all (GenVIS).
+
+    Attributes:
+        config: these arguments, as JSON can hold them.
     """
 
     def __init__(
@@ -100,6 +104,17 @@ class VITA(nn.Module):
         window: int = 6,
     ) -> None:
         super().__init__()
+        self.config: dict[str, Any] = {
+            "num_classes": num_classes,
+            "num_frame_queries": num_frame_queries,
+            "channels": channels,
+            "num_queries": num_queries,
+            "num_encoder_layers": num_encoder_layers,
+            "num_layers": num_layers,
+            "num_heads": num_heads,
+            "ffn_channels": ffn_channels,
+            "window": window,
+        }
         self.num_classes = num_classes
         self.num_queries = num_queries
         self.input_proj = nn.Linear(channels, channels)

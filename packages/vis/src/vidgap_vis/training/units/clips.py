@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from vidgap_segmenter import ClipOutput, ClipSegmenter, Criterion, HeadInputs, Losses
-from vidgap_segmenter.clip_criterion import JointPrediction
 from vidgap_segmenter.frame_targets import FrameTargets
+from vidgap_segmenter.joint.prediction import JointPrediction
 from vidgap_segmenter.losses import check_finite
 from vidgap_segmenter.precision import at_least_float32, autocast_off
 from vidgap_segmenter.structures import by_frame
@@ -80,8 +80,9 @@ class GenVISUnit(HeadUnit):
 
     Args:
         model: the segmenter, a Mask2Former.
+        criterion: matches the queries of frames.
         genvis: the head, for its channels and classes.
-        loss: the head's, whose criterion also matches the queries of frames.
+        loss: the head's.
         clip_frames: of a clip; the last one of a video may be shorter.
         num_levels: see `NUM_LEVELS`.
     """
@@ -89,6 +90,7 @@ class GenVISUnit(HeadUnit):
     def __init__(
         self,
         model: ClipSegmenter,
+        criterion: Criterion,
         genvis: GenVIS,
         loss: UnifiedLoss,
         *,
@@ -96,6 +98,7 @@ class GenVISUnit(HeadUnit):
         num_levels: int = NUM_LEVELS,
     ) -> None:
         super().__init__(model)
+        self.criterion = criterion
         self.genvis = genvis
         self.loss = loss
         self.clip_frames = clip_frames
@@ -140,7 +143,7 @@ class GenVISUnit(HeadUnit):
             )
             for number in range(self.num_levels):
                 level = output.levels[-number]
-                matching = self.loss.criterion.match_frames(
+                matching = self.criterion.match_frames(
                     at_least_float32(by_frame(level.class_logits)),
                     at_least_float32(by_frame(level.mask_logits)),
                     targets,

@@ -6,7 +6,14 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from vidgap_segmenter import ClipOutput, ClipSegmenter, Criterion, Losses, MaskDINOCriterion
+from vidgap_segmenter import (
+    ClipCriterion,
+    ClipOutput,
+    ClipSegmenter,
+    Criterion,
+    Losses,
+    MaskDINOCriterion,
+)
 from vidgap_vis.data import ClipBatch
 from vidgap_vis.trackers.ctvis import ContrastiveLoss, association_share, release_queries
 from vidgap_vis.training.units.segmentation import SegmentationUnit, with_parts
@@ -25,16 +32,22 @@ class ContrastiveUnit(SegmentationUnit):
     frame before.
 
     Raises:
-        ValueError: the release's matching is wanted of another network than Mask2Former.
+        ValueError: the queries are those of a joint decoder, or the release's matching is wanted of
+            another network than Mask2Former.
     """
 
     def __init__(
         self,
         model: ClipSegmenter,
-        criterion: Criterion | MaskDINOCriterion,
+        criterion: Criterion | ClipCriterion | MaskDINOCriterion,
         contrast: ContrastiveLoss,
     ) -> None:
         super().__init__(model, criterion)
+        if isinstance(criterion, ClipCriterion):
+            raise ValueError(
+                "queries must be each frame's own to be told apart over frames, got those of a "
+                "joint decoder"
+            )
         if contrast.ctvis_compat and not isinstance(criterion, Criterion):
             raise ValueError("ctvis_compat must be off: CTVIS's release has Mask2Former alone")
         self.contrast = contrast

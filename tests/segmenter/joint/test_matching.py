@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from vidgap_segmenter import ClipTargets, Criterion
-from vidgap_segmenter.clip_criterion import ClipCriterion, list_instances
-from vidgap_segmenter.clip_matching import ClipMatching, assign, presence
+from vidgap_segmenter import ClipCriterion, ClipTargets, Criterion
 from vidgap_segmenter.frame_targets import FrameTargets
+from vidgap_segmenter.joint.matching import ClipMatching, presence
+from vidgap_segmenter.matcher import assign
 
 NUM_FRAMES, SIZE = 3, (8, 12)
 
@@ -26,7 +26,7 @@ def targets_of(*labels: list[int]) -> list[ClipTargets]:
 
 
 def listed(*labels: list[int]) -> FrameTargets:
-    return list_instances(targets_of(*labels), SIZE, torch.device("cpu"))
+    return FrameTargets.from_whole_clips(targets_of(*labels), SIZE, list_unseen=True)
 
 
 def test_rows_are_those_of_the_instance_in_each_frame() -> None:
@@ -73,10 +73,10 @@ def test_no_instances_at_all() -> None:
     assert matching.rows.shape == (0, NUM_FRAMES)
     assert matching.tables().shape == (2, 0)
     assert [array.shape for array in presence(targets)] == [(0, NUM_FRAMES)] * 2
-    criterion = ClipCriterion(Criterion(3, num_points=8))
+    criterion = ClipCriterion(3, num_points=8)
     logits, masks = torch.zeros(2, 4, 4), torch.zeros(2, 4, NUM_FRAMES, 2, 3)
-    assert criterion.costs(logits, masks, targets).shape == (2, 4, 0)
-    parts = criterion.losses(logits, masks, targets, matching, torch.tensor(1.0))
+    assert criterion.clip_costs(logits, masks, targets).shape == (2, 4, 0)
+    parts = criterion.clip_losses(logits, masks, targets, matching, torch.tensor(1.0))
     assert parts["mask"] == parts["dice"] == 0
 
 
@@ -93,13 +93,16 @@ def test_a_clip_of_one_frame_costs_what_the_frame_does() -> None:
     clips = [
         ClipTargets(clip.labels, clip.masks[:, -1:], clip.ids) for clip in targets_of([2, 1], [0])
     ]
-    targets = list_instances(clips, SIZE, torch.device("cpu"))
+    targets = FrameTargets.from_whole_clips(clips, SIZE, list_unseen=True)
     points = torch.rand(2, 20, 2)
-    criterion = Criterion(3, num_points=20, sampler=lambda _, device: points.to(device))
+    frames, whole = (
+        kind(3, num_points=20, sampler=lambda _, device: points.to(device))
+        for kind in (Criterion, ClipCriterion)
+    )
     logits, masks = torch.randn(2, 4, 4), torch.randn(2, 4, 2, 3)
-    costs = criterion.costs(logits, masks, targets)
-    wanted = sum(criterion.weights[name] * cost for name, cost in costs.items())
-    got = ClipCriterion(criterion).costs(logits, masks[:, :, None], targets)
+    costs = frames.costs(logits, masks, targets)
+    wanted = sum(frames.weights[name] * cost for name, cost in costs.items())
+    got = whole.clip_costs(logits, masks[:, :, None], targets)
     assert isinstance(wanted, torch.Tensor)
     torch.testing.assert_close(got[0], wanted[0])
     torch.testing.assert_close(got[1, :, :1], wanted[1, :, :1])

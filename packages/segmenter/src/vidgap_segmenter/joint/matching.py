@@ -10,10 +10,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vidgap_segmenter.frame_targets import FrameTargets
+from vidgap_segmenter.frame_targets import FrameTargets, Matching
 
 Pairs = Sequence[tuple[int, int]]
-"""A query and an instance each, in the order in which they were matched."""
+"""A query and the slot of an instance each, in the order in which they were matched."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ClipMatching:
         instances: which one of its clip's targets each is, (R,), int64.
         classified: (R,), bool, whether the query has the pair's class: of pairs that share a query,
             the last one alone.
-        rows: of the targets that list each instance in every frame, (R, T), int64.
+        rows: of the targets, those of each instance in every frame, (R, T), int64.
         num_predictions: P.
         num_instances: of each clip, B numbers.
     """
@@ -48,34 +48,35 @@ class ClipMatching:
 
         Args:
             pairs: of each of P predictions.
-            targets: of the B clips, which list all instances in every frame (`list_absent`).
+            targets: of the B clips, the same instances in every frame (`from_whole_clips`); a slot
+                is the index among a clip's.
 
         Raises:
             ValueError: P is no multiple of B.
         """
-        counts = np.array(targets.num_instances, np.int64)
+        num_frames = targets.num_frames
+        counts = np.array(targets.counts[::num_frames], np.int64)
         if len(pairs) % max(len(counts), 1):
             raise ValueError(
                 f"pairs must be of a multiple of {len(counts)} clips, got {len(pairs)}"
             )
-        num_frames = targets.num_frames
         listed = [(index, *pair) for index, own in enumerate(pairs) for pair in own]
         table = np.array(listed, np.int64).reshape(-1, 3)
-        predictions, _, instances = table.T
+        predictions, _, slots = table.T
         last = {(p, q): row for row, (p, q, _) in enumerate(table.tolist())}
         classified = np.zeros(len(table), np.int64)
         classified[list(last.values())] = 1
         clips = predictions % max(len(counts), 1)
-        first = (np.cumsum(counts) - counts)[clips] * num_frames + instances
+        first = (np.cumsum(counts) - counts)[clips] * num_frames + slots
         rows = first[:, None] + counts[clips][:, None] * np.arange(num_frames)
-        columns = np.column_stack([table, classified, rows])  # (R, 4 + T), one copy to the device
+        columns = np.column_stack([table[:, :2], classified, rows])  # one copy to the device
         moved = torch.from_numpy(columns).to(targets.frames.device)
         return cls(
             predictions=moved[:, 0],
             queries=moved[:, 1],
-            instances=moved[:, 2],
-            classified=moved[:, 3].bool(),
-            rows=moved[:, 4:],
+            instances=targets.instances[moved[:, 3]],
+            classified=moved[:, 2].bool(),
+            rows=moved[:, 3:],
             num_predictions=len(pairs),
             num_instances=targets.num_instances,
         )
@@ -101,7 +102,7 @@ def presence(targets: FrameTargets) -> list[npt.NDArray[np.bool_]]:
     """Return in which frames each instance of each clip is present, B arrays (N, T).
 
     Args:
-        targets: which list all instances in every frame. The device is waited for.
+        targets: which list all instances in every frame (`list_unseen`). The device is waited for.
     """
     listed = targets.masks.flatten(1).any(1).cpu().numpy()
     num_frames = targets.num_frames
@@ -110,21 +111,13 @@ def presence(targets: FrameTargets) -> list[npt.NDArray[np.bool_]]:
     return [part.reshape(num_frames, -1).T for part in parts]
 
 
-def assign(
-    table: npt.NDArray[np.floating], queries: npt.NDArray[np.int64], instances: Sequence[int]
-) -> list[tuple[int, int]]:
-    """Find the cheapest assignment of instances to queries, min(queries, instances) pairs.
+def in_frames(matching: ClipMatching, targets: FrameTargets) -> Matching:
+    """Return pairs for all frames of B clips as pairs in each frame, (R*T,), by clip pair.
 
     Args:
-        table: costs, (Q, n).
-        queries: those that may be taken, ascending.
-        instances: those that want one.
-
-    Returns:
-        Pairs of a query and an instance, by query.
+        matching: of one prediction a clip.
+        targets: those that it is of.
     """
-    from scipy.optimize import linear_sum_assignment  # as slow to import as all of this package
-
-    columns = np.asarray(instances, np.int64)
-    rows, found = linear_sum_assignment(table[np.ix_(queries, columns)])
-    return list(zip(queries[rows].tolist(), columns[found].tolist(), strict=True))
+    rows = matching.rows.flatten()
+    queries = matching.queries.repeat_interleave(targets.num_frames)
+    return targets.matching(frames=targets.frames[rows], queries=queries, rows=rows)

@@ -1,0 +1,113 @@
+"""Start a learned head from a parent's, and report what was taken over and what was not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from vidgap_segmenter import WeightsMismatch
+from vidgap_segmenter.weights import load_checked, read_config
+from vidgap_vis.classes import ClassList
+from vidgap_vis.config.reading import flat
+from vidgap_vis.errors import InputError, WeightsError
+from vidgap_vis.trackers.heads import LearnedHead, name_of
+from vidgap_vis.weights.folder import classes_of
+from vidgap_vis.weights.heads import HEAD_FILE, load_head
+
+PART_OF = {("vita", "genvis"): "vita"}
+"""Where the head of a parent stands in another one that it is a part of."""
+
+CLASS_LAYER = "class_embed"
+"""The module of a head whose weights depend on the classes."""
+
+NUM_CLASSES = "num_classes"
+
+
+def initialise_head(head: LearnedHead, classes: ClassList, folder: str | Path) -> str:
+    """Load what a parent's head has of a head that is to be trained.
+
+    That is all of the same head, DVIS's tracker where its refiner is to be trained, and VITA's head
+    for GenVIS. Class layers keep their fresh values where the class list differs. What does not
+    learn must be taken over, with the settings that it was trained with.
+
+    Args:
+        head: changed in place.
+        classes: of the new data.
+        folder: the parent's weights folder.
+
+    Returns:
+        What was not taken over, one line per module, under a headline.
+
+    Raises:
+        InputError: the parent's head is damaged, of other sizes (`WeightsError`), or lacks what
+            does not learn.
+    """
+    folder = Path(folder)
+    parent = load_head(folder, None)
+    state, settings = _part(parent, name_of(head))
+    fresh = dict.fromkeys(_modules(head.state_dict()) - _modules(state), "the parent has none")
+    if [c.name for c in classes_of(read_config(folder))] != [c.name for c in classes]:
+        state = {name: tensor for name, tensor in state.items() if not _is_of_classes(name)}
+        fresh |= dict.fromkeys(filter(_is_of_classes, head.state_dict()), "the classes differ")
+    changed = {
+        key: f"the parent had {settings[key]!r}, now {value!r}"
+        for key, value in flat(head.config)
+        if key[-1] != NUM_CLASSES and settings.get(key, value) != value
+    }
+    _check_frozen(head, fresh, changed, folder)
+    unwanted = tuple(_modules(state) - _modules(head.state_dict()))  # a refiner, for the tracker
+    try:
+        report = load_checked(head, state, allow_missing=tuple(fresh), allow_unexpected=unwanted)
+    except WeightsMismatch as error:
+        raise WeightsError(folder / HEAD_FILE, error.report) from error
+    taken = len(state) - len(report.unexpected)
+    return "\n".join(
+        [
+            f"{folder}: {taken} weights of a head taken over, {len(report.missing)} start afresh",
+            *(f"  {name:<60}  {why}" for name, why in fresh.items()),
+            *(f"  head.{'.'.join(key)}: {what}" for key, what in changed.items()),
+        ]
+    )
+
+
+def _check_frozen(
+    head: LearnedHead,
+    fresh: Mapping[str, str],
+    changed: Mapping[tuple[str, ...], str],
+    folder: Path,
+) -> None:
+    """Raise InputError where what does not learn would start afresh or be another module."""
+    frozen = {name for name, weight in head.named_parameters() if not weight.requires_grad}
+    for name, why in fresh.items():
+        if any(f"{own}.".startswith(f"{name}.") for own in frozen):
+            message = f"{name} is missing ({why}), and this run leaves it as it is"
+            raise InputError(folder, "head", message)
+    for key, what in changed.items():
+        if key[0] in _modules(frozen):
+            item = f"head.{'.'.join(key)}"
+            raise InputError(folder, item, f"{what}, and this run leaves the {key[0]} as it is")
+
+
+def _part(
+    parent: LearnedHead | None, name: str
+) -> tuple[dict[str, Tensor], dict[tuple[str, ...], object]]:
+    """Return weights and settings of a parent's head, by their names in the head `name`."""
+    if parent is None:
+        return {}, {}
+    part = "" if name_of(parent) == name else PART_OF.get((name_of(parent), name))
+    if part is None:
+        return {}, {}
+    state = {f"{part}.{key}".lstrip("."): x for key, x in parent.state_dict().items()}
+    return state, dict(flat({part: parent.config} if part else parent.config))
+
+
+def _modules(names: Iterable[str]) -> set[str]:
+    """Return the outermost modules of weights."""
+    return {name.partition(".")[0] for name in names}
+
+
+def _is_of_classes(name: str) -> bool:
+    """Return whether a weight has a row for each class."""
+    return CLASS_LAYER in name.split(".")

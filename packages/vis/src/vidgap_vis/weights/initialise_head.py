@@ -47,7 +47,8 @@ def initialise_head(head: LearnedHead, classes: ClassList, folder: str | Path) -
     folder = Path(folder)
     parent = load_head(folder, None)
     state, settings = _part(parent, name_of(head))
-    fresh = dict.fromkeys(_modules(head.state_dict()) - _modules(state), "the parent has none")
+    own, given = _modules(head.state_dict()), _modules(state)
+    fresh = {name: "the parent has none" for name in own if name not in given}
     if [c.name for c in classes_of(read_config(folder))] != [c.name for c in classes]:
         state = {name: tensor for name, tensor in state.items() if not _is_of_classes(name)}
         fresh |= dict.fromkeys(filter(_is_of_classes, head.state_dict()), "the classes differ")
@@ -57,11 +58,14 @@ def initialise_head(head: LearnedHead, classes: ClassList, folder: str | Path) -
         if key[-1] != NUM_CLASSES and settings.get(key, value) != value
     }
     _check_frozen(head, fresh, changed, folder)
-    unwanted = tuple(_modules(state) - _modules(head.state_dict()))  # a refiner, for the tracker
+    unwanted = tuple(given.keys() - own.keys())  # a refiner, where the tracker alone is trained
     try:
         report = load_checked(head, state, allow_missing=tuple(fresh), allow_unexpected=unwanted)
     except WeightsMismatch as error:
         raise WeightsError(folder / HEAD_FILE, error.report) from error
+    if not state:
+        found = "no head" if parent is None else f"the head {name_of(parent)}"
+        return f"{folder}: {found}; the head {name_of(head)} starts afresh"
     taken = len(state) - len(report.unexpected)
     return "\n".join(
         [
@@ -103,9 +107,9 @@ def _part(
     return state, dict(flat({part: parent.config} if part else parent.config))
 
 
-def _modules(names: Iterable[str]) -> set[str]:
-    """Return the outermost modules of weights."""
-    return {name.partition(".")[0] for name in names}
+def _modules(names: Iterable[str]) -> dict[str, None]:
+    """Return the outermost modules of weights, each once, in their order."""
+    return dict.fromkeys(name.partition(".")[0] for name in names)
 
 
 def _is_of_classes(name: str) -> bool:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from vidgap_segmenter import WeightsMismatch
 from vidgap_segmenter.weights import load_checked, read_config
 from vidgap_vis.classes import ClassList
-from vidgap_vis.config.reading import flat
 from vidgap_vis.errors import InputError, WeightsError
 from vidgap_vis.trackers.heads import LearnedHead, name_of
 from vidgap_vis.weights.folder import classes_of
@@ -54,8 +54,8 @@ def initialise_head(head: LearnedHead, classes: ClassList, folder: str | Path) -
         fresh |= dict.fromkeys(filter(_is_of_classes, head.state_dict()), "the classes differ")
     changed = {
         key: f"the parent had {settings[key]!r}, now {value!r}"
-        for key, value in flat(head.config)
-        if key[-1] != NUM_CLASSES and settings.get(key, value) != value
+        for key, value in _flat(head.config)
+        if not key.endswith(NUM_CLASSES) and settings.get(key, value) != value
     }
     _check_frozen(head, fresh, changed, folder)
     unwanted = tuple(given.keys() - own.keys())  # a refiner, where the tracker alone is trained
@@ -71,7 +71,7 @@ def initialise_head(head: LearnedHead, classes: ClassList, folder: str | Path) -
         [
             f"{folder}: {taken} weights of a head taken over, {len(report.missing)} start afresh",
             *(f"  {name:<60}  {why}" for name, why in fresh.items()),
-            *(f"  head.{'.'.join(key)}: {what}" for key, what in changed.items()),
+            *(f"  head.{key}: {what}" for key, what in changed.items()),
         ]
     )
 
@@ -79,7 +79,7 @@ def initialise_head(head: LearnedHead, classes: ClassList, folder: str | Path) -
 def _check_frozen(
     head: LearnedHead,
     fresh: Mapping[str, str],
-    changed: Mapping[tuple[str, ...], str],
+    changed: Mapping[str, str],
     folder: Path,
 ) -> None:
     """Raise InputError where what does not learn would start afresh or be another module."""
@@ -89,14 +89,13 @@ def _check_frozen(
             message = f"{name} is missing ({why}), and this run leaves it as it is"
             raise InputError(folder, "head", message)
     for key, what in changed.items():
-        if key[0] in _modules(frozen):
-            item = f"head.{'.'.join(key)}"
-            raise InputError(folder, item, f"{what}, and this run leaves the {key[0]} as it is")
+        module = key.partition(".")[0]
+        if module in _modules(frozen):
+            message = f"{what}, and this run leaves the {module} as it is"
+            raise InputError(folder, f"head.{key}", message)
 
 
-def _part(
-    parent: LearnedHead | None, name: str
-) -> tuple[dict[str, Tensor], dict[tuple[str, ...], object]]:
+def _part(parent: LearnedHead | None, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return weights and settings of a parent's head, by their names in the head `name`."""
     if parent is None:
         return {}, {}
@@ -104,7 +103,16 @@ def _part(
     if part is None:
         return {}, {}
     state = {f"{part}.{key}".lstrip("."): x for key, x in parent.state_dict().items()}
-    return state, dict(flat({part: parent.config} if part else parent.config))
+    return state, dict(_flat(parent.config, f"{part}." if part else ""))
+
+
+def _flat(config: Mapping[str, Any], around: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the settings of a head and of its parts, as `tracker.num_layers`."""
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{around}{name}.")
+        else:
+            yield around + name, value
 
 
 def _modules(names: Iterable[str]) -> dict[str, None]:

@@ -42,10 +42,16 @@ EMBEDDING_DIM = 64
 TRACKER = {"name": "ctvis", "match_threshold": 0.15, "new_track_score": 0.3}
 """CTVIS's, for clips of 12 frames and 12 queries; chosen on seed 0 (docs/results/identity.md)."""
 
+ORACLE = {"name": "oracle"}
+"""The tracker that goes by the truth."""
+
 PASTE_MIN_AREA = 64
 """Pixels: the default is meant for COCO's sizes and would bar most instances here."""
 
-TEMPORAL = TemporalConfig(ffn_channels=128, num_short_layers=1, num_gru_layers=1, init="identity")
+TEMPORAL = TemporalConfig(
+    num_heads=2, ffn_channels=128, num_short_layers=1, num_gru_layers=1, init="identity"
+)
+"""Heads are 32 channels wide, as the paper's."""
 
 
 @dataclass(frozen=True)

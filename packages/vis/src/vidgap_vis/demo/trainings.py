@@ -28,6 +28,11 @@ from vidgap_vis.training.run_folder import WEIGHTS_FOLDER
 MOST_PROCESSES = 2
 
 
+def num_processes() -> int:
+    """Return how many processes of one thread the demo runs at once."""
+    return min(MOST_PROCESSES, os.cpu_count() or 1)
+
+
 @dataclass(frozen=True)
 class Training:
     """A run of the demo.
@@ -62,7 +67,7 @@ def train_all(out: Path, trainings: Mapping[str, Training]) -> None:
     waiting = dict(trainings)
     running: dict[Future[None], str] = {}
     done: set[str] = set()
-    processes = min(MOST_PROCESSES, os.cpu_count() or 1)
+    processes = num_processes()
     total = sum(one.config.train.steps for one in trainings.values())
     bar = tqdm(total=total, unit="step", desc="train", dynamic_ncols=True, mininterval=0)
     # Not forked: a fork of a process with OpenMP's threads may never return.

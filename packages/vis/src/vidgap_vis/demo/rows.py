@@ -1,22 +1,20 @@
-"""The rows of the demo's table, tracked side by side: a process for each core, two at most."""
+"""The rows of the demo's table, tracked side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from vidgap_vis.demo.oracle import OracleAssociator
 from vidgap_vis.demo.pictures import write_contact_sheet
 from vidgap_vis.demo.plan import ORACLE
+from vidgap_vis.demo.processes import process_pool
 from vidgap_vis.demo.seen import SeenVideos
-from vidgap_vis.demo.trainings import num_processes
 from vidgap_vis.evaluation import Evaluation, Interval, identity_switches, interval
 from vidgap_vis.formats import VideoSet, read_youtube_vis
 from vidgap_vis.inference.association import association_accuracy
@@ -77,11 +75,10 @@ def evaluate_all(
         shared.setdefault(row.weights, []).append(row)
     outcomes: dict[str, RowMetrics] = {}
     total = len(rows) + 1
-    # Not forked: a fork of a process with OpenMP's threads may never return.
-    pool = ProcessPoolExecutor(
-        num_processes(), get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
-    )
-    with pool, tqdm(total=total, unit="row", desc="track", dynamic_ncols=True) as bar:
+    with (
+        tqdm(total=total, unit="row", desc="track", dynamic_ncols=True) as bar,
+        process_pool() as pool,
+    ):
         picture = pool.submit(draw, out, held_out, rows[0])
         picture.add_done_callback(lambda _: bar.update())
         jobs = [pool.submit(evaluate, out, held_out, own) for own in shared.values()]

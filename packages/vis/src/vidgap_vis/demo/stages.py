@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vidgap_vis.demo.plan import ORACLE, TRACKER, make_plan
+from vidgap_vis.demo.processes import num_processes
 from vidgap_vis.demo.rows import HeldOut, Row, RowMetrics, evaluate_all
-from vidgap_vis.demo.trainings import num_processes, train_all
+from vidgap_vis.demo.trainings import train_all
 from vidgap_vis.evaluation import format_table
 from vidgap_vis.files import check_folder_is_free, replacing
 from vidgap_vis.synthetic import write_synthetic

@@ -1,36 +1,24 @@
-"""The demo's trainings, side by side: a process with one thread for each core, two at most.
-
-At these sizes a second thread shortens a step by little, so two trainings at once take about half
-the time of one after the other.
-"""
+"""The demo's trainings, side by side."""
 
 from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 from collections.abc import Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 from tqdm import tqdm
 
 from vidgap_vis.config import FinetuneConfig, PretrainConfig
+from vidgap_vis.demo.processes import num_processes, process_pool
 from vidgap_vis.training.finetune import finetune
 from vidgap_vis.training.metrics import METRICS_FILE
 from vidgap_vis.training.pretrain import pretrain
 from vidgap_vis.training.run_folder import WEIGHTS_FOLDER
-
-MOST_PROCESSES = 2
-
-
-def num_processes() -> int:
-    """Return how many processes of one thread the demo runs at once."""
-    return min(MOST_PROCESSES, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
@@ -70,9 +58,7 @@ def train_all(out: Path, trainings: Mapping[str, Training]) -> None:
     processes = num_processes()
     total = sum(one.config.train.steps for one in trainings.values())
     bar = tqdm(total=total, unit="step", desc="train", dynamic_ncols=True, mininterval=0)
-    # Not forked: a fork of a process with OpenMP's threads may never return.
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
-    try:
+    with bar, process_pool() as pool:
         while waiting or running:
             ready = [name for name, one in waiting.items() if one.parent in {"", *done}]
             for name in ready[: processes - len(running)]:
@@ -83,9 +69,6 @@ def train_all(out: Path, trainings: Mapping[str, Training]) -> None:
                 future.result()
                 done.add(running.pop(future))
             bar.update(sum(_steps_done(out / name) for name in trainings) - bar.n)
-    finally:
-        bar.close()
-        pool.shutdown(cancel_futures=True)
 
 
 def _train(out: Path, name: str, training: Training) -> None:

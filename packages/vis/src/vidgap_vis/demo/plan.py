@@ -110,17 +110,26 @@ class Plan:
             train=self._train(self.finetune_steps, batch_size=4, lr=1e-3),
         )
 
-    def trainings(self, root: Path, *, profile: bool) -> dict[str, Training]:
-        """Return all runs by their folders, the shortest last."""
+    def trainings(self, root: Path, *, late_module: bool, profile: bool) -> dict[str, Training]:
+        """Return all runs by their folders, the longest first.
+
+        Args:
+            root: of the generated data.
+            late_module: add one that gets its temporal module in fine-tuning.
+            profile: log where a step's time goes.
+        """
         video, none = "video/pretrain", "no_module/pretrain"
-        late = self.finetune(root, TEMPORAL)
-        return {
+        with_module = self.finetune(root, TEMPORAL)
+        runs = {
             video: Training(self.pretrain(root, TEMPORAL), profile=profile),
             none: Training(self.pretrain(root, None), profile=profile),
-            "video/finetune": Training(self.finetune(root, TEMPORAL), video, profile),
-            "late_module/finetune": Training(late, none, profile),
+            "video/finetune": Training(with_module, video, profile),
+            "late_module/finetune": Training(with_module, none, profile),
             "no_module/finetune": Training(self.finetune(root, None), none, profile),
         }
+        if not late_module:
+            del runs["late_module/finetune"]
+        return runs
 
     def _train(self, steps: int, *, batch_size: int, lr: float) -> TrainConfig:
         return TrainConfig(
@@ -149,7 +158,7 @@ def make_plan(*, quick: bool, seed: int) -> Plan:
         num_valid_clips=60,
         num_frames=12,
     )
-    plan = Plan(options, pretrain_steps=700, finetune_steps=1500, seed=seed)
+    plan = Plan(options, pretrain_steps=500, finetune_steps=1500, seed=seed)
     if not quick:
         return plan
     small = replace(options, num_train_images=8, num_train_clips=2, num_valid_clips=3, num_frames=4)

@@ -1,25 +1,24 @@
-"""The rows of the demo's table, tracked side by side."""
+"""The rows of the demo's table, and its pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from vidgap_vis.demo.jobs import Job
 from vidgap_vis.demo.oracle import OracleAssociator
 from vidgap_vis.demo.pictures import write_contact_sheet
 from vidgap_vis.demo.plan import ORACLE
-from vidgap_vis.demo.processes import process_pool
 from vidgap_vis.demo.seen import SeenVideos
 from vidgap_vis.evaluation import Evaluation, Interval, identity_switches, interval
 from vidgap_vis.formats import VideoSet, read_youtube_vis
 from vidgap_vis.inference.association import association_accuracy
 from vidgap_vis.inference.predict import PredictOptions, predict
 from vidgap_vis.trackers import OnlineTracker, Tracker
+from vidgap_vis.training.run_folder import WEIGHTS_FOLDER
 
 Association = dict[str, dict[str, float | None]]
 """As `association_accuracy` returns it."""
@@ -29,11 +28,15 @@ SILENT = PredictOptions(progress=False)
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the demo's table: a model's weights with a tracker, or with the oracle."""
+    """One line of the demo's table: a tracker, or the oracle, on what a training gave."""
 
     name: str
-    weights: Path
+    training: str
     tracker: Mapping[str, Any]
+
+    def weights(self, out: Path) -> Path:
+        """Return the folder of the weights in the demo's folder."""
+        return out / self.training / WEIGHTS_FOLDER
 
 
 @dataclass(frozen=True)
@@ -57,45 +60,24 @@ class HeldOut:
         return read_youtube_vis(self.annotations, self.frames)
 
 
-def evaluate_all(
-    out: Path, held_out: HeldOut, rows: Sequence[Row]
-) -> tuple[dict[str, RowMetrics], Association]:
-    """Track and evaluate all rows; measure and draw the tracks of the first one.
-
-    Args:
-        out: gets the results files, the overlays and the contact sheet.
-        held_out: the clips.
-        rows: those of the same weights are tracked in one process.
-
-    Returns:
-        The metrics by row, in their order, and the association of the first row's network.
-    """
-    shared: dict[Path, list[Row]] = {}
+def row_jobs(out: Path, held_out: HeldOut, rows: Sequence[Row]) -> dict[str, Job]:
+    """Return the jobs that track and evaluate rows, one for each training; see `evaluate`."""
+    shared: dict[str, list[Row]] = {}
     for row in rows:
-        shared.setdefault(row.weights, []).append(row)
-    outcomes: dict[str, RowMetrics] = {}
-    total = len(rows) + 1
-    with (
-        tqdm(total=total, unit="row", desc="track", dynamic_ncols=True) as bar,
-        process_pool() as pool,
-    ):
-        picture = pool.submit(draw, out, held_out, rows[0])
-        picture.add_done_callback(lambda _: bar.update())
-        jobs = [pool.submit(evaluate, out, held_out, own) for own in shared.values()]
-        for job in as_completed(jobs):
-            outcomes |= job.result()
-            bar.update(len(job.result()))
-        association = picture.result()
-    return {row.name: outcomes[row.name] for row in rows}, association
+        shared.setdefault(row.training, []).append(row)
+    return {
+        f"rows of {training}": Job(partial(evaluate, out, held_out, own), training)
+        for training, own in shared.items()
+    }
 
 
 def evaluate(out: Path, held_out: HeldOut, rows: Sequence[Row]) -> dict[str, RowMetrics]:
-    """Track the held-out clips by rows of one network and compare with the truth.
+    """Track the held-out clips by rows of one training and compare with the truth.
 
     The results files stay in `out`.
     """
     videos = held_out.read()
-    seen = SeenVideos(rows[0].weights, videos)
+    seen = SeenVideos(rows[0].weights(out), videos)
     outcomes = {}
     for row in rows:
         tracker = oracle(videos) if row.tracker == ORACLE else row.tracker
@@ -124,7 +106,7 @@ def oracle(videos: VideoSet) -> Callable[[], Tracker]:
 def draw(out: Path, held_out: HeldOut, row: Row) -> Association:
     """Write the contact sheet and the overlays; return how well embeddings associate."""
     videos = held_out.read()
-    segmenter = SeenVideos(row.weights, videos).segmenter(row.tracker)
+    segmenter = SeenVideos(row.weights(out), videos).segmenter(row.tracker)
     write_contact_sheet(out / "contact_sheet.png", videos, segmenter)
     predict(
         [held_out.annotations],

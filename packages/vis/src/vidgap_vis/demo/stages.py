@@ -1,32 +1,53 @@
-"""The demo's stages, one after the other."""
+"""The demo: what it runs, and what it says at the end."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections import ChainMap
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+from tqdm import tqdm
+
+from vidgap_vis.demo.jobs import Job, num_processes, run_jobs
 from vidgap_vis.demo.plan import ORACLE, TRACKER, make_plan
-from vidgap_vis.demo.processes import num_processes
-from vidgap_vis.demo.rows import HeldOut, Row, RowMetrics, evaluate_all
-from vidgap_vis.demo.trainings import train_all
+from vidgap_vis.demo.rows import HeldOut, Row, RowMetrics, draw, row_jobs
+from vidgap_vis.demo.trainings import Training, steps_done, train
 from vidgap_vis.evaluation import format_table
 from vidgap_vis.files import check_folder_is_free, replacing
 from vidgap_vis.synthetic import write_synthetic
-from vidgap_vis.training.run_folder import WEIGHTS_FOLDER
 
 COLUMNS = ("AP", "AP50", "AP75", "AR1", "AR10")
 
 
-def run(out: Path, *, quick: bool = False, seed: int = 1, profile: bool = False) -> int:
+ROWS = (
+    Row("video pre-training", "video/finetune", TRACKER),
+    Row("module from fine-tuning on", "late_module/finetune", TRACKER),
+    Row("no temporal module", "no_module/finetune", TRACKER),
+    Row("query tracker", "video/finetune", {"name": "query"}),
+    Row("no matching", "video/finetune", {"name": "index"}),
+    Row("oracle association", "video/finetune", ORACLE),
+)
+
+
+def run(
+    out: Path,
+    *,
+    quick: bool = False,
+    seed: int = 1,
+    late_module: bool = False,
+    profile: bool = False,
+) -> int:
     """Run the demo and write what it made into `out`.
 
     Args:
         out: a new or empty folder.
         quick: a few steps on a few clips, to see it run.
         seed: of data and training.
+        late_module: train one more model, whose temporal module begins in fine-tuning.
         profile: log where a training step's time goes.
 
     Returns:
@@ -39,26 +60,32 @@ def run(out: Path, *, quick: bool = False, seed: int = 1, profile: bool = False)
     out.mkdir(parents=True, exist_ok=True)
     plan = make_plan(quick=quick, seed=seed)
     seconds: dict[str, float] = {}
-    with stage("1/3 generate stills and clips", seconds):
+    with stage("1/2 generate stills and clips", seconds):
         root = write_synthetic(out / "sample", plan.synthetic, workers=num_processes())
-    with stage("2/3 pre-train two ways, fine-tune three ways with CTVIS", seconds):
-        train_all(out, plan.trainings(root, profile=profile))
     held_out = HeldOut(root / "clips_valid.json", root / "frames")
-    ours, late, without = (
-        out / name / "finetune" / WEIGHTS_FOLDER for name in ("video", "late_module", "no_module")
-    )
-    rows = [
-        Row("video pre-training", ours, TRACKER),
-        Row("module from fine-tuning on", late, TRACKER),
-        Row("no temporal module", without, TRACKER),
-        Row("query tracker", ours, {"name": "query"}),
-        Row("no matching", ours, {"name": "index"}),
-        Row("oracle association", ours, ORACLE),
-    ]
-    with stage(f"3/3 track {plan.synthetic.num_valid_clips} held-out clips and draw", seconds):
-        outcomes, identity = evaluate_all(out, held_out, rows)
-    report(out, outcomes, identity, seconds)
+    trainings = plan.trainings(root, late_module=late_module, profile=profile)
+    jobs = {
+        name: Job(partial(train, out, name, training), training.parent)
+        for name, training in trainings.items()
+    }
+    rows = [row for row in ROWS if row.training in trainings]
+    jobs["picture"] = Job(partial(draw, out, held_out, rows[0]), rows[0].training)
+    evaluations = row_jobs(out, held_out, rows)
+    title = f"2/2 pre-train, fine-tune, track {plan.synthetic.num_valid_clips} held-out clips"
+    with stage(title, seconds), progress_bar(out, trainings) as progress:
+        results = run_jobs(jobs | evaluations, progress)
+    found = ChainMap(*(results[name] for name in evaluations))
+    outcomes = {row.name: found[row.name] for row in rows}
+    report(out, outcomes, results["picture"], seconds)
     return 0
+
+
+@contextmanager
+def progress_bar(out: Path, trainings: Mapping[str, Training]) -> Iterator[Callable[[], object]]:
+    """Yield what shows the steps that the trainings have done."""
+    total = sum(training.config.train.steps for training in trainings.values())
+    with tqdm(total=total, unit="step", desc="train", dynamic_ncols=True, mininterval=0) as bar:
+        yield lambda: bar.update(sum(steps_done(out / name) for name in trainings) - bar.n)
 
 
 def report(

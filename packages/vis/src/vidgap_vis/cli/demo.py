@@ -18,7 +18,7 @@ class Demo(Command):
         parser.add_argument("--out", type=Path, default=Path("demo"), help="folder to write")
         parser.add_argument("--quick", action="store_true", help="fewer steps, to see it run")
         parser.add_argument(
-            "--late-module",
+            "--late_module",
             action="store_true",
             help="also train a model that gets its temporal module in fine-tuning",
         )

@@ -30,7 +30,7 @@ class Experiment(Command):
         parser.add_argument("--quick", action="store_true", help="a few steps, to see it run")
 
     def run(self, options: Namespace) -> int:
-        from vidgap_vis.experiment import run_experiment
+        from vidgap_vis.experiments import run_experiment
 
         folder: Path = options.experiment
         if not folder.is_dir() and (FOLDER / folder).is_dir():

@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vidgap_vis.demo.jobs import Job
 from vidgap_vis.demo.oracle import OracleAssociator
 from vidgap_vis.demo.pictures import write_contact_sheet
 from vidgap_vis.demo.plan import ORACLE
 from vidgap_vis.demo.seen import SeenVideos
 from vidgap_vis.evaluation import Evaluation, Interval, identity_switches, interval
+from vidgap_vis.experiments.processes import Job
 from vidgap_vis.formats import VideoSet, read_youtube_vis
 from vidgap_vis.inference.association import association_accuracy
 from vidgap_vis.inference.predict import PredictOptions, predict

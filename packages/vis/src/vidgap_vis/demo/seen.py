@@ -12,10 +12,9 @@ from torch import Tensor
 
 from vidgap_segmenter import ClipOutput, ClipSegmenter
 from vidgap_segmenter.temporal import TemporalState
-from vidgap_vis import build
 from vidgap_vis.formats import VideoSet
 from vidgap_vis.inference.segmenter import VideoSegmenter
-from vidgap_vis.trackers import Tracker
+from vidgap_vis.trackers import Tracker, by_name
 from vidgap_vis.weights import load
 
 
@@ -99,5 +98,5 @@ class SeenVideos:
 
     def segmenter(self, tracker: Mapping[str, Any] | Callable[[], Tracker]) -> VideoSegmenter:
         """Return what tracks these videos: by a tracker's name and options, or by what makes it."""
-        make = build.tracker(tracker, self.model) if isinstance(tracker, Mapping) else tracker
+        make = by_name.tracker(tracker, self.model) if isinstance(tracker, Mapping) else tracker
         return VideoSegmenter(self.seen, self.classes, device="cpu", tracker=make)

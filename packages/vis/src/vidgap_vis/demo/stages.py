@@ -12,11 +12,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from vidgap_vis.demo.jobs import Job, num_processes, run_jobs
 from vidgap_vis.demo.plan import ORACLE, TRACKER, make_plan
 from vidgap_vis.demo.rows import HeldOut, Row, RowMetrics, draw, row_jobs
 from vidgap_vis.demo.trainings import Training, steps_done, train
 from vidgap_vis.evaluation import format_table
+from vidgap_vis.experiments.processes import Job, num_processes, run_jobs
 from vidgap_vis.files import check_folder_is_free, replacing
 from vidgap_vis.synthetic import write_synthetic
 
@@ -81,11 +81,11 @@ def run(
 
 
 @contextmanager
-def progress_bar(out: Path, trainings: Mapping[str, Training]) -> Iterator[Callable[[], object]]:
+def progress_bar(out: Path, trainings: Mapping[str, Training]) -> Iterator[Callable[[int], object]]:
     """Yield what shows the steps that the trainings have done."""
     total = sum(training.config.train.steps for training in trainings.values())
     with tqdm(total=total, unit="step", desc="train", dynamic_ncols=True, mininterval=0) as bar:
-        yield lambda: bar.update(sum(steps_done(out / name) for name in trainings) - bar.n)
+        yield lambda _: bar.update(sum(steps_done(out / name) for name in trainings) - bar.n)
 
 
 def report(

@@ -12,8 +12,8 @@ import numpy as np
 from vidgap_vis.evaluation import Evaluation
 from vidgap_vis.evaluation.spread import Spread, spread
 from vidgap_vis.evaluation.table import NOT_AVAILABLE, format_table
-from vidgap_vis.experiment.arms import TRUTH, Record
-from vidgap_vis.experiment.plan import Experiment
+from vidgap_vis.experiments.arms import TRUTH, Record
+from vidgap_vis.experiments.plan import Experiment
 
 Records: TypeAlias = Mapping[str, Mapping[int, Record]]
 """By arm and seed."""

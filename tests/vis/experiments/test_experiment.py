@@ -17,10 +17,10 @@ from vis.support.tiny_runs import MODEL
 
 from vidgap_vis.config import PretrainConfig
 from vidgap_vis.errors import ConfigError
-from vidgap_vis.experiment import Experiment, arms, read_experiment, runner
-from vidgap_vis.experiment.plan import FILE
-from vidgap_vis.experiment.summary import summarise
-from vidgap_vis.processes import Job, run_jobs
+from vidgap_vis.experiments import Experiment, arms, read_experiment, runner
+from vidgap_vis.experiments.plan import FILE
+from vidgap_vis.experiments.processes import Job
+from vidgap_vis.experiments.summary import summarise
 
 TINY = {key: value for key, value in asdict(MODEL).items() if value is not None}
 TRAIN = {"steps": 2, "batch_size": 1, "warmup_steps": 0, "milestones": [], "num_workers": 0}
@@ -213,21 +213,3 @@ def test_the_summary_says_what_is_not_known(finished: Path) -> None:
     text = str(summarise(experiment, records, finished / "out"))
     assert "n/a" in text
     assert isinstance(experiment, Experiment)
-
-
-def square(value: int) -> int:
-    return value * value
-
-
-def test_jobs_begin_when_what_they_need_is_done() -> None:
-    from functools import partial
-
-    counts: list[int] = []
-    jobs = {
-        "two": Job(partial(square, 2)),
-        "three": Job(partial(square, 3), "two"),
-    }
-    assert run_jobs(jobs, counts.append, 1) == {"two": 4, "three": 9}
-    assert counts[-1] == 2
-    with pytest.raises(ValueError, match="three: what it needs must come before it, got 'four'"):
-        run_jobs({"three": Job(partial(square, 3), "four")}, counts.append)

@@ -16,11 +16,11 @@ from tqdm import tqdm
 
 from vidgap_vis.config import PretrainConfig
 from vidgap_vis.errors import ConfigError
-from vidgap_vis.experiment import arms
-from vidgap_vis.experiment.plan import FILE, Config, Experiment, read_experiment
-from vidgap_vis.experiment.summary import Records, Summary, summarise
+from vidgap_vis.experiments import arms
+from vidgap_vis.experiments.plan import FILE, Config, Experiment, read_experiment
+from vidgap_vis.experiments.processes import Job, run_jobs
+from vidgap_vis.experiments.summary import Records, Summary, summarise
 from vidgap_vis.files import replacing
-from vidgap_vis.processes import Job, run_jobs
 from vidgap_vis.synthetic import SyntheticOptions, write_synthetic
 from vidgap_vis.training.checkpoint import CHECKPOINT_FOLDER
 from vidgap_vis.training.finetune import finetune

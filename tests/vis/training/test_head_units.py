@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-from vis.support.tiny_runs import CLASSES, MODEL, TRAIN, finetune_config, write_videos
+from vis.support.tiny_runs import MODEL, TRAIN, finetune_config, write_videos
 
 from vidgap_segmenter import ClipCriterion, ClipSegmenter
 from vidgap_vis import build
@@ -204,9 +203,3 @@ def test_instances_that_were_not_there_are_new() -> None:
     assert late.item() == pytest.approx(torch.tensor(2.0).log().item() / 2, abs=1e-3)
     nothing = track_loss(head, embeddings, torch.full((1, 2, 2), -1))
     assert nothing == 0
-
-
-def test_a_folder_without_its_head_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(NotImplementedError, match="weights folders hold no head yet"):
-        dvis_tracker().save(tmp_path / "weights", CLASSES, {})
-    assert not (tmp_path / "weights").exists()

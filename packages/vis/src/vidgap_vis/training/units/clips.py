@@ -70,6 +70,11 @@ class VITAUnit(SegmentationUnit):
         check_finite(whole)
         return whole
 
+    @property
+    def saved_head(self) -> VITA:
+        """The head."""
+        return self.vita
+
     def parts(self) -> dict[str, nn.Module]:
         """Return those of the segmenter, and the head."""
         return {**super().parts(), "head": self.vita}
@@ -106,6 +111,11 @@ class GenVISUnit(HeadUnit):
 
     @property
     def head(self) -> GenVIS:
+        """The head."""
+        return self.genvis
+
+    @property
+    def saved_head(self) -> GenVIS:
         """The head."""
         return self.genvis
 

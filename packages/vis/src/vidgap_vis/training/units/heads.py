@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from vidgap_segmenter import ClipOutput, ClipSegmenter, HeadInputs, Losses, Prediction
 from vidgap_segmenter.optim import ParameterGroup, parameter_groups
-from vidgap_vis.classes import ClassList
 from vidgap_vis.config import TrainConfig
 from vidgap_vis.data import ClipBatch
 from vidgap_vis.trackers.dvis import (
+    DVIS,
     QueryPrediction,
     ReferringLoss,
     ReferringTracker,
@@ -25,7 +24,6 @@ from vidgap_vis.trackers.dvis import (
 )
 from vidgap_vis.trackers.dvis.alignment import in_order
 from vidgap_vis.training.units.base import TrainingUnit
-from vidgap_vis.weights import Usage
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -77,16 +75,6 @@ class HeadUnit(TrainingUnit):
         """Return the segmenter and the head."""
         return {"segmenter": self.segmenter, "head": self.head}
 
-    def save(
-        self,
-        folder: Path,
-        classes: ClassList,
-        provenance: Mapping[str, object],
-        usage: Usage | None = None,
-    ) -> NoReturn:
-        """Raise NotImplementedError: the folder would lack what was trained."""
-        raise NotImplementedError(f"{folder}: weights folders hold no head yet")
-
     @torch.no_grad()
     def segment(self, batch: ClipBatch) -> tuple[ClipOutput, HeadInputs]:
         """Return what the segmenter predicts, and what heads read of it."""
@@ -118,6 +106,11 @@ class DVISTrackerUnit(HeadUnit):
     def head(self) -> ReferringTracker:
         """The tracker."""
         return self.tracker
+
+    @property
+    def saved_head(self) -> DVIS:
+        """The tracker, as the head of an online model."""
+        return DVIS(self.tracker)
 
     def forward(self, batch: ClipBatch, progress: float) -> Losses:
         """Compute the losses of a batch."""
@@ -162,6 +155,11 @@ class DVISRefinerUnit(HeadUnit):
     def head(self) -> TemporalRefiner:
         """The refiner."""
         return self.refiner
+
+    @property
+    def saved_head(self) -> DVIS:
+        """Tracker and refiner, as the head of an offline model."""
+        return DVIS(self.tracker, self.refiner)
 
     def forward(self, batch: ClipBatch, progress: float) -> Losses:
         """Compute the losses of a batch."""

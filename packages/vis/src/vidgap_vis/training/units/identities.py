@@ -110,6 +110,11 @@ class MaskTrackUnit(SegmentationUnit):
         parts = {"track": track_loss(self.head, output.embeddings, queries)}
         return with_parts(losses, parts, {"track": self.weight})
 
+    @property
+    def saved_head(self) -> TrackHead:
+        """The head."""
+        return self.head
+
     def parts(self) -> dict[str, nn.Module]:
         """Return those of the segmenter, and the head."""
         return {**super().parts(), "head": self.head}

@@ -30,6 +30,7 @@ from vidgap_segmenter.frame_targets import FrameTargets
 from vidgap_segmenter.structures import by_frame
 from vidgap_vis import VideoSegmenter, build
 from vidgap_vis.cli.main import main
+from vidgap_vis.cli.parser import Parser
 from vidgap_vis.config import ContrastConfig, FinetuneConfig, HeadConfig, TrackerConfig
 from vidgap_vis.config.reading import to_mapping, write_yaml
 from vidgap_vis.data import ClipBatch, collate
@@ -43,6 +44,7 @@ from vidgap_vis.training.units.heads import with_masks
 from vidgap_vis.weights import Usage, initialise_head, load
 from vidgap_vis.weights.heads import HEAD_FILE
 
+CONFIGS = Path(__file__).parents[3] / "configs"
 LAYERS = {"num_layers": 2, "num_heads": 2, "ffn_channels": 32}
 CLIPS = {"num_queries": 8, "num_encoder_layers": 1, **LAYERS}
 HEADS = {
@@ -365,6 +367,27 @@ def test_settings_reach_what_they_are_of(squares: Path) -> None:
     idol: Any = make_unit(build.segmenter(HEAD_MODEL, None, 2), config, 2)
     assert (idol.contrast.negatives, idol.contrast.weights["contrast"]) == (3, 1.0)
     assert idol.idol_compat
+
+
+SIZES = {
+    "dvis": 9_680_937,
+    "dvis_offline": 14_415_146,
+    "vita": 13_175_081,
+    "genvis": 13_175_081 + 263_168,
+}
+"""Weights of the official heads with 40 classes."""
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_the_projects_runs_train_heads_of_the_official_sizes(name: str) -> None:
+    parser = Parser("vidgap")
+    parser.add_section(FinetuneConfig)
+    parser.parse(["-c", str(CONFIGS / f"finetune_ytvis19_{name}_r50.yaml")])
+    config = parser.configuration(FinetuneConfig)
+    unit = make_unit(build.segmenter(config.model, None, 40), config, 40)
+    own = unit.model.parameters()
+    learned = sum(p.numel() for p in unit.parameters() if p.requires_grad)
+    assert learned - sum(p.numel() for p in own if p.requires_grad) == SIZES[name]
 
 
 def test_damaged_heads_of_parents_are_named(squares: Path, runs: Runs, tmp_path: Path) -> None:

@@ -105,6 +105,27 @@ def test_a_head_resumes_to_the_same_bits(name: str, tmp_path: Path, stop_after: 
     assert all(torch.equal(resumed[key], value) for key, value in straight.items())
 
 
+def test_resuming_refuses_another_parents_head(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = finetune_config(write_videos(tmp_path / "videos"), steps=1)
+    config = replace(config, head=HEADS["dvis"])
+    finetune(replace(config, head=None), None, tmp_path / "frames")
+    for seed in (1, 2):  # two trackers on one segmenter
+        other = replace(config, train=replace(config.train, seed=seed))
+        finetune(other, tmp_path / "frames" / "weights", tmp_path / str(seed))
+    assert_bit_equal(tmp_path / "1", tmp_path / "2")
+    with monkeypatch.context() as patch:
+        fail_at(patch, 0, MemoryError())
+        with pytest.raises(MemoryError):
+            finetune(config, tmp_path / "1" / "weights", tmp_path / "run")
+    with pytest.raises(InputError, match="--init: holds other weights than those the run began"):
+        finetune(config, tmp_path / "2" / "weights", tmp_path / "run", resume=True)
+    finetune(config, tmp_path / "1" / "weights", tmp_path / "run", resume=True)
+    said = json.loads((tmp_path / "run" / "weights" / "provenance.json").read_text())
+    assert said["parent_head"] == sha256(tmp_path / "1" / "weights" / HEAD_FILE)
+
+
 def test_resuming_refuses_another_head(tmp_path: Path) -> None:
     config = finetune_config(write_videos(tmp_path / "videos"), steps=1)
     run = tmp_path / "run"

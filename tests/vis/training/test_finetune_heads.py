@@ -275,6 +275,16 @@ def test_what_a_head_starts_from_is_said(
     assert f"{len(head_of(runs('dvis')))} weights of a head taken over, 0 start afresh" in alone
 
 
+def test_a_head_that_is_left_out_is_said(
+    squares: Path, runs: Runs, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = replace(config_of("dvis", squares, steps=1), head=None)
+    with caplog.at_level(logging.INFO, logger="vidgap_vis"):
+        finetune(config, runs("dvis") / "weights", tmp_path / "run")
+    assert "weights: its head is left out, as this run trains none" in said(caplog)
+    assert not (tmp_path / "run" / "weights" / HEAD_FILE).exists()
+
+
 def test_class_layers_start_afresh_where_the_classes_differ(
     runs: Runs, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

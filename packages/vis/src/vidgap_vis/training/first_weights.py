@@ -55,6 +55,8 @@ def load_first_weights(
             logger.info(initialise(model, classes, init, complete=frozen))
             if head is not None:
                 logger.info(initialise_head(head, classes, init))
+            elif (Path(init) / HEAD_FILE).is_file():
+                logger.info(f"{init}: its head is left out, as this run trains none")
         file = Path(init) / HEAD_FILE
         has_head = head is not None and file.is_file()
         return Parent(sha256(Path(init) / WEIGHTS_FILE), sha256(file) if has_head else None)

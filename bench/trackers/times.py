@@ -24,6 +24,7 @@ import torch
 from tabulate import tabulate
 
 from bench.harness.timing import circumstances
+from bench.trackers.heads import measure_heads
 from vidgap_vis.trackers import (
     Associator,
     Detections,
@@ -115,11 +116,20 @@ def measure(count: int, path: Path | None) -> bool:
         ]
         for row in rows
     ]
-    heads = ("tracker", "objects", "ms a frame", "quartiles", "identity kept")
+    names = ("tracker", "objects", "ms a frame", "quartiles", "identity kept")
     aligned = ("left", "right", "right", "right", "right")
-    print(tabulate(cells, heads, disable_numparse=True, colalign=aligned))
+    print(tabulate(cells, names, disable_numparse=True, colalign=aligned), "\n")
+    heads = measure_heads(max(3, count // 40))
+    cells = [
+        [row["head"], f"{row['ms'][0]:.1f}", f"[{row['ms'][1]:.1f}, {row['ms'][2]:.1f}]"]
+        for row in heads
+    ]
+    names = ("head", "ms a frame", "quartiles")
+    print(tabulate(cells, names, disable_numparse=True, colalign=aligned[:3]))
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report | {"rows": rows}, indent=1) + "\n", encoding="utf-8")
+        path.write_text(
+            json.dumps(report | {"rows": rows, "heads": heads}, indent=1) + "\n", encoding="utf-8"
+        )
         print(f"\nwritten: {path}")
     return True

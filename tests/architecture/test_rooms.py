@@ -18,6 +18,7 @@ FLOORS = (
     ("weights",),
     ("inference", "prepare"),
     ("training",),
+    ("experiments",),
     ("demo", "doctor"),
     ("cli",),
     ("__main__",),
@@ -31,7 +32,7 @@ MOST_FLAT_FILES = 8
 JOINTS = {"build", "doctor"}
 """Who may import vidgap_temporal."""
 
-READERS_OF_CONFIG = {"config", "build", "training", "demo", "cli"}
+READERS_OF_CONFIG = {"config", "build", "training", "experiments", "demo", "cli"}
 """Configurations stop here: what they describe is built of plain arguments."""
 
 THIRD_PARTIES_FORBIDDEN = {

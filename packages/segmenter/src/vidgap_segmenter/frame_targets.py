@@ -67,7 +67,11 @@ class FrameTargets:
 
     @classmethod
     def from_whole_clips(
-        cls, clips: Sequence[ClipTargets], padded_size: tuple[int, int]
+        cls,
+        clips: Sequence[ClipTargets],
+        padded_size: tuple[int, int],
+        *,
+        list_unseen: bool = False,
     ) -> FrameTargets:
         """List the instances of each clip in all of its frames, those that have a pixel in one.
 
@@ -77,8 +81,9 @@ class FrameTargets:
         Args:
             clips: B of them.
             padded_size: (H', W') that points cover.
+            list_unseen: lists those that have no pixel in any frame, too.
         """
-        seen = [clip.masks.flatten(1).any(-1) for clip in clips]  # (N,)
+        seen = [clip.masks.flatten(1).any(-1) | list_unseen for clip in clips]  # (N,)
         listed = [
             row.expand(clip.masks.shape[1], -1) for clip, row in zip(clips, seen, strict=True)
         ]

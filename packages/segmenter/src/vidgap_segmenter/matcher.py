@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torchvision.ops import box_convert, generalized_box_iou
@@ -30,53 +32,55 @@ def match(
     Raises:
         NonFiniteLoss: a cost is not finite.
     """
-    frames, queries, rows = assign(costs, weights, targets.counts, targets.frames.device)
-    return targets.matching(frames=frames, queries=queries, rows=rows)
+    table = weighted_table(costs, weights).numpy()
+    every = np.arange(table.shape[1])
+    found: list[tuple[int, int, int]] = []
+    first = 0
+    for frame, count in enumerate(targets.counts):
+        pairs = assign(table[frame], every, range(count))
+        found.extend((frame, query, first + slot) for query, slot in pairs)
+        first += count
+    columns = torch.tensor(found, dtype=torch.int64).view(-1, 3).T.to(targets.frames.device)
+    return targets.matching(frames=columns[0], queries=columns[1], rows=columns[2])
 
 
 def assign(
-    costs: Mapping[str, Tensor],
-    weights: Mapping[str, float],
-    counts: Sequence[int],
-    device: torch.device,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Find the cheapest assignment in each table of costs.
+    table: npt.NDArray[np.floating], queries: npt.NDArray[np.int64], instances: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Find the cheapest assignment of instances to queries, min(queries, instances) pairs.
 
     Args:
-        costs: unweighted, by name, (R, Q, n); columns past a table's count are ignored.
-        weights: of the costs, by the same names.
-        counts: instances of each of the R tables.
-        device: of the results.
+        table: costs, (Q, n).
+        queries: those that may be taken, ascending.
+        instances: those that want one.
 
     Returns:
-        Of each pair, by table and then by query: its table, its query, and its instance counted
-        over all tables; int64.
+        Pairs of a query and an instance, by query.
+    """
+    from scipy.optimize import linear_sum_assignment  # as slow to import as all of this package
+
+    columns = np.asarray(instances, np.int64)
+    rows, found = linear_sum_assignment(table[np.ix_(queries, columns)])
+    return list(zip(queries[rows].tolist(), columns[found].tolist(), strict=True))
+
+
+def weighted_table(costs: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """Return the weighted sum of costs of any one shape, on the CPU: the device is waited for.
 
     Raises:
         NonFiniteLoss: a cost is not finite.
     """
-    from scipy.optimize import linear_sum_assignment  # as slow to import as all of this package
-
     weighted = {name: weights[name] * cost for name, cost in costs.items()}
     table = torch.stack(list(weighted.values())).sum(0).cpu()
     if not table.isfinite().all():
         names = ", ".join(name for name, cost in weighted.items() if not cost.isfinite().all())
         raise NonFiniteLoss(f"matching costs must be finite, got nan or inf in the {names} cost")
-    tables, queries, rows = [], [], []
-    first = 0
-    for index, count in enumerate(counts):
-        query, column = linear_sum_assignment(table[index, :, :count].numpy())
-        tables.extend([index] * len(query))
-        queries.extend(query.tolist())
-        rows.extend((column + first).tolist())
-        first += count
-    pairs = torch.tensor([tables, queries, rows], dtype=torch.int64, device=device)
-    return pairs[0], pairs[1], pairs[2]
+    return table
 
 
 def softmax_cost(class_logits: Tensor, targets: FrameTargets) -> Tensor:
     """Return minus the softmax probability of each instance's class, (B*T, Q, n)."""
-    return -_of_labels(class_logits.softmax(-1), targets)
+    return -of_labels(class_logits.softmax(-1), targets.by_slot(targets.labels))
 
 
 def focal_cost(class_logits: Tensor, targets: FrameTargets, alpha: float, gamma: float) -> Tensor:
@@ -91,7 +95,12 @@ def focal_cost(class_logits: Tensor, targets: FrameTargets, alpha: float, gamma:
     Returns:
         (B*T, Q, n).
     """
-    probability = _of_labels(class_logits.sigmoid(), targets)
+    labels = targets.by_slot(targets.labels)
+    return focal_change(of_labels(class_logits.sigmoid(), labels), alpha, gamma)
+
+
+def focal_change(probability: Tensor, alpha: float, gamma: float) -> Tensor:
+    """Return the focal loss of probabilities as positives minus that as negatives, any shape."""
     positive = -alpha * (1 - probability) ** gamma * (probability + 1e-8).log()
     negative = -(1 - alpha) * probability**gamma * (1 - probability + 1e-8).log()
     return positive - negative
@@ -149,7 +158,6 @@ def box_costs(boxes: Tensor, targets: FrameTargets) -> tuple[Tensor, Tensor]:
     return torch.cdist(boxes, truth, p=1), -torch.stack(overlap).nan_to_num()
 
 
-def _of_labels(probabilities: Tensor, targets: FrameTargets) -> Tensor:
-    """Pick the classes of a frame's instances, (B*T, Q, K) -> (B*T, Q, n)."""
-    index = targets.by_slot(targets.labels)[:, None].expand(-1, probabilities.shape[1], -1)
-    return probabilities.gather(2, index)
+def of_labels(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Pick the classes of instances, (B, Q, K) and (B, n) -> (B, Q, n)."""
+    return probabilities.gather(2, labels[:, None].expand(-1, probabilities.shape[1], -1))

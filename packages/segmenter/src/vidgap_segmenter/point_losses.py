@@ -52,10 +52,25 @@ class PointLosses:
         num_queries = mask_logits.shape[1]
         row = matching.frames * num_queries + matching.queries
         matched = mask_logits.flatten(0, 1).index_select(0, row)  # (R, h, w)
+        return self.of_masks(matched, targets, matching.rows)
+
+    def of_masks(
+        self, matched: Tensor, targets: FrameTargets, rows: Tensor, together: int = 1
+    ) -> tuple[Tensor, Tensor]:
+        """Return cross entropy and dice of masks with those of instances, each summed.
+
+        Args:
+            matched: (R, h, w), logits.
+            targets: the instances.
+            rows: which of them each is, (R,).
+            together: how many masks in a row count as one, on all their points, such as those of
+                an instance in all frames of a clip.
+        """
         with torch.no_grad():
             points = self._points(matched)
-            truth = targets.sample(matching.rows, points).to(matched.dtype)  # (R, P)
-        logits = sample_logits(matched[:, None], points)[:, 0]  # (R, P)
+            truth = targets.sample(rows, points).to(matched.dtype)  # (R, P)
+            truth = truth.view(-1, together * self.num_points)
+        logits = sample_logits(matched[:, None], points).view_as(truth)
         mask = F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean(1).sum()
         masks = logits.sigmoid()
         overlap = 2 * (masks * truth).sum(1) + 1

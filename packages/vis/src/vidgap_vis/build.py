@@ -33,6 +33,7 @@ from vidgap_segmenter.weights import ARCHITECTURE
 from vidgap_temporal import MultiScaleTemporalModule
 from vidgap_vis.config import (
     ContrastConfig,
+    HeadConfig,
     LossConfig,
     ModelConfig,
     PseudoAugmentation,
@@ -42,6 +43,12 @@ from vidgap_vis.config import (
 )
 from vidgap_vis.errors import ConfigError, InputError, reason_of
 from vidgap_vis.trackers.ctvis import ContrastiveLoss
+from vidgap_vis.trackers.dvis import DVIS, ReferringTracker, TemporalRefiner
+from vidgap_vis.trackers.genvis import GenVIS
+from vidgap_vis.trackers.heads import LearnedHead
+from vidgap_vis.trackers.idol import ReidLoss
+from vidgap_vis.trackers.masktrack import TrackHead
+from vidgap_vis.trackers.vita import VITA
 
 Value = TypeVar("Value")
 
@@ -195,6 +202,46 @@ def criterion(loss: LossConfig, model: ModelConfig, num_classes: int) -> AnyCrit
     return kind(num_classes, **settings)
 
 
+def clip_criterion(loss: LossConfig, num_classes: int) -> ClipCriterion:
+    """Build what compares the clips of VITA and GenVIS with a Mask2Former's settings."""
+    return ClipCriterion(num_classes, **given(vars(loss)))
+
+
 def contrastive_loss(contrast: ContrastConfig) -> ContrastiveLoss:
     """Build CTVIS's loss."""
-    return ContrastiveLoss(**given(vars(contrast)))
+    return ContrastiveLoss(**_arguments(contrast, ContrastiveLoss))
+
+
+def reid_loss(contrast: ContrastConfig) -> ReidLoss:
+    """Build IDOL's loss."""
+    return ReidLoss(**_arguments(contrast, ReidLoss))
+
+
+def _arguments(section: object, constructor: type) -> dict[str, Any]:
+    """Return those settings of a section that a constructor takes, null left out."""
+    known = inspect.signature(constructor).parameters
+    return {name: value for name, value in given(vars(section)).items() if name in known}
+
+
+def head(section: HeadConfig, model: ClipSegmenter) -> LearnedHead:
+    """Build a head for a model's queries with random weights, from torch's default generator."""
+    num_classes, channels = model.num_classes, model.config["channels"]
+    sizes = section.given("num_layers", "num_heads", "ffn_channels")
+    if section.name == "masktrack":
+        width, dim = model.config["embedding_dim"] or channels, section.embedding_dim
+        return TrackHead(width) if dim is None else TrackHead(width, dim)
+    if section.name in ("dvis", "dvis_offline"):
+        align = section.given("inverse_alignment")
+        tracker = ReferringTracker(channels, num_classes, **sizes, **align)
+        if section.name == "dvis":
+            return DVIS(tracker)
+        return DVIS(tracker, TemporalRefiner(channels, num_classes, **sizes))
+    window = {"window": 0} if section.name == "genvis" else {}
+    vita = VITA(
+        num_classes,
+        num_frame_queries=model.config["num_queries"],
+        channels=channels,
+        **sizes,
+        **window | section.given("num_queries", "num_encoder_layers", "window"),
+    )
+    return GenVIS(vita) if section.name == "genvis" else vita

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vidgap_segmenter.frame_targets import FrameTargets, Matching
+from vidgap_segmenter.joint.matching import ClipMatching, Pairs, in_frames
 from vidgap_segmenter.losses import box_losses, mean_over_processes
 from vidgap_segmenter.mask2former.criterion import SetCriterion
-from vidgap_segmenter.matcher import assign, point_costs, sampled_masks, softmax_cost
+from vidgap_segmenter.matcher import (
+    assign,
+    of_labels,
+    point_costs,
+    sampled_masks,
+    weighted_table,
+)
 from vidgap_segmenter.points import Sampler, uniform
 from vidgap_segmenter.precision import at_least_float32
 from vidgap_segmenter.structures import Prediction, by_frame
@@ -35,21 +43,98 @@ class ClipCriterion(SetCriterion):
         targets = FrameTargets.from_whole_clips(clips, padded_size)
         return targets, len(targets.labels) // targets.num_frames
 
+    def match_frames(
+        self, class_logits: Tensor, mask_logits: Tensor, targets: FrameTargets
+    ) -> Matching:
+        """Match the queries of clips, for each frame: (B*T, Q, K+1) and (B*T, Q, h, w)."""
+        shape = (-1, targets.num_frames)
+        by_clip = mask_logits.unflatten(0, shape).transpose(1, 2)  # (B, Q, T, h, w)
+        pairs = self.match_clips(class_logits.unflatten(0, shape)[:, 0], by_clip, targets)
+        return in_frames(ClipMatching.of(pairs, targets), targets)
+
+    def match_clips(
+        self, class_logits: Tensor, mask_logits: Tensor, targets: FrameTargets
+    ) -> list[Pairs]:
+        """Match the queries of each clip with all instances that are listed of it.
+
+        Args:
+            class_logits: (B, Q, K+1).
+            mask_logits: (B, Q, T, h, w).
+            targets: of the B clips (`from_whole_clips`).
+
+        Returns:
+            min(Q, instances) pairs a clip, by query.
+
+        Raises:
+            NonFiniteLoss: a cost is not finite.
+        """
+        tables = self.clip_costs(class_logits, mask_logits, targets).numpy()
+        every = np.arange(tables.shape[1])
+        counts = targets.counts[:: targets.num_frames]
+        return [
+            assign(table, every, range(count)) for table, count in zip(tables, counts, strict=True)
+        ]
+
     @torch.no_grad()
-    def _match(self, class_logits: Tensor, mask_logits: Tensor, targets: FrameTargets) -> Matching:
-        num_frames, counts = targets.num_frames, targets.counts
-        points = self.point_losses.for_matching(len(targets.num_instances), mask_logits.device)
+    def clip_costs(
+        self, class_logits: Tensor, mask_logits: Tensor, targets: FrameTargets
+    ) -> Tensor:
+        """Return the weighted cost of every query with every instance of its clip.
+
+        Points are drawn for each clip, and shared by its masks and frames.
+
+        Args:
+            class_logits: (B, Q, K+1).
+            mask_logits: (B, Q, T, h, w).
+            targets: of the B clips (`from_whole_clips`), at most n in one.
+
+        Returns:
+            (B, Q, n), on the CPU; columns past the number of a clip's instances mean nothing.
+
+        Raises:
+            NonFiniteLoss: a cost is not finite.
+        """
+        num_frames, clips = targets.num_frames, len(targets.num_instances)
+        points = self.point_losses.for_matching(clips, mask_logits.device)
         shared = points.repeat_interleave(num_frames, 0)  # (B, P, 2) -> (B*T, P, 2)
-        logits, truth = sampled_masks(mask_logits, targets, shared)
-        by_clip = logits.unflatten(0, (-1, num_frames)).transpose(1, 2).flatten(2)  # (B, Q, T*P)
-        truth = truth.unflatten(0, (-1, num_frames)).flatten(1, 2)  # (B, T*P, n)
+        frames = mask_logits.transpose(1, 2).flatten(0, 1)  # (B*T, Q, h, w)
+        logits, truth = sampled_masks(frames, targets, shared)
+        by_clip = logits.unflatten(0, (clips, num_frames)).transpose(1, 2).flatten(2)  # (B, Q, T*P)
+        truth = truth.unflatten(0, (clips, num_frames)).flatten(1, 2)  # (B, T*P, n)
         mask, dice = point_costs(by_clip, truth)
-        classes = softmax_cost(class_logits, targets)[::num_frames]  # (B*T, Q, n) -> (B, Q, n)
-        costs = {"class": classes, "mask": mask, "dice": dice}
-        clips, queries, found = assign(
-            costs, self.weights, counts[::num_frames], targets.frames.device
+        labels = targets.by_slot(targets.labels)[::num_frames]  # (B, n), of each first frame
+        classes = -of_labels(class_logits.softmax(-1), labels)
+        return weighted_table({"class": classes, "mask": mask, "dice": dice}, self.weights)
+
+    def clip_losses(
+        self,
+        class_logits: Tensor,
+        mask_logits: Tensor,
+        targets: FrameTargets,
+        matching: ClipMatching,
+        num_masks: Tensor,
+    ) -> dict[str, Tensor]:
+        """Return the losses of P predictions, unweighted scalars by name, as VITA has them.
+
+        Points are drawn for the mask of each frame; those of all frames then count as one mask's,
+        so these losses do not grow with T.
+
+        Args:
+            class_logits: (P, Q, K+1).
+            mask_logits: (P, Q, T, h, w).
+            targets: of the clips (`from_whole_clips`).
+            matching: which query is which of them.
+            num_masks: what the sums over masks are divided by, a scalar.
+        """
+        num_queries, num_frames = mask_logits.shape[1:3]
+        wanted = matching.classes(targets, num_queries, self.num_classes)
+        row = matching.predictions * num_queries + matching.queries
+        matched = mask_logits.flatten(0, 1).index_select(0, row).flatten(0, 1)  # (R*T, h, w)
+        mask, dice = self.point_losses.of_masks(
+            matched, targets, matching.rows.flatten(), together=num_frames
         )
-        return _in_every_frame(targets, clips, queries, found)
+        classes = self.class_loss(class_logits, wanted)
+        return {"class": classes, "mask": mask / num_masks, "dice": dice / num_masks}
 
 
 class SeqFormerCriterion(ClipCriterion):
@@ -110,30 +195,3 @@ class SeqFormerCriterion(ClipCriterion):
         count = mean_over_processes(present.sum(), boxes.device).clamp(min=1)
         box, giou = box_losses(boxes[present], truth[present])
         return {"box": box / count, "giou": giou / count}
-
-
-def _in_every_frame(
-    targets: FrameTargets, clips: Tensor, queries: Tensor, instances: Tensor
-) -> Matching:
-    """Repeat pairs of a query and an instance for every frame of their clip.
-
-    Args:
-        targets: in whose frames they are.
-        clips: of each pair, (R,).
-        queries: (R,).
-        instances: counted over all clips, (R,).
-
-    Returns:
-        R*T pairs, by pair and then by frame.
-    """
-    times = torch.arange(targets.num_frames, device=clips.device)
-    frames = clips[:, None] * targets.num_frames + times  # (R, T)
-    counts = torch.tensor(targets.counts, device=clips.device)
-    before = counts.cumsum(0) - counts  # rows before each frame, (B*T,)
-    of_clip = counts[:: targets.num_frames]
-    slots = instances - (of_clip.cumsum(0) - of_clip)[clips]
-    return targets.matching(
-        frames=frames.flatten(),
-        queries=queries.repeat_interleave(targets.num_frames),
-        rows=(before[frames] + slots[:, None]).flatten(),
-    )

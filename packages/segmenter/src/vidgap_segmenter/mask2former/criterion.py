@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +27,9 @@ from vidgap_segmenter.points import Sampler, uniform
 from vidgap_segmenter.precision import at_least_float32, autocast_off
 from vidgap_segmenter.structures import ClipOutput, Prediction, by_frame
 from vidgap_segmenter.targets import ClipTargets
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class SetCriterion(nn.Module, ABC):
@@ -89,10 +95,10 @@ class SetCriterion(nn.Module, ABC):
             for level in output.levels:
                 class_logits = at_least_float32(by_frame(level.class_logits))
                 mask_logits = at_least_float32(by_frame(level.mask_logits))
-                matching = self._match(class_logits, mask_logits, frame_targets)
-                mask, dice = self.point_losses(mask_logits, frame_targets, matching)
-                classes = self._class_loss(class_logits, frame_targets, matching)
-                found = {"class": classes, "mask": mask / num_masks, "dice": dice / num_masks}
+                matching = self.match_frames(class_logits, mask_logits, frame_targets)
+                found = self.frame_losses(
+                    class_logits, mask_logits, frame_targets, matching, num_masks
+                )
                 levels.append(found | self._box_losses(level, frame_targets, matching))
                 matchings.append(matching)
             parts = stack_levels(levels)
@@ -107,7 +113,9 @@ class SetCriterion(nn.Module, ABC):
         """List what is matched in the B*T frames, and say by how many mask losses are divided."""
 
     @abstractmethod
-    def _match(self, class_logits: Tensor, mask_logits: Tensor, targets: FrameTargets) -> Matching:
+    def match_frames(
+        self, class_logits: Tensor, mask_logits: Tensor, targets: FrameTargets
+    ) -> Matching:
         """Match queries of frames, class logits (B*T, Q, K+1) and mask logits (B*T, Q, h, w)."""
 
     def _box_losses(
@@ -119,16 +127,45 @@ class SetCriterion(nn.Module, ABC):
         """Return losses of a level's boxes by name, for networks that have them."""
         return {}
 
-    def _class_loss(
-        self, class_logits: Tensor, targets: FrameTargets, matching: Matching
-    ) -> Tensor:
-        """Return the weighted mean of the cross entropy over all queries."""
-        num_frames, num_queries, _ = class_logits.shape
-        wanted = matching.queries.new_full((num_frames, num_queries), self.num_classes)
+    def frame_losses(
+        self,
+        class_logits: Tensor,
+        mask_logits: Tensor,
+        targets: FrameTargets,
+        matching: Matching,
+        num_masks: Tensor,
+    ) -> dict[str, Tensor]:
+        """Return the class, mask and dice losses of one level, unweighted scalars, by name.
+
+        Args:
+            class_logits: (B*T, Q, K+1).
+            mask_logits: (B*T, Q, h, w).
+            targets: of the B*T frames.
+            matching: which query is which of them.
+            num_masks: what the sums over masks are divided by, a scalar.
+        """
+        wanted = matching.queries.new_full(class_logits.shape[:2], self.num_classes)
         wanted[matching.frames, matching.queries] = targets.labels[matching.rows]
+        mask, dice = self.point_losses(mask_logits, targets, matching)
+        classes = self.class_loss(class_logits, wanted)
+        return {"class": classes, "mask": mask / num_masks, "dice": dice / num_masks}
+
+    def class_loss(self, class_logits: Tensor, wanted: Tensor) -> Tensor:
+        """Return the weighted mean of the cross entropy over all queries.
+
+        Args:
+            class_logits: (B, Q, K+1).
+            wanted: the class of each query, K for none, (B, Q), int64.
+        """
         weight = class_logits.new_ones(self.num_classes + 1)
         weight[-1] = self.no_instance_weight
         return F.cross_entropy(class_logits.flatten(0, 1), wanted.flatten(), weight=weight)
+
+    def with_points(self, num_points: int) -> Self:
+        """Return a criterion of the same settings that compares masks on `num_points` points."""
+        other = copy(self)
+        other.point_losses = replace(self.point_losses, num_points=num_points)
+        return other
 
 
 class Criterion(SetCriterion):
@@ -146,7 +183,7 @@ class Criterion(SetCriterion):
         """
         with autocast_off(output.mask_logits.device):
             class_logits = at_least_float32(by_frame(output.class_logits))
-            return self._match(
+            return self.match_frames(
                 class_logits, at_least_float32(by_frame(output.mask_logits)), targets
             )
 
@@ -156,9 +193,26 @@ class Criterion(SetCriterion):
         targets = FrameTargets.from_clips(clips, padded_size)
         return targets, len(targets.labels)
 
+    def match_frames(
+        self, class_logits: Tensor, mask_logits: Tensor, targets: FrameTargets
+    ) -> Matching:
+        """Match the queries of each frame, (B*T, Q, K+1) and (B*T, Q, h, w), with its instances."""
+        return match(self.costs(class_logits, mask_logits, targets), self.weights, targets)
+
     @torch.no_grad()
-    def _match(self, class_logits: Tensor, mask_logits: Tensor, targets: FrameTargets) -> Matching:
+    def costs(
+        self, class_logits: Tensor, mask_logits: Tensor, targets: FrameTargets
+    ) -> dict[str, Tensor]:
+        """Return the costs of every query with every instance of its frame, unweighted, by name.
+
+        Args:
+            class_logits: (B*T, Q, K+1).
+            mask_logits: (B*T, Q, h, w).
+            targets: of the B*T frames, at most n in one.
+
+        Returns:
+            "class", "mask" and "dice", (B*T, Q, n).
+        """
         points = self.point_losses.for_matching(len(targets.counts), mask_logits.device)
         mask, dice = mask_costs(mask_logits, targets, points)
-        costs = {"class": softmax_cost(class_logits, targets), "mask": mask, "dice": dice}
-        return match(costs, self.weights, targets)
+        return {"class": softmax_cost(class_logits, targets), "mask": mask, "dice": dice}

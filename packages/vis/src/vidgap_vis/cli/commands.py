@@ -10,6 +10,7 @@ from vidgap_vis.cli.data import DataPseudo, DataSynthetic
 from vidgap_vis.cli.demo import Demo
 from vidgap_vis.cli.doctor import Doctor
 from vidgap_vis.cli.evaluate import Evaluate, EvaluateImages
+from vidgap_vis.cli.experiment import Experiment
 from vidgap_vis.cli.export import Export
 from vidgap_vis.cli.predict import Predict
 from vidgap_vis.cli.train import Finetune, Pretrain
@@ -21,6 +22,7 @@ COMMANDS: dict[str, type[Command]] = {
     "pretrain": Pretrain,
     "finetune": Finetune,
     "predict": Predict,
+    "experiment": Experiment,
     "evaluate": Evaluate,
     "evaluate images": EvaluateImages,
     "data synthetic": DataSynthetic,

@@ -17,6 +17,11 @@ class Demo(Command):
     def add_arguments(self, parser: Parser) -> None:
         parser.add_argument("--out", type=Path, default=Path("demo"), help="folder to write")
         parser.add_argument("--quick", action="store_true", help="fewer steps, to see it run")
+        parser.add_argument(
+            "--late_module",
+            action="store_true",
+            help="also train a model that gets its temporal module in fine-tuning",
+        )
         parser.add_argument("--profile", action="store_true", help="print where a step's time goes")
         parser.add_argument(
             "--seed",
@@ -29,5 +34,9 @@ class Demo(Command):
         from vidgap_vis import demo
 
         return demo.run(
-            out=options.out, quick=options.quick, seed=options.seed, profile=options.profile
+            out=options.out,
+            quick=options.quick,
+            seed=options.seed,
+            late_module=options.late_module,
+            profile=options.profile,
         )

@@ -16,6 +16,7 @@ from vidgap_vis.config.data import (
     VideoClipConfig,
     VideoDataConfig,
 )
+from vidgap_vis.config.head import SERVES, HeadConfig
 from vidgap_vis.config.network import LossConfig, ModelConfig, TemporalConfig
 from vidgap_vis.config.tracking import ContrastConfig, TestConfig, TrackerConfig
 from vidgap_vis.config.training import TrainConfig
@@ -24,6 +25,7 @@ from vidgap_vis.errors import ConfigError
 __all__ = [
     "ContrastConfig",
     "FinetuneConfig",
+    "HeadConfig",
     "ImageDataConfig",
     "LossConfig",
     "ModelConfig",
@@ -73,7 +75,8 @@ class FinetuneConfig:
         model: the segmenter.
         temporal: the temporal module; null: none, the baseline.
         loss: matching and losses.
-        contrast: CTVIS's loss on the embeddings; null: none.
+        contrast: a loss on the embeddings; null: none.
+        head: what learns to follow the segmenter's queries; null: nothing.
         train: the optimisation.
         tracker: what the weights are to be used with; null: what fits them.
         test: how they are to be used.
@@ -85,6 +88,7 @@ class FinetuneConfig:
     temporal: TemporalConfig | None = field(default_factory=TemporalConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     contrast: ContrastConfig | None = None
+    head: HeadConfig | None = None
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(steps=16_000, milestones=(6_000, 12_000))
     )
@@ -95,6 +99,26 @@ class FinetuneConfig:
         if self.contrast is not None and self.clip.num_frames < 2:
             message = "wanted 2 or more where there is a section contrast, got 1"
             raise ConfigError("", "clip.num_frames", message)
+        if self.contrast is not None:
+            self._check_contrast(self.contrast)
+        if self.head is not None:
+            self._check_head(self.head)
+
+    def _check_contrast(self, contrast: ContrastConfig) -> None:
+        if contrast.method == "idol" and self.model.embedding_dim is None:
+            message = "wanted a number where contrast.method is idol, got None"
+            raise ConfigError("", "model.embedding_dim", message)
+
+    def _check_head(self, head: HeadConfig) -> None:
+        if self.contrast is not None:
+            message = "wanted null beside a section contrast, they are two trainings"
+            raise ConfigError("", "head", message)
+        head.check_model(self.model)
+        head.check_clip(self.clip.num_frames)
+        name, served = self.tracker and self.tracker.name, SERVES[head.name]
+        if name not in (None, *served):
+            message = f"wanted {' or '.join(served)}, or null, with head.name {head.name}, got "
+            raise ConfigError("", "tracker.name", message + repr(name))
 
 
 RunConfig = PretrainConfig | FinetuneConfig

@@ -77,8 +77,9 @@ def write_yaml(path: Path, mapping: Mapping[str, Any]) -> None:
 
 
 def to_mapping(config: Any) -> dict[str, Any]:
-    """Return a configuration as nested plain values (for YAML and JSON)."""
-    return json.loads(json.dumps(asdict(config), default=str))
+    """Return a configuration, or a mapping, as nested plain values (for YAML and JSON)."""
+    plain = config if isinstance(config, Mapping) else asdict(config)
+    return json.loads(json.dumps(plain, default=str))
 
 
 def flat(mapping: Mapping[str, Any], around: tuple[str, ...] = ()) -> Iterator[tuple[Any, Any]]:

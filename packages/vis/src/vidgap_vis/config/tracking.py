@@ -24,29 +24,53 @@ MemoryKind: TypeAlias = Literal["similarity_guided", "momentum", "last"]
 """Of `vidgap_vis.trackers.ctvis`, which would import torch here."""
 
 
+ONLY_METHOD: dict[str, str] = {
+    **dict.fromkeys(("memory", "update_rate", "memory_probability", "noise_probability"), "ctvis"),
+    "ctvis_compat": "ctvis",
+    **dict.fromkeys(("negatives", "idol_compat"), "idol"),
+}
+"""Settings of a contrastive loss -> the method that has them."""
+
+
 @dataclass(frozen=True)
 class ContrastConfig(Section, key="contrast"):
-    """CTVIS's contrastive loss on the embeddings of queries.
+    """A contrastive loss on the embeddings of queries.
 
     Attributes:
+        method: `ctvis`, over all frames of a clip with a memory; `idol`, of the first frame and
+            each other one.
         weight: of the contrastive loss; null: 2.0.
         cosine_weight: of the auxiliary loss on cosines; null: 3.0.
-        memory: how an instance's memory takes a new embedding; null: `similarity_guided`.
-        update_rate: share of the new one in a memory of kind `momentum`; null: 0.75.
-        memory_probability: that the positive is the memory, not the last embedding; null: 0.5.
-        noise_probability: of a random query in the memory of an absent instance; null: 0.
+        memory: how an instance's memory takes a new embedding (ctvis); null: `similarity_guided`.
+        update_rate: share of the new one in a memory of kind `momentum` (ctvis); null: 0.75.
+        memory_probability: that the positive is the memory, not the last embedding (ctvis); null:
+            0.5.
+        noise_probability: of a random query in the memory of an absent instance (ctvis); null: 0.
+        negatives: drawn for each positive, for the auxiliary loss (idol); null: 10.
         ctvis_compat: reproduces habits of CTVIS's release: absent instances are matched too, with
             masks that are not padded; some first sights are no anchors; the loss is a mean over
             each process's items.
+        idol_compat: reproduces habits of IDOL's release: two instances may share a query, and
+            negatives are chosen after the costs of taken queries were raised.
     """
 
+    method: Literal["ctvis", "idol"] = "ctvis"
     weight: Annotated[float, FROM_0] | None = None
     cosine_weight: Annotated[float, FROM_0] | None = None
     memory: MemoryKind | None = None
     update_rate: Fraction | None = None
     memory_probability: Fraction | None = None
     noise_probability: Fraction | None = None
+    negatives: Count | None = None
     ctvis_compat: bool = False
+    idol_compat: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, method in ONLY_METHOD.items():
+            fits = self.method == method or not getattr(self, name)
+            off = "false" if name.endswith("compat") else "null"
+            self.require(name, fits, f"{off} unless contrast.method is {method}")
 
 
 @dataclass(frozen=True)

@@ -42,10 +42,16 @@ EMBEDDING_DIM = 64
 TRACKER = {"name": "ctvis", "match_threshold": 0.15, "new_track_score": 0.3}
 """CTVIS's, for clips of 12 frames and 12 queries; chosen on seed 0 (docs/results/identity.md)."""
 
+ORACLE = {"name": "oracle"}
+"""The tracker that goes by the truth."""
+
 PASTE_MIN_AREA = 64
 """Pixels: the default is meant for COCO's sizes and would bar most instances here."""
 
-TEMPORAL = TemporalConfig(ffn_channels=128, num_short_layers=1, num_gru_layers=1, init="identity")
+TEMPORAL = TemporalConfig(
+    num_heads=2, ffn_channels=128, num_short_layers=1, num_gru_layers=1, init="identity"
+)
+"""Heads are 32 channels wide, as the paper's."""
 
 
 @dataclass(frozen=True)
@@ -104,17 +110,26 @@ class Plan:
             train=self._train(self.finetune_steps, batch_size=4, lr=1e-3),
         )
 
-    def trainings(self, root: Path, *, profile: bool) -> dict[str, Training]:
-        """Return all runs by their folders, the shortest last."""
+    def trainings(self, root: Path, *, late_module: bool, profile: bool) -> dict[str, Training]:
+        """Return all runs by their folders, the longest first.
+
+        Args:
+            root: of the generated data.
+            late_module: add one that gets its temporal module in fine-tuning.
+            profile: log where a step's time goes.
+        """
         video, none = "video/pretrain", "no_module/pretrain"
-        late = self.finetune(root, TEMPORAL)
-        return {
+        with_module = self.finetune(root, TEMPORAL)
+        runs = {
             video: Training(self.pretrain(root, TEMPORAL), profile=profile),
             none: Training(self.pretrain(root, None), profile=profile),
-            "video/finetune": Training(self.finetune(root, TEMPORAL), video, profile),
-            "late_module/finetune": Training(late, none, profile),
+            "video/finetune": Training(with_module, video, profile),
+            "late_module/finetune": Training(with_module, none, profile),
             "no_module/finetune": Training(self.finetune(root, None), none, profile),
         }
+        if not late_module:
+            del runs["late_module/finetune"]
+        return runs
 
     def _train(self, steps: int, *, batch_size: int, lr: float) -> TrainConfig:
         return TrainConfig(
@@ -143,7 +158,7 @@ def make_plan(*, quick: bool, seed: int) -> Plan:
         num_valid_clips=60,
         num_frames=12,
     )
-    plan = Plan(options, pretrain_steps=700, finetune_steps=1500, seed=seed)
+    plan = Plan(options, pretrain_steps=500, finetune_steps=1500, seed=seed)
     if not quick:
         return plan
     small = replace(options, num_train_images=8, num_train_clips=2, num_valid_clips=3, num_frames=4)

@@ -1,63 +1,53 @@
-"""The demo's stages, one after the other."""
+"""The demo: what it runs, and what it says at the end."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from vidgap_vis.demo.oracle import OracleAssociator
-from vidgap_vis.demo.pictures import write_contact_sheet
-from vidgap_vis.demo.plan import TRACKER, make_plan
-from vidgap_vis.demo.trainings import train_all
-from vidgap_vis.evaluation import (
-    Evaluation,
-    Interval,
-    format_table,
-    identity_switches,
-    interval,
-)
+from tqdm import tqdm
+
+from vidgap_vis.demo.plan import ORACLE, TRACKER, make_plan
+from vidgap_vis.demo.rows import HeldOut, Row, RowMetrics, draw, row_jobs
+from vidgap_vis.demo.trainings import Training, steps_done, train
+from vidgap_vis.evaluation import format_table
+from vidgap_vis.experiments.processes import Job, num_processes, run_jobs
 from vidgap_vis.files import check_folder_is_free, replacing
-from vidgap_vis.formats import read_youtube_vis
-from vidgap_vis.inference.association import association_accuracy
-from vidgap_vis.inference.predict import predict
-from vidgap_vis.inference.segmenter import VideoSegmenter
 from vidgap_vis.synthetic import write_synthetic
-from vidgap_vis.trackers import OnlineTracker, Tracker
-from vidgap_vis.training.run_folder import WEIGHTS_FOLDER
 
 COLUMNS = ("AP", "AP50", "AP75", "AR1", "AR10")
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of the demo's table: a model's weights with a tracker."""
-
-    name: str
-    weights: Path
-    tracker: Mapping[str, Any] | Callable[[], Tracker]
-
-
-@dataclass(frozen=True)
-class RowMetrics:
-    """How well a row did on the held-out clips."""
-
-    metrics: dict[str, float | None]
-    interval: Interval
-    switches: int
+ROWS = (
+    Row("video pre-training", "video/finetune", TRACKER),
+    Row("module from fine-tuning on", "late_module/finetune", TRACKER),
+    Row("no temporal module", "no_module/finetune", TRACKER),
+    Row("query tracker", "video/finetune", {"name": "query"}),
+    Row("no matching", "video/finetune", {"name": "index"}),
+    Row("oracle association", "video/finetune", ORACLE),
+)
 
 
-def run(out: Path, *, quick: bool = False, seed: int = 1, profile: bool = False) -> int:
+def run(
+    out: Path,
+    *,
+    quick: bool = False,
+    seed: int = 1,
+    late_module: bool = False,
+    profile: bool = False,
+) -> int:
     """Run the demo and write what it made into `out`.
 
     Args:
         out: a new or empty folder.
         quick: a few steps on a few clips, to see it run.
         seed: of data and training.
+        late_module: train one more model, whose temporal module begins in fine-tuning.
         profile: log where a training step's time goes.
 
     Returns:
@@ -70,51 +60,32 @@ def run(out: Path, *, quick: bool = False, seed: int = 1, profile: bool = False)
     out.mkdir(parents=True, exist_ok=True)
     plan = make_plan(quick=quick, seed=seed)
     seconds: dict[str, float] = {}
-    with stage("1/4 generate stills and clips", seconds):
-        root = write_synthetic(out / "sample", plan.synthetic)
-        videos = read_youtube_vis(root / "clips_valid.json", root / "frames")
-    ours, late, without = (out / name for name in ("video", "late_module", "no_module"))
-    with stage("2/4 pre-train two ways, fine-tune three ways with CTVIS", seconds):
-        train_all(out, plan.trainings(root, profile=profile))
-    weights = ours / "finetune" / WEIGHTS_FOLDER
-    each = iter(videos.videos)  # a tracker is made for each video in turn
-    rows = [
-        Row("video pre-training", weights, TRACKER),
-        Row("module from fine-tuning on", late / "finetune" / WEIGHTS_FOLDER, TRACKER),
-        Row("no temporal module", without / "finetune" / WEIGHTS_FOLDER, TRACKER),
-        Row("query tracker", weights, {"name": "query"}),
-        Row("no matching", weights, {"name": "index"}),
-        Row(
-            "oracle association",
-            weights,
-            lambda: OnlineTracker(OracleAssociator(videos, next(each))),
-        ),
-    ]
-    with stage(f"3/4 track {len(videos)} held-out clips, {len(rows)} ways", seconds):
-        outcomes = {row.name: evaluate(row, root, out) for row in rows}
-    with stage("4/4 draw", seconds):
-        segmenter = VideoSegmenter.from_pretrained(weights, device="cpu")
-        identity = association_accuracy(segmenter, videos)
-        write_contact_sheet(out / "contact_sheet.png", videos, segmenter)
-        sources = [root / "clips_valid.json"]
-        predict(sources, segmenter, out=out / "overlays", images_root=root / "frames")
-    report(out, outcomes, identity, seconds)
+    with stage("1/2 generate stills and clips", seconds):
+        root = write_synthetic(out / "sample", plan.synthetic, workers=num_processes())
+    held_out = HeldOut(root / "clips_valid.json", root / "frames")
+    trainings = plan.trainings(root, late_module=late_module, profile=profile)
+    jobs = {
+        name: Job(partial(train, out, name, training), training.parent)
+        for name, training in trainings.items()
+    }
+    rows = [row for row in ROWS if row.training in trainings]
+    jobs["picture"] = Job(partial(draw, out, held_out, rows[0]), rows[0].training)
+    evaluations = row_jobs(out, held_out, rows)
+    title = f"2/2 pre-train, fine-tune, track {plan.synthetic.num_valid_clips} held-out clips"
+    with stage(title, seconds), progress_bar(out, trainings) as progress:
+        results = run_jobs(jobs | evaluations, progress)
+    found = ChainMap(*(results[name] for name in evaluations))
+    outcomes = {row.name: found[row.name] for row in rows}
+    report(out, outcomes, results["picture"], seconds)
     return 0
 
 
-def evaluate(row: Row, root: Path, out: Path) -> RowMetrics:
-    """Track the held-out clips and compare with the truth; the results file stays in `out`."""
-    segmenter = VideoSegmenter.from_pretrained(row.weights, device="cpu", tracker=row.tracker)
-    results = out / f"results_{row.name.replace(' ', '_').replace('-', '_')}.json"
-    predict(
-        [root / "clips_valid.json"],
-        segmenter,
-        json=results,
-        images_root=root / "frames",
-    )
-    evaluation = Evaluation.of_files(results, root / "clips_valid.json")
-    switches = sum(identity_switches(evaluation.videos).values())
-    return RowMetrics(evaluation.ap(), interval(evaluation.table, "AP50"), switches)
+@contextmanager
+def progress_bar(out: Path, trainings: Mapping[str, Training]) -> Iterator[Callable[[int], object]]:
+    """Yield what shows the steps that the trainings have done."""
+    total = sum(training.config.train.steps for training in trainings.values())
+    with tqdm(total=total, unit="step", desc="train", dynamic_ncols=True, mininterval=0) as bar:
+        yield lambda _: bar.update(sum(steps_done(out / name) for name in trainings) - bar.n)
 
 
 def report(

@@ -1,31 +1,18 @@
-"""The demo's trainings, side by side: a process with one thread for each core, two at most.
-
-At these sizes a second thread shortens a step by little, so two trainings at once take about half
-the time of one after the other.
-"""
+"""The demo's trainings."""
 
 from __future__ import annotations
 
 import json
 import logging
-import os
-import sys
-from collections.abc import Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
-
-from tqdm import tqdm
 
 from vidgap_vis.config import FinetuneConfig, PretrainConfig
 from vidgap_vis.training.finetune import finetune
 from vidgap_vis.training.metrics import METRICS_FILE
 from vidgap_vis.training.pretrain import pretrain
 from vidgap_vis.training.run_folder import WEIGHTS_FOLDER
-
-MOST_PROCESSES = 2
 
 
 @dataclass(frozen=True)
@@ -43,47 +30,8 @@ class Training:
     profile: bool = False
 
 
-def train_all(out: Path, trainings: Mapping[str, Training]) -> None:
-    """Do all trainings, each as soon as its parent is done.
-
-    What a training says goes into a log beside its folder, progress to the screen.
-
-    Args:
-        out: where each gets a folder of its name.
-        trainings: by name, parents first; of those whose parents are done the first goes first.
-
-    Raises:
-        ValueError: a parent does not come before.
-        Exception: the error of the training that failed first.
-    """
-    for name, training in trainings.items():
-        if training.parent and training.parent not in [*trainings][: [*trainings].index(name)]:
-            raise ValueError(f"{name}: parent must come before it, got {training.parent!r}")
-    waiting = dict(trainings)
-    running: dict[Future[None], str] = {}
-    done: set[str] = set()
-    processes = min(MOST_PROCESSES, os.cpu_count() or 1)
-    total = sum(one.config.train.steps for one in trainings.values())
-    bar = tqdm(total=total, unit="step", desc="train", dynamic_ncols=True, mininterval=0)
-    # Not forked: a fork of a process with OpenMP's threads may never return.
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
-    try:
-        while waiting or running:
-            ready = [name for name, one in waiting.items() if one.parent in {"", *done}]
-            for name in ready[: processes - len(running)]:
-                running[pool.submit(_train, out, name, waiting.pop(name))] = name
-            pause = 1.0 if sys.stderr.isatty() else 10.0
-            finished, _ = wait(running, timeout=pause, return_when=FIRST_COMPLETED)
-            for future in finished:
-                future.result()
-                done.add(running.pop(future))
-            bar.update(sum(_steps_done(out / name) for name in trainings) - bar.n)
-    finally:
-        bar.close()
-        pool.shutdown(cancel_futures=True)
-
-
-def _train(out: Path, name: str, training: Training) -> None:
+def train(out: Path, name: str, training: Training) -> None:
+    """Do a training in the folder `name` of `out`; what it says goes into a log beside that."""
     folder = out / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -101,7 +49,7 @@ def _train(out: Path, name: str, training: Training) -> None:
             finetune(training.config, start, folder, profile=training.profile)
 
 
-def _steps_done(folder: Path) -> int:
+def steps_done(folder: Path) -> int:
     """Return the step of the last line of a run's metrics."""
     path = folder / METRICS_FILE
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []

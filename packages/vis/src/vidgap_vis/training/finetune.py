@@ -9,19 +9,18 @@ from pathlib import Path
 
 import torch
 
-from vidgap_segmenter import ClipSegmenter
 from vidgap_vis import build
 from vidgap_vis.classes import ClassList
 from vidgap_vis.config import FinetuneConfig
 from vidgap_vis.data import ClipDataset, MixedDataset, PseudoClipDataset, VideoClipDataset
 from vidgap_vis.data.category_maps import coco_to
-from vidgap_vis.errors import ConfigError, InputError
+from vidgap_vis.errors import InputError
 from vidgap_vis.formats import ImageSet, read_coco, read_youtube_vis
 from vidgap_vis.trackers import by_name
 from vidgap_vis.training.first_weights import load_first_weights
 from vidgap_vis.training.loop import Task, make_accelerator, train
+from vidgap_vis.training.make_unit import make_unit
 from vidgap_vis.training.run_folder import Provenance
-from vidgap_vis.training.units import ContrastiveUnit, SegmentationUnit, TrainingUnit
 from vidgap_vis.weights import Test, Usage
 
 logger = logging.getLogger(__name__)
@@ -63,11 +62,15 @@ def finetune(
     torch.manual_seed(seed)
     model = build.segmenter(config.model, config.temporal, len(dataset.classes))
     usage = make_usage(config)
-    by_name.tracker(usage.tracker or {}, model)  # raises where it does not fit what is trained
+    unit = make_unit(model, config, len(dataset.classes))
+    # Raises where it does not fit what is trained.
+    by_name.tracker(usage.tracker or {}, model, unit.saved_head)
     resumed = out if resume else None
-    parent = load_first_weights(model, dataset.classes, config, "finetune", init, resumed)
+    parent = load_first_weights(
+        model, dataset.classes, config, "finetune", init, resumed, unit.saved_head
+    )
     task = Task(
-        make_unit(model, config, len(dataset.classes)),
+        unit,
         dataset,
         dataset.classes,
         Provenance.of("finetune", config, files, parent),
@@ -78,19 +81,12 @@ def finetune(
 
 def make_usage(config: FinetuneConfig) -> Usage:
     """Return how the weights of a run are to be used."""
-    tracker = None if config.tracker is None else build.given(vars(config.tracker))
-    return Usage(tracker, Test(**vars(config.test)))
-
-
-def make_unit(model: ClipSegmenter, config: FinetuneConfig, num_classes: int) -> TrainingUnit:
-    """Return what a step computes: with CTVIS's loss where there is a section `contrast`."""
-    criterion = build.criterion(config.loss, config.model, num_classes)
-    if config.contrast is None:
-        return SegmentationUnit(model, criterion)
-    try:
-        return ContrastiveUnit(model, criterion, build.contrastive_loss(config.contrast))
-    except ValueError as error:
-        raise ConfigError("", "contrast", str(error)) from error
+    tracker = {} if config.tracker is None else build.given(vars(config.tracker))
+    if config.contrast is not None and config.contrast.method == "idol":
+        tracker = {"name": "idol"} | tracker  # an embedding head alone would mean CTVIS
+    if config.head is not None and config.head.clip_frames is not None:
+        tracker = {"name": config.head.name, "clip_frames": config.head.clip_frames} | tracker
+    return Usage(tracker or None, Test(**vars(config.test)))
 
 
 def make_dataset(config: FinetuneConfig) -> tuple[ClipDataset, dict[str, Path]]:

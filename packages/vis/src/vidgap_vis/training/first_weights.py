@@ -12,9 +12,10 @@ from vidgap_vis import build
 from vidgap_vis.classes import ClassList
 from vidgap_vis.config import RunConfig
 from vidgap_vis.errors import InputError
+from vidgap_vis.trackers.heads import LearnedHead
 from vidgap_vis.training.checkpoint import checkpoints
 from vidgap_vis.training.run_folder import read_provenance
-from vidgap_vis.weights import initialise
+from vidgap_vis.weights import initialise, initialise_head
 from vidgap_vis.weights.provenance import sha256
 
 logger = get_logger(__name__)
@@ -27,16 +28,18 @@ def load_first_weights(
     stage: str,
     init: str | Path | None,
     resumed: Path | None,
+    head: LearnedHead | None = None,
 ) -> str | None:
     """Load the weights that a run begins with, unless a checkpoint will replace them.
 
     Args:
-        model: changed in place.
+        model: changed in place. Where it does not learn, it needs a parent that has all of it.
         classes: of the videos.
         config: the run's configuration.
         stage: `pretrain` or `finetune`.
         init: the parent's weights folder, if any is given.
         resumed: the folder of the run to resume; None: a new run.
+        head: what is trained beside the model, changed in place; None: nothing.
 
     Returns:
         The SHA-256 of the parent's weights; None: the run has no parent.
@@ -47,7 +50,10 @@ def load_first_weights(
     started = resumed is not None and bool(checkpoints(resumed))
     if init is not None:
         if not started:
-            logger.info(initialise(model, classes, init))
+            frozen = not any(weight.requires_grad for weight in model.parameters())
+            logger.info(initialise(model, classes, init, complete=frozen))
+            if head is not None:
+                logger.info(initialise_head(head, classes, init))
         return sha256(Path(init) / WEIGHTS_FILE)
     parent: str | None = None
     if resumed is not None:
@@ -57,6 +63,9 @@ def load_first_weights(
     if resumed is not None and parent is not None:
         message = "has no checkpoint yet; give the weights that it began with by --init"
         raise InputError(resumed, "", message)
+    if not any(weight.requires_grad for weight in model.parameters()):
+        message = "missing, wanted the weights of the segmenter, which this run leaves as it is"
+        raise InputError("", "--init", message)
     if config.model.backbone_weights is not None:
         build.load_backbone(model, config.model.backbone_weights)
     return None

@@ -85,7 +85,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], ClassL
             raise InputError(folder, "", f"not a weights folder ({name} is missing)")
     try:
         config = read_config(folder)
-        classes = tuple(ClassInfo(**info) for info in config["classes"])
+        classes = classes_of(config)
         num_classes = config["segmenter"]["num_classes"]
         if [info.index for info in classes] != list(range(num_classes)):
             got = [info.index for info in classes]
@@ -96,6 +96,15 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], ClassL
         return config, read_state_dict(folder / WEIGHTS_FILE), classes
     except SafetensorError as error:
         raise InputError(folder / WEIGHTS_FILE, "", f"damaged ({reason_of(error)})") from error
+
+
+def classes_of(config: Mapping[str, Any]) -> ClassList:
+    """Return the classes that a folder's configuration lists.
+
+    Raises:
+        KeyError, TypeError: it lists none.
+    """
+    return tuple(ClassInfo(**info) for info in config["classes"])
 
 
 def fit(

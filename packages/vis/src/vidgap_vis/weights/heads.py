@@ -33,12 +33,12 @@ def write_head(folder: Path, head: LearnedHead) -> None:
     save_file(state, folder / HEAD_FILE)
 
 
-def load_head(folder: str | Path, model: ClipSegmenter) -> LearnedHead | None:
+def load_head(folder: str | Path, model: ClipSegmenter | None) -> LearnedHead | None:
     """Return the head of a weights folder, in eval mode on the CPU; None where there is none.
 
     Args:
         folder: holds `model`.
-        model: what the head follows the queries of.
+        model: what the head follows the queries of; None: they are not compared.
 
     Raises:
         InputError: the section describes no head, or one for another segmenter, or its weights are
@@ -56,7 +56,8 @@ def load_head(folder: str | Path, model: ClipSegmenter) -> LearnedHead | None:
             raise TypeError(f"wanted a section, got {section!r}")
         settings = dict(section)
         head = make_head(str(settings.pop("name", None)), settings)
-        check_head(head, model)
+        if model is not None:
+            check_head(head, model)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(folder / CONFIG_FILE, HEAD, reason_of(error)) from error
     path = folder / HEAD_FILE

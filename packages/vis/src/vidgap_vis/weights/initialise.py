@@ -22,7 +22,9 @@ OPTIONAL = {"temporal.": "temporal module", "decoder.embedding_head.": "embeddin
 """Parts that a parent may lack, by the prefix of their weights."""
 
 
-def initialise(model: ClipSegmenter, classes: ClassList, folder: str | Path) -> str:
+def initialise(
+    model: ClipSegmenter, classes: ClassList, folder: str | Path, *, complete: bool = False
+) -> str:
     """Load a parent's weights into a model that is to be fine-tuned.
 
     The class head keeps its fresh values where the class list differs, and the temporal module and
@@ -33,12 +35,13 @@ def initialise(model: ClipSegmenter, classes: ClassList, folder: str | Path) -> 
         model: changed in place.
         classes: of the new data.
         folder: the parent's weights folder.
+        complete: nothing may start afresh, because the model does not learn.
 
     Returns:
         What was not taken over, one line per weight, under a headline.
 
     Raises:
-        InputError: as for `load`.
+        InputError: as for `load`; or `complete` is wanted and not so.
     """
     folder = Path(folder)
     config, state, before = read_folder(folder)
@@ -59,6 +62,9 @@ def initialise(model: ClipSegmenter, classes: ClassList, folder: str | Path) -> 
         part = next((what for prefix, what in absent.items() if name.startswith(prefix)), "")
         why = f"the parent has no {part}" if part else "the classes differ"
         lines.append(f"  {name:<60}  {why}")
+        if complete:
+            message = f"{name} is missing ({why}), and this run leaves the segmenter as it is"
+            raise InputError(folder, "", message)
     return "\n".join([*lines, *_changed_settings(config, model)])
 
 

@@ -40,7 +40,7 @@ class Usage:
     """Both sections.
 
     Attributes:
-        tracker: `name` of a tracker and options of it (`build.tracker`); None: what fits.
+        tracker: `name` of a tracker and options of it (`by_name.tracker`); None: what fits.
         test: sizes.
     """
 

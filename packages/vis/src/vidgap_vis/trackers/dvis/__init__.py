@@ -2,6 +2,7 @@
 
 from vidgap_vis.trackers.dvis.alignment import align
 from vidgap_vis.trackers.dvis.head import DVIS
+from vidgap_vis.trackers.dvis.loss import ReferringLoss, RefinerLoss
 from vidgap_vis.trackers.dvis.offline import DVISOfflineTracker
 from vidgap_vis.trackers.dvis.online import DVISHead, DVISTracker
 from vidgap_vis.trackers.dvis.prediction import PredictionHead, QueryPrediction, mask_logits
@@ -13,6 +14,7 @@ from vidgap_vis.trackers.dvis.results import (
     online_scores,
     result_masks,
 )
+from vidgap_vis.trackers.dvis.targets import consistent_matching
 from vidgap_vis.trackers.dvis.tracker import ReferringState, ReferringTracker
 
 __all__ = [
@@ -23,11 +25,14 @@ __all__ = [
     "DVISTracker",
     "PredictionHead",
     "QueryPrediction",
+    "ReferringLoss",
     "ReferringState",
     "ReferringTracker",
+    "RefinerLoss",
     "TemporalRefiner",
     "align",
     "best_pairs",
+    "consistent_matching",
     "mask_logits",
     "offline_scores",
     "online_scores",

@@ -13,13 +13,13 @@ class GenVISOptions:
 
     Attributes:
         clip_frames: frames of a clip: 1 for the released online models, 3 for the semi-online ones.
-        max_memory: clips that are remembered, the oldest leave first. The release remembers all; as
-            many as this are more than a video of YouTube-VIS or OVIS has, and 61 MB for 100 queries
-            of 256.
+        max_memory: clips that are remembered, the oldest leave first. The release remembers all: a
+            video of no more clips is followed as there. As many as this are 105 MB for 100 queries
+            of 256 numbers.
     """
 
     clip_frames: int = 1
-    max_memory: int = 300
+    max_memory: int = 512
 
     def __post_init__(self) -> None:
         check_least(self, {"clip_frames": 1, "max_memory": 1})

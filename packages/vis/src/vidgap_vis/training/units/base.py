@@ -13,6 +13,7 @@ from vidgap_segmenter.optim import ParameterGroup
 from vidgap_vis.classes import ClassList
 from vidgap_vis.config import TrainConfig
 from vidgap_vis.data import ClipBatch
+from vidgap_vis.trackers.heads import LearnedHead
 from vidgap_vis.weights import Usage, save
 
 
@@ -28,6 +29,11 @@ class TrainingUnit(nn.Module, ABC):
     def model(self) -> ClipSegmenter:
         """The segmenter in it."""
 
+    @property
+    def saved_head(self) -> LearnedHead | None:
+        """What follows the segmenter's instances, as a weights folder holds it; None: nothing."""
+        return None
+
     def save(
         self,
         folder: Path,
@@ -35,8 +41,8 @@ class TrainingUnit(nn.Module, ABC):
         provenance: Mapping[str, object],
         usage: Usage | None = None,
     ) -> None:
-        """Write what was trained as a weights folder; a unit with more than a model adds to it."""
-        save(folder, self.model, classes, provenance, usage)
+        """Write a weights folder: the segmenter, trained or not, and the head."""
+        save(folder, self.model, classes, provenance, usage, self.saved_head)
 
     @abstractmethod
     def forward(self, batch: ClipBatch, progress: float) -> Losses:

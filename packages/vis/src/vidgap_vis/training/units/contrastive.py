@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor
 
 from vidgap_segmenter import (
@@ -12,10 +14,9 @@ from vidgap_segmenter import (
     Losses,
     MaskDINOCriterion,
 )
-from vidgap_segmenter.losses import check_finite
 from vidgap_vis.data import ClipBatch
 from vidgap_vis.trackers.ctvis import ContrastiveLoss, association_share, release_queries
-from vidgap_vis.training.units.segmentation import SegmentationUnit
+from vidgap_vis.training.units.segmentation import SegmentationUnit, with_parts
 
 
 class ContrastiveUnit(SegmentationUnit):
@@ -56,14 +57,9 @@ class ContrastiveUnit(SegmentationUnit):
         losses: Losses = self.criterion(output, batch.targets)
         queries = self._queries(output, losses, batch)
         parts = self.contrast(output.embeddings, queries)
-        total = losses.total
-        for name, part in parts.items():
-            total = total + self.contrast.weights[name] * part
-        parts["association"] = association_share(output.embeddings, queries)
-        own = {name: part[None] for name, part in parts.items()}
-        whole = Losses(total, losses.parts | own, losses.matchings)
-        check_finite(whole)
-        return whole
+        whole = with_parts(losses, parts, self.contrast.weights)
+        share = {"association": association_share(output.embeddings, queries)[None]}
+        return replace(whole, parts=whole.parts | share)
 
     def _queries(self, output: ClipOutput, losses: Losses, batch: ClipBatch) -> Tensor:
         """Return the query of each instance in each frame, (B, N, T), -1 where it is absent."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Mapping
+
+from torch import Tensor, nn
 
 from vidgap_segmenter import ClipSegmenter, Losses, parameter_groups
+from vidgap_segmenter.losses import check_finite
 from vidgap_segmenter.optim import ParameterGroup
 from vidgap_vis.config import TrainConfig
 from vidgap_vis.data import ClipBatch
@@ -38,13 +41,26 @@ class SegmentationUnit(TrainingUnit):
         return losses
 
     def parameter_groups(self, train: TrainConfig) -> list[ParameterGroup]:
-        """Return the groups of Mask2Former's recipe."""
-        return parameter_groups(
-            self.segmenter, train.lr, train.weight_decay, train.backbone_multiplier
-        )
+        """Return the groups of Mask2Former's recipe, of all that learns in the unit."""
+        return parameter_groups(self, train.lr, train.weight_decay, train.backbone_multiplier)
 
     def parts(self) -> dict[str, nn.Module]:
         """Return the model, the criterion, and parts of the model."""
         children = dict(self.segmenter.named_children())
         inner = {f"forward/{name}": children[name] for name in WATCHED if children.get(name)}
         return {"forward": self.segmenter, "loss": self.criterion, **inner}
+
+
+def with_parts(losses: Losses, parts: Mapping[str, Tensor], weights: Mapping[str, float]) -> Losses:
+    """Add weighted scalars, by name, to losses.
+
+    Raises:
+        NonFiniteLoss: one is not finite.
+    """
+    total = losses.total
+    for name, part in parts.items():
+        total = total + weights[name] * part
+    own = {name: part[None] for name, part in parts.items()}
+    whole = Losses(total, losses.parts | own, losses.matchings)
+    check_finite(whole)
+    return whole

@@ -1,0 +1,55 @@
+"""`vidgap experiment`."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from vidgap_vis.cli.command import Command
+from vidgap_vis.cli.parser import Parser, whole
+from vidgap_vis.errors import ConfigError
+
+FOLDER = Path("experiments")
+"""Where an experiment's name is looked for."""
+
+
+class Experiment(Command):
+    """`vidgap experiment`."""
+
+    summary = "arms by seeds: train, track and compare them in one table; goes on where it was left"
+
+    def add_arguments(self, parser: Parser) -> None:
+        parser.add_argument(
+            "experiment", metavar="NAME", type=Path, help="a folder with arms.yaml, or one's name"
+        )
+        parser.add_argument("--out", type=Path, help="folder of its runs; runs/NAME by default")
+        parser.add_argument("--seeds", help="as 1,2,3; the experiment's by default")
+        parser.add_argument(
+            "--processes", type=whole(1), help="at once, a thread each; 2, or as many as cores"
+        )
+        parser.add_argument("--quick", action="store_true", help="a few steps, to see it run")
+
+    def run(self, options: Namespace) -> int:
+        from vidgap_vis.experiments import run_experiment
+
+        folder: Path = options.experiment
+        if not folder.is_dir() and (FOLDER / folder).is_dir():
+            folder = FOLDER / folder
+        name = f"{folder.name}_quick" if options.quick else folder.name
+        summary = run_experiment(
+            folder,
+            options.out or Path("runs") / name,
+            seeds=None if options.seeds is None else numbers(options.seeds),
+            processes=options.processes,
+            quick=options.quick,
+        )
+        print(summary)
+        return 0
+
+
+def numbers(text: str) -> list[int]:
+    """Read "1,2,3"."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError("", "--seeds", f"wanted numbers as 1,2,3, got {text!r}") from None

@@ -1,0 +1,165 @@
+"""What an experiment is: generated data, trainings, arms and seeds, read from `arms.yaml`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from vidgap_vis.config import FinetuneConfig, PretrainConfig
+from vidgap_vis.config.reading import construct, flat, read_files
+from vidgap_vis.errors import ConfigError
+from vidgap_vis.synthetic import SyntheticOptions
+
+FILE = "arms.yaml"
+
+Stage: TypeAlias = Literal["pretrain", "finetune"]
+Config: TypeAlias = PretrainConfig | FinetuneConfig
+Key: TypeAlias = tuple[str, ...]
+
+CONFIGS: dict[Stage, type[PretrainConfig] | type[FinetuneConfig]] = {
+    "pretrain": PretrainConfig,
+    "finetune": FinetuneConfig,
+}
+
+IMAGES: dict[str, str] = {"annotations": "images_train.json", "images": "images"}
+CLIPS: dict[str, str] = {"annotations": "clips_train.json", "frames": "frames"}
+"""Keys of the generated data, in its folder."""
+
+QUICK_STEPS = 2
+QUICK_DATA = {
+    "num_train_images": 8,
+    "num_train_clips": 2,
+    "num_valid_clips": 3,
+    "num_frames": 6,
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training.
+
+    Attributes:
+        stage: `pretrain` or `finetune`.
+        config: what differs from `common`.
+        init: the run whose weights it starts from.
+    """
+
+    stage: Stage
+    config: dict[str, Any] = field(default_factory=dict)
+    init: str | None = None
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A row of the table: what a run has trained, with a tracker.
+
+    Attributes:
+        run: its name.
+        tracker: a name and options; empty: that of the weights.
+    """
+
+    run: str
+    tracker: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Arms by seeds on generated data.
+
+    Attributes:
+        about: the question, one line.
+        against: the arm that the others are compared with.
+        runs: the trainings, by name.
+        arms: the rows, by name.
+        seeds: of data and training; what is reported.
+        synthetic: what differs from the defaults of `SyntheticOptions`.
+        common: what the configurations of all runs of a stage share.
+    """
+
+    about: str
+    against: str
+    runs: dict[str, Run]
+    arms: dict[str, Arm]
+    seeds: tuple[int, ...] = (1, 2, 3)
+    synthetic: dict[str, Any] = field(default_factory=dict)
+    common: dict[Stage, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise ConfigError("", "seeds", f"wanted different ones from 0 on, got {self.seeds}")
+        if self.against not in self.arms:
+            raise ConfigError("", "against", f"wanted one of the arms, got {self.against!r}")
+        for name, run in self.runs.items():
+            if run.init is not None and run.init not in [*self.runs][: [*self.runs].index(name)]:
+                message = f"wanted a run that stands before, got {run.init!r}"
+                raise ConfigError("", f"runs.{name}.init", message)
+            if run.init is None and run.stage == "finetune":
+                raise ConfigError("", f"runs.{name}.init", "missing, fine-tuning starts from a run")
+        for name, arm in self.arms.items():
+            if arm.run not in self.runs:
+                raise ConfigError("", f"arms.{name}.run", f"wanted a run, got {arm.run!r}")
+
+    def data(self, seed: int) -> SyntheticOptions:
+        """Return what the data of a seed are made of."""
+        return construct(SyntheticOptions, [*flat(self.synthetic), (("seed",), seed)])
+
+    def config(self, name: str, seed: int, root: Path) -> Config:
+        """Return the configuration of a run.
+
+        Args:
+            name: the run's.
+            seed: of data and training.
+            root: the folder of the data.
+
+        Raises:
+            ConfigError: it is none; the key is named from the run on.
+        """
+        run = self.runs[name]
+        given = {**dict(flat(self.common.get(run.stage, {}))), **dict(flat(run.config))}
+        forced: dict[Key, Any] = {("data", "root"): str(root), ("train", "seed"): seed}
+        keys = IMAGES if run.stage == "pretrain" else CLIPS
+        forced |= {("data", key): value for key, value in keys.items()}
+        if any(key[:2] == ("data", "pseudo") for key in given):
+            forced |= {("data", "pseudo", key): value for key, value in IMAGES.items()}
+            forced[("data", "pseudo", "root")] = str(root)
+        try:
+            return construct(CONFIGS[run.stage], [*given.items(), *forced.items()])
+        except ConfigError as error:
+            raise ConfigError("", f"runs.{name}.config.{error.item}", error.message) from error
+
+    def quick(self) -> Experiment:
+        """Return the same with a few steps on a few clips, whose numbers mean nothing."""
+        common = {
+            stage: {**self.common.get(stage, {}), "train": {**_train(self.common.get(stage, {}))}}
+            for stage in CONFIGS
+        }
+        runs = {
+            name: replace(run, config={**run.config, "train": _train(run.config)})
+            for name, run in self.runs.items()
+        }
+        return replace(self, common=common, runs=runs, synthetic={**self.synthetic, **QUICK_DATA})
+
+
+def read_experiment(folder: Path) -> Experiment:
+    """Read an experiment's `arms.yaml`, and check that every run of it can be made.
+
+    Raises:
+        ConfigError: it is missing or wrong; the key is named.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        raise ConfigError(folder, "", f"holds no experiment ({FILE} is missing)")
+    pairs = [pair for content in read_files(path).values() for pair in flat(content)]
+    try:
+        experiment = construct(Experiment, pairs)
+        experiment.data(experiment.seeds[0])
+        for name in experiment.runs:
+            experiment.config(name, experiment.seeds[0], folder)
+    except ConfigError as error:
+        raise ConfigError(path, error.item, error.message) from error
+    return experiment
+
+
+def _train(config: dict[str, Any]) -> dict[str, Any]:
+    return {**config.get("train", {}), "steps": QUICK_STEPS, "warmup_steps": 0, "milestones": []}

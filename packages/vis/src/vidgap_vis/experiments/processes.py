@@ -1,0 +1,102 @@
+"""Jobs side by side: processes of one thread each.
+
+Small networks gain little from a second thread, so two jobs at once take about half the time of one
+after the other.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any
+
+import torch
+
+MOST_PROCESSES = 2
+
+KEEP_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 33),
+    "MALLOC_TOP_PAD_": str(1 << 26),
+}
+"""glibc's malloc holds on to what is freed. By default it hands a step's large temporaries back to
+the system and gets them anew, at a page fault for every 4 kB."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a process does at a time.
+
+    Attributes:
+        call: called with nothing; it is pickled, and so is what it returns.
+        needs: the name of the job that must be done before; "" for none.
+    """
+
+    call: Callable[[], Any]
+    needs: str = ""
+
+
+def run_jobs(
+    jobs: Mapping[str, Job], progress: Callable[[int], object], processes: int | None = None
+) -> dict[str, Any]:
+    """Do all jobs, each as soon as what it needs is done and a process is free.
+
+    Args:
+        jobs: by name; of those that can begin the first goes first.
+        progress: called again and again meanwhile, and at the end, with how many are done.
+        processes: at once; None: `num_processes()`.
+
+    Returns:
+        What they returned, by name.
+
+    Raises:
+        ValueError: what a job needs does not come before it.
+        Exception: the error of the job that failed first.
+    """
+    for index, (name, job) in enumerate(jobs.items()):
+        if job.needs and job.needs not in [*jobs][:index]:
+            raise ValueError(f"{name}: what it needs must come before it, got {job.needs!r}")
+    waiting = dict(jobs)
+    running: dict[Future[Any], str] = {}
+    results: dict[str, Any] = {}
+    pause = 1.0 if sys.stderr.isatty() else 10.0
+    processes = processes or num_processes()
+    with process_pool(processes) as pool:
+        while waiting or running:
+            ready = [name for name, job in waiting.items() if job.needs in {"", *results}]
+            for name in ready[: processes - len(running)]:
+                running[pool.submit(waiting.pop(name).call)] = name
+            finished, _ = wait(running, timeout=pause, return_when=FIRST_COMPLETED)
+            for future in finished:
+                results[running.pop(future)] = future.result()
+            progress(len(results))
+    return results
+
+
+def num_processes() -> int:
+    """Return how many processes run at once: one for each core, two at most."""
+    return min(MOST_PROCESSES, os.cpu_count() or 1)
+
+
+@contextmanager
+def process_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Yield a pool; where its block fails, what has not begun is dropped."""
+    before = {name: os.environ.get(name) for name in KEEP_MEMORY}
+    os.environ |= KEEP_MEMORY  # read by a process as it starts
+    # Not forked: a fork of a process with OpenMP's threads may never return.
+    context = get_context("spawn")
+    pool = ProcessPoolExecutor(processes, context, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

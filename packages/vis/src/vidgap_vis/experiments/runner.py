@@ -1,0 +1,153 @@
+"""Run an experiment: data, trainings and arms of each seed, as processes side by side."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from vidgap_vis.config import PretrainConfig
+from vidgap_vis.errors import ConfigError
+from vidgap_vis.experiments import arms
+from vidgap_vis.experiments.plan import FILE, Config, Experiment, read_experiment
+from vidgap_vis.experiments.processes import Job, run_jobs
+from vidgap_vis.experiments.summary import Records, Summary, summarise
+from vidgap_vis.files import replacing
+from vidgap_vis.synthetic import SyntheticOptions, write_synthetic
+from vidgap_vis.training.checkpoint import CHECKPOINT_FOLDER
+from vidgap_vis.training.finetune import finetune
+from vidgap_vis.training.pretrain import pretrain
+from vidgap_vis.training.run_folder import WEIGHTS_FOLDER
+
+RESULTS_FILE = "results.json"
+
+
+def run_experiment(
+    folder: Path,
+    out: Path,
+    *,
+    seeds: Sequence[int] | None = None,
+    processes: int | None = None,
+    quick: bool = False,
+) -> Summary:
+    """Do what of an experiment is not done yet, and summarise it in `out/results.json`.
+
+    ```text
+    out/seed_1/data/                   the generated data
+    out/seed_1/runs/NAME/              a training's run folder, NAME.log beside it
+    out/seed_1/arms/NAME.json          an arm's results, NAME.metrics.json what was measured
+    ```
+
+    Args:
+        folder: holds `arms.yaml`.
+        out: where everything goes; a folder of the same experiment goes on where it was left.
+        seeds: None: the experiment's.
+        processes: at once, a thread each; None: one for each core, at most two.
+        quick: a few steps on a few clips, to see it run.
+
+    Raises:
+        ConfigError: the experiment is wrong, or `out` holds another one.
+        InputError: a training or an arm cannot be done.
+    """
+    experiment = read_experiment(folder)
+    if seeds is not None:
+        experiment = replace(experiment, seeds=tuple(seeds))
+    if quick:
+        experiment = experiment.quick()
+    check_is_the_same(folder, out)
+    jobs: dict[str, Job] = {}
+    for seed in experiment.seeds:
+        jobs |= seed_jobs(experiment, seed, out / f"seed_{seed}")
+    with counting(jobs) as (watched, progress):
+        done = run_jobs(watched, progress, processes)
+    records: Records = {
+        name: {seed: done[f"seed {seed}: {name}"] for seed in experiment.seeds}
+        for name in experiment.arms
+    }
+    summary = summarise(experiment, records, out)
+    with replacing(out / RESULTS_FILE) as temporary:
+        temporary.write_text(json.dumps(summary.data, indent=1) + "\n", encoding="utf-8")
+    return summary
+
+
+def check_is_the_same(folder: Path, out: Path) -> None:
+    """Keep a copy of `arms.yaml`; ConfigError where there is one of another experiment."""
+    kept, now = out / FILE, (folder / FILE).read_bytes()
+    if kept.is_file() and kept.read_bytes() != now:
+        message = f"{out} holds runs of another {FILE} than {folder / FILE}; choose another folder"
+        raise ConfigError("", "--out", message)
+    out.mkdir(parents=True, exist_ok=True)
+    with replacing(kept) as temporary:
+        temporary.write_bytes(now)
+
+
+def seed_jobs(experiment: Experiment, seed: int, out: Path) -> dict[str, Job]:
+    """Return the jobs of a seed; those of arms return their `Record`."""
+    root = out / "data"
+    data = f"seed {seed}: data"
+    jobs = {data: Job(partial(generate, root, experiment.data(seed)))}
+    for name, run in experiment.runs.items():
+        config = experiment.config(name, seed, root)
+        start = None if run.init is None else out / "runs" / run.init
+        needs = data if run.init is None else f"seed {seed}: run {run.init}"
+        jobs[f"seed {seed}: run {name}"] = Job(
+            partial(train, config, start, out / "runs" / name), needs
+        )
+    for name, arm in experiment.arms.items():
+        weights = out / "runs" / arm.run / WEIGHTS_FOLDER
+        call = partial(arms.measure, name, weights, arm.tracker, root, out / "arms")
+        jobs[f"seed {seed}: {name}"] = Job(call, f"seed {seed}: run {arm.run}")
+    return jobs
+
+
+def generate(root: Path, options: SyntheticOptions) -> None:
+    """Write the data, unless they are there."""
+    if not root.is_dir():
+        write_synthetic(root, options, progress=False)
+
+
+def train(config: Config, parent: Path | None, folder: Path) -> None:
+    """Do a training, or the rest of it, unless it is done; what it says goes into a log.
+
+    Args:
+        config: of the run.
+        parent: the run folder that it starts from.
+        folder: the run's.
+    """
+    if (folder / WEIGHTS_FOLDER).is_dir():
+        return
+    resume = (folder / CHECKPOINT_FOLDER).is_dir()
+    if folder.exists() and not resume:
+        shutil.rmtree(folder)  # stopped before its first checkpoint
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    start = None if parent is None else parent / WEIGHTS_FOLDER
+    with saying(folder.with_suffix(".log")):
+        if isinstance(config, PretrainConfig):
+            pretrain(config, folder, start, resume=resume)
+        else:
+            finetune(config, start, folder, resume=resume)
+
+
+@contextmanager
+def saying(path: Path) -> Iterator[None]:
+    """Send what this process says into a file."""
+    with path.open("a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
+        logger = logging.getLogger("vidgap_vis")
+        logger.setLevel(logging.INFO)
+        logger.handlers = [logging.StreamHandler(log)]
+        yield
+
+
+@contextmanager
+def counting(jobs: dict[str, Job]) -> Iterator[tuple[dict[str, Job], Callable[[int], Any]]]:
+    """Yield the jobs, and what shows how many of them are done."""
+    with tqdm(total=len(jobs), unit="job", dynamic_ncols=True, mininterval=0) as bar:
+        yield jobs, lambda done: bar.update(done - bar.n)

@@ -1,0 +1,215 @@
+"""`vidgap experiment`: arms by seeds, done once, gone on with, compared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import save_file
+from vis.support.tiny_runs import MODEL
+
+from vidgap_vis.config import PretrainConfig
+from vidgap_vis.errors import ConfigError
+from vidgap_vis.experiments import Experiment, arms, read_experiment, runner
+from vidgap_vis.experiments.plan import FILE
+from vidgap_vis.experiments.processes import Job
+from vidgap_vis.experiments.summary import summarise
+
+TINY = {key: value for key, value in asdict(MODEL).items() if value is not None}
+TRAIN = {"steps": 2, "batch_size": 1, "warmup_steps": 0, "milestones": [], "num_workers": 0}
+TRAIN |= {"precision": "fp32", "device": "cpu"}
+COMMON = {"model": TINY, "temporal": None, "loss": {"num_points": 32}, "train": TRAIN}
+
+CONTENT: dict[str, Any] = {
+    "about": "Does it run?",
+    "against": "index",
+    "seeds": [1, 2],
+    "synthetic": {
+        "size": [32, 48],
+        "num_train_images": 4,
+        "num_valid_images": 0,
+        "num_train_clips": 2,
+        "num_valid_clips": 2,
+        "num_frames": 4,
+        "num_instances": [1, 2],
+        "mark_size": 0.1,
+    },
+    "common": {
+        "pretrain": {**COMMON, "clip": {"num_frames": 2, "size": None, "paste_min_area": 4}},
+        "finetune": {**COMMON, "clip": {"num_frames": 2, "short_edges": []}},
+    },
+    "runs": {
+        "stills": {"stage": "pretrain"},
+        "clips": {"stage": "finetune", "init": "stills", "config": {"train": {"lr": 0.001}}},
+    },
+    "arms": {
+        "index": {"run": "clips", "tracker": {"name": "index"}},
+        "minvis": {"run": "clips", "tracker": {"name": "minvis"}},
+        "stills": {"run": "stills", "tracker": {"name": "query"}},
+    },
+}
+
+
+def write(folder: Path, **changes: object) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / FILE).write_text(yaml.safe_dump({**CONTENT, **changes}, sort_keys=False))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An experiment that has run, in this process."""
+    folder = write(tmp_path_factory.mktemp("experiment") / "tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "run_jobs", here)
+        runner.run_experiment(folder, folder / "out")
+    return folder
+
+
+def here(
+    jobs: dict[str, Job], progress: Callable[[int], object], _: int | None = None
+) -> dict[str, Any]:
+    done = {name: job.call() for name, job in jobs.items()}
+    progress(len(done))
+    return done
+
+
+def test_every_arm_has_its_numbers(finished: Path) -> None:
+    data = json.loads((finished / "out" / "results.json").read_text())
+    assert data["about"] == "Does it run?"
+    assert data["seeds"] == [1, 2]
+    assert set(data["arms"]) == {"index", "minvis", "stills"}
+    for name, arm in data["arms"].items():
+        assert set(arm["seeds"]) == {"1", "2"}
+        for record in arm["seeds"].values():
+            assert 0 <= record["metrics"]["AP"] <= 1
+            assert record["parameters"] > 10_000
+            assert record["ms"] > 0
+        assert arm["spread"]["AP"]["n"] == 2
+        assert (arm["gain"] is None) == (name == "index")
+    gain = data["arms"]["stills"]["gain"]["AP50"]
+    assert set(gain["seeds"]) == {"1", "2"}
+    assert gain["value"] == pytest.approx(sum(v[0] for v in gain["seeds"].values()) / 2)
+
+
+def test_seeds_have_data_and_weights_of_their_own(finished: Path) -> None:
+    texts = [
+        (finished / "out" / f"seed_{seed}" / "data" / "clips_valid.json").read_text()
+        for seed in (1, 2)
+    ]
+    assert texts[0] != texts[1]
+    config = (finished / "out" / "seed_2" / "runs" / "clips" / "config.yaml").read_text()
+    assert yaml.safe_load(config)["train"]["seed"] == 2
+    assert yaml.safe_load(config)["train"]["lr"] == 0.001
+
+
+def test_what_is_done_is_not_done_again(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "run_jobs", here)
+    for name in ("write_synthetic", "pretrain", "finetune"):
+        monkeypatch.setattr(runner, name, None)
+    monkeypatch.setattr(arms, "predict", None)
+    before = json.loads((finished / "out" / "results.json").read_text())
+    summary = runner.run_experiment(finished, finished / "out")
+    assert json.loads(json.dumps(summary.data)) == before
+    assert "seeds 1, 2; gain over index" in str(summary)
+    one = runner.run_experiment(finished, finished / "out", seeds=[2])
+    assert one.data["seeds"] == [2]
+    value, low, high = one.data["arms"]["stills"]["gain"]["AP50"]["seeds"]["2"]
+    gain = one.data["arms"]["stills"]["gain"]["AP50"]
+    assert (gain["value"], gain["low"], gain["high"]) == (value, low, high)
+
+
+def test_a_training_that_was_stopped_goes_on(finished: Path, tmp_path: Path) -> None:
+    """Before its first checkpoint it begins again."""
+    experiment = read_experiment(finished)
+    root = finished / "out" / "seed_1" / "data"
+    config = experiment.config("stills", 1, root)
+    (tmp_path / "stills").mkdir()
+    (tmp_path / "stills" / "metrics.jsonl").write_text("")
+    runner.train(config, None, tmp_path / "stills")
+    whole = finished / "out" / "seed_1" / "runs" / "stills" / "weights" / "model.safetensors"
+    again = tmp_path / "stills" / "weights" / "model.safetensors"
+    assert again.read_bytes() == whole.read_bytes()
+
+
+def test_another_experiment_does_not_go_into_its_folder(finished: Path, tmp_path: Path) -> None:
+    other = write(tmp_path / "other", about="Something else?")
+    with pytest.raises(ConfigError, match=r"--out: .* holds runs of another arms\.yaml"):
+        runner.run_experiment(other, finished / "out")
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "message"),
+    [
+        ("seeds", [], "seeds: wanted different ones from 0 on, got"),
+        ("seeds", [1, 1], "seeds: wanted different ones"),
+        ("against", "sort", "against: wanted one of the arms, got 'sort'"),
+        ("arms.minvis.run", "nowhere", r"arms\.minvis\.run: wanted a run, got 'nowhere'"),
+        ("runs.clips.init", "later", r"runs\.clips\.init: wanted a run that stands before"),
+        ("runs.clips.init", None, r"runs\.clips\.init: missing"),
+        ("runs.stills.stage", "test", r"runs\.stills\.stage: wanted one of pretrain, finetune"),
+        ("runs.stills.config", {"train": {"step": 3}}, r"runs\.stills\.config\.train\.step: "),
+        ("synthetic.num_clips", 3, "num_clips: unknown key"),
+        ("arm", {}, r"arm: unknown key \(did you mean arms\?\)"),
+    ],
+    ids=str,
+)
+def test_a_mistake_is_named_by_its_key(
+    keys: str, value: object, message: str, tmp_path: Path
+) -> None:
+    content = deepcopy(CONTENT)
+    within = content
+    *around, last = keys.split(".")
+    for key in around:
+        within = within[key]
+    within[last] = value
+    with pytest.raises(ConfigError, match=f"{FILE}: {message}"):
+        read_experiment(write(tmp_path / "tiny", **content))
+
+
+def test_a_folder_without_an_experiment_is_refused(
+    tmp_path: Path, fails: Callable[..., str]
+) -> None:
+    said = fails(2, "experiment", tmp_path)
+    assert said.endswith(f"holds no experiment ({FILE} is missing)")
+    said = fails(2, "experiment", write(tmp_path / "tiny"), "--seeds", "1,b")
+    assert said == "--seeds: wanted numbers as 1,2,3, got '1,b'"
+
+
+def test_quick_keeps_everything_but_sizes(tmp_path: Path) -> None:
+    experiment = read_experiment(write(tmp_path / "tiny"))
+    quick = experiment.quick()
+    assert quick.arms == experiment.arms
+    config = quick.config("clips", 1, tmp_path)
+    assert (config.train.steps, config.train.lr) == (2, 0.001)
+    assert quick.data(1).num_valid_clips == 3
+    assert isinstance(quick.config("stills", 1, tmp_path), PretrainConfig)
+
+
+def test_parameters_are_those_of_all_files(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(2, 3), "b": torch.zeros(())}, tmp_path / "model.safetensors")
+    save_file({"c": torch.zeros(4)}, tmp_path / "head.safetensors")
+    assert arms.parameters(tmp_path) == 11
+
+
+def test_the_summary_says_what_is_not_known(finished: Path) -> None:
+    """AssA without TrackEval, a gain without truth."""
+    experiment = read_experiment(finished)
+    records = {
+        name: {
+            seed: json.loads((finished / f"out/seed_{seed}/arms/{name}.metrics.json").read_text())
+            | {"tracking": None}
+            for seed in experiment.seeds
+        }
+        for name in experiment.arms
+    }
+    text = str(summarise(experiment, records, finished / "out"))
+    assert "n/a" in text
+    assert isinstance(experiment, Experiment)

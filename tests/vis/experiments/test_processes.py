@@ -1,0 +1,52 @@
+"""Jobs side by side: each after what it needs, in processes that keep their memory."""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from vidgap_vis.experiments.processes import KEEP_MEMORY, Job, process_pool, run_jobs
+
+
+def test_each_job_comes_after_what_it_needs(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    jobs = {
+        "a": Job(partial(first.touch)),
+        "b": Job(partial(first.rename, second), "a"),
+        "c": Job(second.exists, "b"),
+        "d": Job(time.process_time),
+    }
+    counts: list[int] = []
+    results = run_jobs(jobs, counts.append)
+    assert set(results) == set(jobs)
+    assert results["c"] is True
+    assert counts[-1] == len(jobs)
+
+
+def test_what_a_job_needs_must_come_before_it() -> None:
+    jobs = {"b": Job(os.getpid, "c"), "c": Job(os.getpid)}
+    with pytest.raises(ValueError, match="b: what it needs must come before it, got 'c'"):
+        run_jobs(jobs, print)
+
+
+def test_the_first_error_ends_all(tmp_path: Path) -> None:
+    jobs = {"a": Job(partial(os.stat, tmp_path / "none")), "b": Job((tmp_path / "b").touch, "a")}
+    with pytest.raises(FileNotFoundError, match="none"):
+        run_jobs(jobs, print)
+    assert not (tmp_path / "b").exists()
+
+
+def test_processes_keep_their_memory_and_this_one_is_left_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name, other, *_ = KEEP_MEMORY
+    monkeypatch.setenv(name, "7")
+    monkeypatch.delenv(other, raising=False)
+    with process_pool(1) as pool:
+        inside = pool.submit(os.getenv, other).result()
+    assert inside == KEEP_MEMORY[other]
+    assert (os.environ[name], os.environ.get(other)) == ("7", None)

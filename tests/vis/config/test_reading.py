@@ -337,6 +337,5 @@ TRAININGS = {
 def test_what_cannot_be_trained_is_named(tmp_path: Path, lines: str, message: str) -> None:
     path = tmp_path / "run.yaml"
     path.write_text(f"data: {{root: .}}\n{lines}\n")
-    with pytest.raises(ConfigError, match=re.escape(message)) as caught:
+    with pytest.raises(ConfigError, match=re.escape(message)):
         read(path, FinetuneConfig)
-    assert str(path) in str(caught.value)

@@ -131,6 +131,16 @@ def test_forty_steps_lower_the_loss_and_move_only_what_learns(name: str, batch: 
     assert same == (name in FROZEN)
 
 
+@pytest.mark.parametrize("name", UNITS)
+def test_all_that_learns_gets_a_gradient_in_every_step(name: str, batch: ClipBatch) -> None:
+    """Or else processes that train together would wait for it."""
+    torch.manual_seed(0)
+    unit = UNITS[name]()
+    unit(batch, 0.0).total.backward()
+    lacking = [n for n, p in unit.named_parameters() if p.requires_grad and p.grad is None]
+    assert not lacking
+
+
 def test_the_refiners_tracker_stays_too(batch: ClipBatch) -> None:
     unit = dvis_refiner()
     assert not any(p.requires_grad for p in unit.tracker.parameters())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from vis.support.tiny_runs import (
     MODEL,
     assert_bit_equal,
@@ -21,12 +22,14 @@ from vis.support.tiny_runs import (
 )
 
 from vidgap_vis import build
+from vidgap_vis.config import HeadConfig
 from vidgap_vis.errors import InputError, TrainingError, TrainingInterrupted
 from vidgap_vis.training import loop as train
 from vidgap_vis.training.finetune import finetune
 from vidgap_vis.training.metrics import MetricsLog
 from vidgap_vis.training.pretrain import pretrain
 from vidgap_vis.training.run_folder import sha256
+from vidgap_vis.weights.heads import HEAD_FILE
 
 
 @pytest.fixture
@@ -73,6 +76,63 @@ def test_fine_tuning_resumes_to_the_same_bits(tmp_path: Path, stop_after: list[i
     stop_after.clear()
     finetune(config, None, tmp_path / "run", resume=True)
     assert_bit_equal(tmp_path / "run", tmp_path / "straight")
+
+
+HEADS = {
+    "masktrack": HeadConfig("masktrack", embedding_dim=8),
+    "vita": HeadConfig("vita", num_layers=1, num_heads=2, ffn_channels=16, num_queries=4),
+    "dvis": HeadConfig("dvis", num_layers=1, num_heads=2, ffn_channels=16),
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_head_resumes_to_the_same_bits(name: str, tmp_path: Path, stop_after: list[int]) -> None:
+    config = finetune_config(write_videos(tmp_path / "videos"), steps=4)
+    finetune(replace(config, train=replace(config.train, steps=1)), None, tmp_path / "parent")
+    config, parent = replace(config, head=HEADS[name]), tmp_path / "parent" / "weights"
+    finetune(config, parent, tmp_path / "straight")
+    stop_after.append(2)
+    with pytest.raises(TrainingInterrupted):
+        finetune(config, parent, tmp_path / "run")
+    stop_after.clear()
+    torch.rand(7)
+    finetune(config, None, tmp_path / "run", resume=True)
+    assert_bit_equal(tmp_path / "run", tmp_path / "straight")
+    straight, resumed = (
+        load_file(tmp_path / run / "weights" / HEAD_FILE) for run in ("straight", "run")
+    )
+    assert straight.keys() == resumed.keys()
+    assert all(torch.equal(resumed[key], value) for key, value in straight.items())
+
+
+def test_resuming_refuses_another_parents_head(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = finetune_config(write_videos(tmp_path / "videos"), steps=1)
+    config = replace(config, head=HEADS["dvis"])
+    finetune(replace(config, head=None), None, tmp_path / "frames")
+    for seed in (1, 2):  # two trackers on one segmenter
+        other = replace(config, train=replace(config.train, seed=seed))
+        finetune(other, tmp_path / "frames" / "weights", tmp_path / str(seed))
+    assert_bit_equal(tmp_path / "1", tmp_path / "2")
+    with monkeypatch.context() as patch:
+        fail_at(patch, 0, MemoryError())
+        with pytest.raises(MemoryError):
+            finetune(config, tmp_path / "1" / "weights", tmp_path / "run")
+    with pytest.raises(InputError, match="--init: holds other weights than those the run began"):
+        finetune(config, tmp_path / "2" / "weights", tmp_path / "run", resume=True)
+    finetune(config, tmp_path / "1" / "weights", tmp_path / "run", resume=True)
+    said = json.loads((tmp_path / "run" / "weights" / "provenance.json").read_text())
+    assert said["parent_head"] == sha256(tmp_path / "1" / "weights" / HEAD_FILE)
+
+
+def test_resuming_refuses_another_head(tmp_path: Path) -> None:
+    config = finetune_config(write_videos(tmp_path / "videos"), steps=1)
+    run = tmp_path / "run"
+    finetune(replace(config, head=HEADS["vita"]), None, run)
+    other = replace(config, head=replace(HEADS["vita"], num_heads=None))
+    with pytest.raises(InputError, match=r"head\.num_heads: was 2 in the run to resume, now None"):
+        finetune(other, None, run, resume=True)
 
 
 def test_mask_dino_trains_and_resumes_to_the_same_bits(

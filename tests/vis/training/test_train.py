@@ -35,7 +35,7 @@ from vidgap_vis.training.finetune import with_classes
 from vidgap_vis.training.metrics import MetricsLog
 from vidgap_vis.training.pretrain import pretrain
 from vidgap_vis.training.profile import StepProfile
-from vidgap_vis.training.run_folder import Provenance
+from vidgap_vis.training.run_folder import Parent, Provenance
 from vidgap_vis.training.schedule import learning_rate_factor
 from vidgap_vis.training.stopping import StopRequest
 from vidgap_vis.training.units import SegmentationUnit
@@ -126,7 +126,7 @@ def make_task(config: PretrainConfig) -> tuple[train.Task, Watched]:
         SegmentationUnit(model, criterion),
         PseudoClipDataset(found, build.image_clips(config.clip), config.train.seed),
         found.classes,
-        Provenance.of("pretrain", config, {}, None),
+        Provenance.of("pretrain", config, {}, Parent()),
     )
     return task, criterion
 

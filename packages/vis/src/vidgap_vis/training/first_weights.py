@@ -14,8 +14,9 @@ from vidgap_vis.config import RunConfig
 from vidgap_vis.errors import InputError
 from vidgap_vis.trackers.heads import LearnedHead
 from vidgap_vis.training.checkpoint import checkpoints
-from vidgap_vis.training.run_folder import read_provenance
+from vidgap_vis.training.run_folder import Parent, read_provenance
 from vidgap_vis.weights import initialise, initialise_head
+from vidgap_vis.weights.heads import HEAD_FILE
 from vidgap_vis.weights.provenance import sha256
 
 logger = get_logger(__name__)
@@ -29,7 +30,7 @@ def load_first_weights(
     init: str | Path | None,
     resumed: Path | None,
     head: LearnedHead | None = None,
-) -> str | None:
+) -> Parent:
     """Load the weights that a run begins with, unless a checkpoint will replace them.
 
     Args:
@@ -42,7 +43,7 @@ def load_first_weights(
         head: what is trained beside the model, changed in place; None: nothing.
 
     Returns:
-        The SHA-256 of the parent's weights; None: the run has no parent.
+        Which they were.
 
     Raises:
         InputError: the weights do not fit, or those of a run without a checkpoint are not given.
@@ -54,13 +55,18 @@ def load_first_weights(
             logger.info(initialise(model, classes, init, complete=frozen))
             if head is not None:
                 logger.info(initialise_head(head, classes, init))
-        return sha256(Path(init) / WEIGHTS_FILE)
-    parent: str | None = None
+            elif (Path(init) / HEAD_FILE).is_file():
+                logger.info(f"{init}: its head is left out, as this run trains none")
+        file = Path(init) / HEAD_FILE
+        has_head = head is not None and file.is_file()
+        return Parent(sha256(Path(init) / WEIGHTS_FILE), sha256(file) if has_head else None)
+    parent = Parent()
     if resumed is not None:
-        parent = read_provenance(resumed, stage)["parent"]
+        said = read_provenance(resumed, stage)
+        parent = Parent(said["parent"], said.get("parent_head"))
     if started:
         return parent
-    if resumed is not None and parent is not None:
+    if resumed is not None and parent.weights is not None:
         message = "has no checkpoint yet; give the weights that it began with by --init"
         raise InputError(resumed, "", message)
     if not any(weight.requires_grad for weight in model.parameters()):
@@ -68,4 +74,4 @@ def load_first_weights(
         raise InputError("", "--init", message)
     if config.model.backbone_weights is not None:
         build.load_backbone(model, config.model.backbone_weights)
-    return None
+    return parent

@@ -38,6 +38,19 @@ MAY_CHANGE = {
 
 
 @dataclass(frozen=True)
+class Parent:
+    """The weights that a run begins with, by the SHA-256 of their files.
+
+    Attributes:
+        weights: the segmenter's; None: the run has no parent.
+        head: a head's; None: none is trained, or the parent has none.
+    """
+
+    weights: str | None = None
+    head: str | None = None
+
+
+@dataclass(frozen=True)
 class Provenance:
     """What weights were made from.
 
@@ -47,6 +60,7 @@ class Provenance:
         seed: the run's seed.
         data: SHA-256 of each annotation file, by its key in the configuration.
         parent: SHA-256 of the weights that were loaded first; None: none were.
+        parent_head: SHA-256 of the head's, where one was trained and they had one.
         versions: of Python and of the packages that compute.
     """
 
@@ -55,11 +69,12 @@ class Provenance:
     seed: int
     data: dict[str, str]
     parent: str | None
+    parent_head: str | None
     versions: dict[str, str]
 
     @classmethod
     def of(
-        cls, stage: str, config: RunConfig, data: Mapping[str, Path], parent: str | None
+        cls, stage: str, config: RunConfig, data: Mapping[str, Path], parent: Parent
     ) -> Provenance:
         """Describe a run; `data` are its annotation files, the rest as the attributes."""
         return cls(
@@ -67,7 +82,8 @@ class Provenance:
             config=to_mapping(config),
             seed=config.train.seed,
             data={key: sha256(path) for key, path in data.items()},
-            parent=parent,
+            parent=parent.weights,
+            parent_head=parent.head,
             versions=versions(),
         )
 
@@ -105,7 +121,7 @@ def check_same_run(folder: Path, provenance: Provenance) -> None:
     for key, digest in before["data"].items():
         if now["data"].get(key) != digest:
             raise InputError(folder, key, "the file has changed since the run began")
-    if now["parent"] != before["parent"]:
+    if any(now[key] != before.get(key) for key in ("parent", "parent_head")):
         raise InputError(folder, "--init", "holds other weights than those the run began with")
 
 

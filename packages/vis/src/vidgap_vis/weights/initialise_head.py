@@ -62,6 +62,9 @@ def initialise_head(head: LearnedHead, classes: ClassList, folder: str | Path) -
     try:
         report = load_checked(head, state, allow_missing=tuple(fresh), allow_unexpected=unwanted)
     except WeightsMismatch as error:
+        if changed:
+            why = "; ".join(f"{key}: {what}" for key, what in changed.items())
+            raise InputError(folder, "head", f"does not fit this run's: {why}") from error
         raise WeightsError(folder / HEAD_FILE, error.report) from error
     if not state:
         found = "no head" if parent is None else f"the head {name_of(parent)}"

@@ -69,6 +69,32 @@ def test_the_state_matters_and_carries_gradients():
     assert first[0].grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("num_gru", [0, 1, 2])
+@pytest.mark.parametrize("state_after", [1, 2, 4, 5])
+def test_the_state_may_be_that_before_the_last_frames(num_gru, state_after):
+    """Of the same maps, whose partners lie in the whole step; the maps do not change."""
+    module, features = make_module(num_gru_layers=num_gru), make_pyramid(num_frames=5)
+    before = module.step(features)[1]
+    outputs, state = module.step(features, before, state_after=state_after)
+    wanted, after = module.step(features, before)
+    for left, right in zip(outputs, wanted, strict=True):
+        assert torch.equal(left, right)
+    if state_after == 5:
+        assert all(torch.equal(left, right) for left, right in zip(state, after, strict=True))
+    causal = make_module(num_short_layers=0, num_gru_layers=num_gru)
+    _, state = causal.step(features, before, state_after=state_after)
+    _, after = causal.step([maps[:, :state_after] for maps in features], before)
+    for left, right in zip(state, after, strict=True):
+        torch.testing.assert_close(left, right, **TOLERANCE[torch.float64])
+
+
+@pytest.mark.parametrize("wrong", [0, 6, -1])
+def test_a_state_after_no_frame_of_the_step_is_named(wrong):
+    message = f"state_after must be 1 to the step's 5 frames, got {wrong}"
+    with pytest.raises(ValueError, match=message):
+        make_module().step(make_pyramid(num_frames=5), state_after=wrong)
+
+
 MODULE, FEATURES = make_module(), make_pyramid()
 STATE = MODULE.step(FEATURES)[1]
 MISTAKES = {

@@ -132,7 +132,7 @@ def test_a_tracker_is_named_and_told_by_flags(tmp_path: Path, fails: Fails) -> N
     (folder / "config.json").write_text(json.dumps({**config, "tracker": {"name": "sort"}}))
     assert fails(1, *words) == (
         f"{folder}/config.json: tracker.name: wanted one of ctvis, minvis, idol, masktrack, query, "
-        "index, dvis, dvis_offline, vita, genvis, got 'sort'"
+        "index, dvis, dvis_offline, vita, genvis, joint, got 'sort'"
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tolerances import TOLERANCE
 from vis.support.tiny_runs import CATEGORIES, MODEL, TEMPORAL
 
 from vidgap_segmenter import backends
@@ -116,6 +117,28 @@ def test_a_model_without_temporal_module_has_no_state(tmp_path: Path) -> None:
     assert torch.equal(got[1], wanted.mask_logits)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["mask2former_vis", "seqformer"])
+def test_clips_of_joint_networks_run_with_torch_alone(architecture: str, tmp_path: Path) -> None:
+    """The state that a clip hands on is that before the frames which the next one repeats."""
+    model = ModelConfig(**{**vars(MODEL), "architecture": architecture})
+    folder, out = weights(tmp_path, model=model), tmp_path / "step.pt2"
+    words = ["export", str(folder), "--out", str(out), "--size", "60x90"]
+    assert main([*words, "--num_frames", "3", "--repeated", "1"]) == 0
+    frames = torch.cat(stream(5), dim=1)
+    clips = [frames[:, :3], frames[:, 2:5]]
+    _, steps = run_alone(out, clips)
+    network, _ = load(folder)
+    state = None
+    with torch.no_grad(), exporting.reference_ops():
+        for clip, got in zip(clips, steps, strict=True):
+            output, state = network.step(clip, state, repeated_next=1)
+            torch.testing.assert_close(got[0], output.class_logits, **TOLERANCE[torch.float32])
+            torch.testing.assert_close(got[1], output.mask_logits, **TOLERANCE[torch.float32])
+            for one, other in zip(got[-len(state) :], state, strict=True):
+                torch.testing.assert_close(one, other, **TOLERANCE[torch.float32])
+
+
 def test_a_program_with_an_op_of_ours_is_refused(tmp_path: Path) -> None:
     if backends()["ms_deform_attn"]["cpu"] != "native":
         pytest.skip("there is no native op here that could slip in")
@@ -133,6 +156,10 @@ def test_a_program_with_an_op_of_ours_is_refused(tmp_path: Path) -> None:
         (["--size", "40"], "--size: wanted HEIGHTxWIDTH, as 360x640, got '40'"),
         (["--size", "0x50"], "--size: wanted HEIGHTxWIDTH, as 360x640, got '0x50'"),
         (["--num_frames", "0"], "--num_frames: wanted 1 or more, got 0"),
+        (
+            ["--num_frames", "3", "--repeated", "3"],
+            "--repeated: wanted 0 or more and below --num_frames (3), got 3",
+        ),
     ],
     ids=str,
 )

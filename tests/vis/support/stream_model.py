@@ -98,3 +98,43 @@ def moving_squares(num_frames: int, size: tuple[int, int] = (64, 96)) -> list[np
         )
         for t in range(num_frames)
     ]
+
+
+class JointColourModel(ColourModel):
+    """The same with queries that stay in place in a clip and are permuted anew in the next one.
+
+    What it was given is kept: `clips` has the frames of each step, (T, 3, H, W), `states` how many
+    frames the state said had gone before, `repeated_next` what was asked for.
+    """
+
+    joint = True
+
+    def __init__(self) -> None:
+        super().__init__(shuffle=False)
+        self.clips: list[Tensor] = []
+        self.states: list[int] = []
+        self.repeated_next: list[int] = []
+
+    def step(
+        self, frames: Tensor, state: list[Tensor] | None, *, repeated_next: int = 0
+    ) -> tuple[ClipOutput, list[Tensor] | None]:
+        self.clips.append(frames[0].clone())
+        self.states.append(0 if state is None else int(state[0]))
+        self.repeated_next.append(repeated_next)
+        order = torch.randperm(
+            NUM_QUERIES, generator=torch.Generator().manual_seed(len(self.clips))
+        )
+        output, after = super().step(frames, state)
+        assert after is not None
+        shown = output.class_logits[:, :, :, -1].amin(dim=2) < 5  # in a frame of the clip
+        scores = torch.where(shown[0], 0.0, 5.0)
+        logits = output.class_logits.amax(dim=2)
+        logits[0, :, -1] = scores
+        return ClipOutput(
+            class_logits=logits[:, order, None].expand(-1, -1, frames.shape[1], -1),
+            mask_logits=output.mask_logits[:, order],
+            embeddings=torch.zeros_like(output.embeddings),
+            auxiliary=(),
+            frame_size=output.frame_size,
+            padded_size=output.padded_size,
+        ), [after[0] - repeated_next]

@@ -87,7 +87,7 @@ def test_options_reach_the_trackers_of_heads() -> None:
         ({"name": "masktrack"}, r"tracker\.name: masktrack wants weights with a track head"),
         ({"name": "vita"}, r"tracker\.name: vita wants weights with VITA's head, these have none"),
         ({"name": "minvis", "max_gap": 3}, r"tracker\.max_gap: tracker minvis has no such option"),
-        ({"name": "sort"}, r"wanted one of ctvis, minvis, .* vita, genvis, got 'sort'"),
+        ({"name": "sort"}, r"wanted one of ctvis, minvis, .* vita, genvis, joint, got 'sort'"),
         ({"name": "query", "match_threshold": 0.2}, r"tracker\.match_threshold: .* no such option"),
         ({"min_score": 2.0}, r"tracker: min_score must be in \[0, 1\], got 2\.0"),
     ],

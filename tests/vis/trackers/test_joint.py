@@ -86,7 +86,7 @@ def follow(
 @pytest.mark.parametrize(("length", "shared"), [(4, 1), (5, 2), (8, 3), (20, 1)], ids=str)
 def test_a_video_cut_in_clips_keeps_its_identities(length: int, shared: int) -> None:
     shown = dict.fromkeys(range(3), range(20))
-    tracker = JointTracker()
+    tracker = JointTracker(JointOptions(length, shared))
     steps = follow(tracker, shown, cut(20, length, shared))
     assert [step.first_frame for step in steps] == [
         times[0] + repeated for times, repeated in cut(20, length, shared)
@@ -132,7 +132,7 @@ def test_a_query_continues_at_a_soft_iou_of_half_and_not_below() -> None:
     """Masks of four cells, of which the next clip has only some more."""
 
     def overlapping(cells: int) -> list[int]:
-        tracker = JointTracker(JointOptions(link_iou=0.5))
+        tracker = JointTracker(JointOptions(match_threshold=0.5))
         masks = np.zeros((1, 3, 1, 10), np.bool_)
         masks[..., :4] = True
         later = masks.copy()
@@ -200,7 +200,7 @@ def test_a_state_resumes_a_video() -> None:
 
 def test_the_state_does_not_grow_with_the_video() -> None:
     sizes = []
-    tracker = JointTracker(JointOptions(max_repeated=2))
+    tracker = JointTracker(JointOptions(repeated=2))
     for times, shared in cut(60, 5, 2):
         shown = dict.fromkeys(range(3), range(60))
         tracker.step(clip_of(times, shown, [0, 1, 2]), shared)
@@ -216,7 +216,7 @@ def test_what_cannot_be_linked_is_named() -> None:
     def clip(first: int, length: int = 4) -> ClipOutput:
         return clip_of(list(range(first, first + length)), shown, [0])
 
-    tracker = JointTracker(JointOptions(max_repeated=3))
+    tracker = JointTracker(JointOptions(clip_frames=6, repeated=3))
     with pytest.raises(ValueError, match="repeated must be 0 for the first clip, got 1"):
         tracker.step(clip(0), 1)
     for wrong in (4, 5, -1):
@@ -232,8 +232,24 @@ def test_what_cannot_be_linked_is_named() -> None:
         tracker.step(small, 1)
     with pytest.raises(ValueError, match=r"repeated must be .* of the clip's 0 frames, got 0"):
         JointTracker().step([])
-    for name, value in (("min_score", 1.5), ("link_iou", -0.1)):
+    for name, value in (("min_score", 1.5), ("match_threshold", -0.1)):
         with pytest.raises(ValueError, match=rf"{name} must be in \[0, 1\], got {value}"):
             JointOptions(**{name: value})
-    with pytest.raises(ValueError, match="max_repeated must be at least 1, got 0"):
-        JointOptions(max_repeated=0)
+    with pytest.raises(ValueError, match="repeated must be at least 1, got 0"):
+        JointOptions(repeated=0)
+    with pytest.raises(ValueError, match="clip_frames must be at least 2, got 1"):
+        JointOptions(clip_frames=1)
+    for wrong in (4, 5):
+        message = rf"repeated must be below clip_frames \(4\), .* got {wrong}"
+        with pytest.raises(ValueError, match=message):
+            JointOptions(clip_frames=4, repeated=wrong)
+    with pytest.raises(ValueError, match=r"clip_frames \(6\) at most, got 7 frames"):
+        tracker.step(clip(0, 7), 1)
+
+
+def test_classes_that_are_not_looked_for_show_nothing() -> None:
+    output = clip_of([0, 1], {0: range(2), 1: range(2)}, [2, 3])
+    weights = np.array([0, 1, 0], np.float32)
+    step = JointTracker(class_weights=weights).step(output)
+    assert step.queries.tolist() == [[3, 3]]
+    assert (step.class_scores[..., [0, 2]] == 0).all()

@@ -51,6 +51,9 @@ class ClipSegmenter(nn.Module, ABC):
     architecture: ClassVar[str]
     """The network's name in `config.json`."""
 
+    joint: ClassVar[bool] = False
+    """Whether the frames of a clip share their queries, each of which is one instance."""
+
     pixel_mean: Tensor
     pixel_std: Tensor
 
@@ -130,6 +133,7 @@ class ClipSegmenter(nn.Module, ABC):
         state: TemporalState | None = None,
         *,
         with_head_inputs: bool = False,
+        repeated_next: int = 0,
     ) -> tuple[ClipOutput, TemporalState | None]:
         """Segment the next frames of a stream.
 
@@ -137,17 +141,31 @@ class ClipSegmenter(nn.Module, ABC):
             frames: (B, T, 3, H, W) as for `forward`, any T >= 1.
             state: what the last step returned; None before the first frame.
             with_head_inputs: whether the output includes `HeadInputs`.
+            repeated_next: how many of the frames, the last ones, the next step begins with again,
+                0 to T. They do not advance the state, which is that before them.
 
         Returns:
-            Predictions for these frames, and the state after them (None without a temporal
-            module).
+            Predictions for these frames, and the state with which the next step begins (None
+            without a temporal module).
+
+        Raises:
+            ValueError: `repeated_next` is out of range.
         """
         finest, features = self._encode(frames)
+        num_frames = frames.shape[1]
+        if not 0 <= repeated_next <= num_frames:
+            raise ValueError(
+                f"repeated_next must be 0 to the step's {num_frames} frames, got {repeated_next}"
+            )
         if self.temporal is None:
             refined, state = features, None
         else:
-            refined, state = self.temporal.step(features, state)
+            advance = num_frames - repeated_next
+            # Modules that are given each frame once need not know the argument.
+            part = {} if advance in (0, num_frames) else {"state_after": advance}
+            refined, after = self.temporal.step(features, state, **part)
             check_refined(features, refined)
+            state = after if advance else state
         output = self._decode(finest, refined, frames, with_head_inputs=with_head_inputs)
         return output, state
 

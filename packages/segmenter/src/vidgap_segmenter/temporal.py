@@ -26,9 +26,17 @@ class TemporalModule(Protocol):
         ...
 
     def step(
-        self, features: Features, state: TemporalState | None
+        self,
+        features: Features,
+        state: TemporalState | None,
+        *,
+        state_after: int | None = None,
     ) -> tuple[Features, TemporalState]:
-        """Return the refined features of the next frames of a stream, and the state after them."""
+        """Return the refined features of the next frames of a stream, and the state after them.
+
+        With `state_after` the state is that after so many of the T frames, 1 to T, counted from the
+        first: the next step begins with the others again. It is given for such streams alone.
+        """
         ...
 
 

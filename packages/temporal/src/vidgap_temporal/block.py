@@ -40,23 +40,27 @@ class TemporalBlock(nn.Module):
         self.residual = residual
 
     def forward(
-        self, features: Tensor, states: Sequence[Tensor] | None = None
+        self,
+        features: Tensor,
+        states: Sequence[Tensor] | None = None,
+        state_after: int | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Mix the frames of one scale.
 
         Args:
             features: f, (B, T, C, H, W).
             states: of the N GRU layers before the first frame, (B, C_gru, H, W) each, or None.
+            state_after: frames, from the first, after which states are returned; None: all T.
 
         Returns:
-            f^N, of the shape and memory format of `features`, and the states after the last frame.
+            f^N, of the shape and memory format of `features`, and the states after these frames.
         """
         maps = features.permute(0, 1, 3, 4, 2).contiguous()  # (B, T, H, W, C)
         mixed = self.short_term(maps)  # f^u
         after: list[Tensor] = []
         if len(self.long_term.layers):
             passed, gated = mixed.tensor_split([mixed.shape[-1] - self.gru_channels], dim=-1)
-            gated, after = self.long_term(gated, states)
+            gated, after = self.long_term(gated, states, state_after)
             if self.residual == "literal":
                 mixed = torch.cat([passed, gated], dim=-1) + maps
             else:

@@ -52,22 +52,23 @@ class LongTermStage(nn.Module):
         self.layers = nn.ModuleList(ConvGRU(channels) for _ in range(num_layers))
 
     def forward(
-        self, features: Tensor, states: Sequence[Tensor] | None
+        self, features: Tensor, states: Sequence[Tensor] | None, state_after: int | None = None
     ) -> tuple[Tensor, list[Tensor]]:
         """Run the layers over a clip.
 
         Args:
             features: (B, T, H, W, C).
             states: of each layer before the first frame, (B, C, H, W), or None for zeros.
+            state_after: frames, from the first, after which states are returned; None: all T.
 
         Returns:
-            (B, T, H, W, C), and the states after the last frame.
+            (B, T, H, W, C), and the states after these frames.
         """
         frames = features.permute(0, 1, 4, 2, 3)  # (B, T, C, H, W), as convolutions name them
         after: list[Tensor] = []
         for index, layer in enumerate(self.layers):
             frames, state = layer(frames, None if states is None else states[index])
-            after.append(state)
+            after.append(state if state_after is None else frames[:, state_after - 1])
         return frames.permute(0, 1, 3, 4, 2), after
 
     def silence(self) -> None:

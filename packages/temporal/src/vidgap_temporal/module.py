@@ -131,7 +131,11 @@ class MultiScaleTemporalModule(nn.Module):
         return [block(maps)[0] for block, maps in zip(self._blocks(), features, strict=True)]
 
     def step(
-        self, features: Sequence[Tensor], state: Sequence[Tensor] | None = None
+        self,
+        features: Sequence[Tensor],
+        state: Sequence[Tensor] | None = None,
+        *,
+        state_after: int | None = None,
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Mix the next frames of a stream, starting from the state that the earlier ones left.
 
@@ -141,21 +145,29 @@ class MultiScaleTemporalModule(nn.Module):
         Args:
             features: as for `forward`, with any T >= 1.
             state: what the last step returned; None before the first.
+            state_after: how many of the frames, from the first, the returned state is after, 1 to
+                T, where the next step begins with frames that this one has seen; None: all T.
 
         Returns:
             Maps as from `forward`, and the state: one tensor a scale, (B, N, C_gru, H_l, W_l), of
             the dtype of `features`. It carries gradients: detach it to cut them.
 
         Raises:
-            ValueError: `features` or `state` have other shapes.
+            ValueError: `features` or `state` have other shapes, or `state_after` is out of range.
         """
         self._check_features(features)
         if state is not None:
             self._check_state(state, features)
+        num_frames = features[0].shape[1]
+        if state_after is not None and not 1 <= state_after <= num_frames:
+            raise ValueError(
+                f"state_after must be 1 to the step's {num_frames} frames, got {state_after}"
+            )
         outputs: list[Tensor] = []
         after: list[Tensor] = []
         for index, (block, maps) in enumerate(zip(self._blocks(), features, strict=True)):
-            mixed, states = block(maps, None if state is None else state[index].unbind(1))
+            before = None if state is None else state[index].unbind(1)
+            mixed, states = block(maps, before, state_after)
             outputs.append(mixed)
             # Without GRU layers there is nothing to stack, and the state has no elements.
             after.append(

@@ -45,6 +45,7 @@ class SeqFormer(ClipSegmenter):
     """
 
     architecture = "seqformer"
+    joint = True
 
     def __init__(
         self,

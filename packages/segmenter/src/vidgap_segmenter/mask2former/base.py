@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Sequence
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -48,9 +47,6 @@ class MaskedSegmenter(ClipSegmenter, ABC):
         full_precision_pixel_decoder: whether the pixel decoder stays float32 under autocast, as in
             the official recipe.
     """
-
-    joint: ClassVar[bool]
-    """Whether the frames of a clip share their queries."""
 
     def __init__(
         self,

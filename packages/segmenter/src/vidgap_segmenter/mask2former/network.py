@@ -9,4 +9,3 @@ class Mask2Former(MaskedSegmenter):
     """Mask2Former: each frame is an image with queries of its own (see `MaskedSegmenter`)."""
 
     architecture = "mask2former"
-    joint = False

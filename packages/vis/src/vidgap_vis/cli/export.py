@@ -28,6 +28,13 @@ class Export(Command):
         parser.add_argument(
             "--num_frames", type=whole(1), default=1, help="frames of a step, fixed too (default 1)"
         )
+        parser.add_argument(
+            "--repeated",
+            type=whole(0),
+            default=0,
+            help="of these, how many the next step begins with again: clips of joint networks "
+            "(default 0)",
+        )
 
     def run(self, options: Namespace) -> int:
         found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", options.size)
@@ -38,5 +45,5 @@ class Export(Command):
 
         check_output("--out", options.out, [options.model])
         size = (int(found[1]), int(found[2]))
-        print(export(options.model, options.out, size, options.num_frames))
+        print(export(options.model, options.out, size, options.num_frames, options.repeated))
         return 0

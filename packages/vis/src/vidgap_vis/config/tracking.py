@@ -16,6 +16,7 @@ TrackerName: TypeAlias = Literal[
     "dvis_offline",
     "vita",
     "genvis",
+    "joint",
     "query",
     "index",
 ]
@@ -78,8 +79,9 @@ class TrackerConfig(Section, key="tracker"):
 
     Attributes:
         name: `ctvis`, `minvis`, `idol`, `masktrack`, `dvis`, `dvis_offline`, `vita`, `genvis`,
-            `query` (embeddings and overlap) or `index` (no matching); null: that of the weights'
-            head, `ctvis` where they have an embedding head, else `query`.
+            `joint` (clips of Mask2Former-VIS and SeqFormer), `query` (embeddings and overlap) or
+            `index` (no matching); null: that of the weights' head, `joint` where queries are those
+            of clips, `ctvis` where they have an embedding head, else `query`.
         min_score: detections below it show nothing.
         new_track_score: what begins a track has a score above this (ctvis, idol),
         first_track_score: or above this while there is no track (idol).
@@ -87,7 +89,8 @@ class TrackerConfig(Section, key="tracker"):
             masktrack).
         duplicate_iou: of two masks that overlap more, one is dropped.
         max_detections: the best of a frame that are kept (masktrack).
-        match_threshold: the least similarity that continues a track (ctvis, idol).
+        match_threshold: the least similarity that continues a track (ctvis, idol), or the least
+            soft overlap of masks (joint).
         frame_weight: weighs candidates by the frames that have shown them (ctvis, idol).
         memory: how a track's memory takes a new embedding (ctvis).
         update_rate: share of the new one in a memory of kind `momentum` (ctvis).
@@ -97,7 +100,8 @@ class TrackerConfig(Section, key="tracker"):
         min_visible: a track of fewer frames is too short (ctvis, idol),
         short_gap: when so many frames in a row lack it (ctvis, idol).
         momentum: how much of a track's embedding stays (query, index).
-        clip_frames: frames of a clip: 1 online, 3 semi-online (genvis).
+        clip_frames: frames of a clip: 1 online, 3 semi-online (genvis), 2 or more (joint).
+        repeated: frames of a clip that the next one begins with again (joint).
         max_memory: clips that are remembered (genvis).
         score_weight: what the logarithm of a score counts (masktrack).
         iou_weight: what an overlap of 1 adds (query, masktrack).
@@ -126,6 +130,7 @@ class TrackerConfig(Section, key="tracker"):
     short_gap: Annotated[int, FROM_1] | None = None
     momentum: Fraction | None = None
     clip_frames: Count | None = None
+    repeated: Count | None = None
     max_memory: Count | None = None
     score_weight: Annotated[float, FROM_0] | None = None
     iou_weight: Annotated[float, FROM_0] | None = None

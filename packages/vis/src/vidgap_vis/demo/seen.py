@@ -59,10 +59,15 @@ class SeenClips:
         state: TemporalState | None,
         *,
         with_head_inputs: bool = False,
+        repeated_next: int = 0,
     ) -> tuple[ClipOutput, TemporalState]:
         """Return what was seen in the next frames of a clip, (1, T, 3, H, W) uint8."""
         if with_head_inputs:
             raise ValueError("with_head_inputs must be off: they were not kept")
+        if repeated_next:
+            raise ValueError(
+                f"repeated_next must be 0: each frame was seen once, got {repeated_next}"
+            )
         if state is None:
             clip, first = self._clip_of[frames[0, 0].numpy().tobytes()], 0
         else:

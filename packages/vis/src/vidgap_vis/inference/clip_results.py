@@ -23,16 +23,18 @@ def clip_results(
     size: tuple[int, int],
     classes: ClassList,
     score_threshold: float,
+    repeated: int = 0,
 ) -> Iterator[FrameResult]:
-    """Make the masks of the T frames of a step, and tell the tracker their scores.
+    """Make the masks of the T new frames of a step, and tell the tracker their scores.
 
     Args:
         output: of the network, for one clip.
-        tracks: of the same frames.
+        tracks: of the same frames but the repeated ones.
         tracker: theirs.
         size: (H, W) of the frames, and of the masks.
         classes: what labels mean.
         score_threshold: results leave out tracks whose score is below it.
+        repeated: how many of the clip's frames, from the first, have been shown before.
     """
     device = output.mask_logits.device
     queries = torch.from_numpy(tracks.queries).to(device)  # (N, T)
@@ -43,7 +45,7 @@ def clip_results(
         if tracks.mask_logits is not None:
             logits = tracks.mask_logits[rows, time]
         else:
-            logits = output.mask_logits[0, queries[rows, time], time]  # (N, h, w)
+            logits = output.mask_logits[0, queries[rows, time], repeated + time]  # (N, h, w)
         masks = finish_masks(output, logits, size, tracks.mask_resize)
         tracker.score_masks(tracks.ids[rows], masks.scores, masks.areas)
         result = FrameResult.of(tracks, time, rows, size, masks, classes)

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from vidgap_segmenter import ClipOutput, ClipSegmenter
+from vidgap_vis.errors import ConfigError
 from vidgap_vis.files import replacing
 from vidgap_vis.weights import load
 
@@ -41,19 +42,28 @@ class FrameStep(nn.Module):
 
     `forward` takes frames (1, T, 3, H, W), uint8, and the state before them, zeros at first; it
     returns class logits (1, Q, T, K+1), mask logits (1, Q, T, h, w), embeddings (1, Q, T, C), boxes
-    (1, Q, T, 4) of a network that has them, and the state after the frames.
+    (1, Q, T, 4) of a network that has them, and the state after the frames, or before those that
+    the next step begins with again.
+
+    Args:
+        model: in eval mode.
+        repeated: how many of the frames, the last ones, these are.
     """
 
-    def __init__(self, model: ClipSegmenter) -> None:
+    def __init__(self, model: ClipSegmenter, repeated: int = 0) -> None:
         super().__init__()
         self.model = model
+        self.repeated = repeated
 
     def forward(self, frames: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        output, after = self.model.step(frames, list(state) or None)
+        before = list(state) or None
+        output, after = self.model.step(frames, before, repeated_next=self.repeated)
         return *results(output).values(), *(after or ())
 
 
-def export(weights: Path, out: Path, size: tuple[int, int], num_frames: int = 1) -> str:
+def export(
+    weights: Path, out: Path, size: tuple[int, int], num_frames: int = 1, repeated: int = 0
+) -> str:
     """Write a frame step of a model as a `torch.export` program.
 
     Args:
@@ -61,20 +71,26 @@ def export(weights: Path, out: Path, size: tuple[int, int], num_frames: int = 1)
         out: file to write, whole or not at all.
         size: (H, W) of the frames; the program takes no other.
         num_frames: T, frames of a step.
+        repeated: how many of them, the last ones, the next step begins with again, as the clips of
+            joint networks do; the state is that before them.
 
     Returns:
         One line on what was written.
 
     Raises:
         InputError: the folder holds no model.
+        ConfigError: a step would have no new frame.
     """
+    if not 0 <= repeated < num_frames:
+        message = f"wanted 0 or more and below --num_frames ({num_frames}), got {repeated}"
+        raise ConfigError("", "--repeated", message)
     model, classes = load(weights)
     frames = torch.zeros(1, num_frames, 3, *size, dtype=torch.uint8)
     with torch.no_grad(), reference_ops():
         output, state = model.step(frames)
         # Zeros are what a stream begins with where no state is given.
         inputs = (frames, *(torch.zeros_like(map_) for map_ in state or ()))
-        program = torch.export.export(FrameStep(model).eval(), inputs)
+        program = torch.export.export(FrameStep(model, repeated).eval(), inputs)
     check_plain(program)
     named = results(output)
     description = {

@@ -90,12 +90,17 @@ def predict(
     Raises:
         InputError: an input is missing or broken, or an output cannot be written. Overlays of
             earlier videos stay; the results file appears whole or not at all.
+        ConfigError: the latency is none of the tracker's.
     """
     options = options or PredictOptions()
     start = time.perf_counter()
     jobs = plan(
         inputs, segmenter.classes, out=out, json=json, images_root=images_root, weights=weights
     )
+    try:
+        segmenter.open(options.latency)
+    except ValueError as error:
+        raise ConfigError("", "--latency", str(error)) from error
     lengths = [job.source.num_frames for job in jobs]
     total = None if None in lengths else sum(length or 0 for length in lengths)
     num_frames = 0
@@ -127,10 +132,7 @@ def predict_video(
             overlay = stack.enter_context(
                 OverlayWriter(job.overlay, fps, (scale * height, scale * width))
             )
-        try:
-            video = segmenter.open(options.latency, score_threshold=0.0)
-        except ValueError as error:
-            raise ConfigError("", "--latency", str(error)) from error
+        video = segmenter.open(options.latency, score_threshold=0.0)
         if isinstance(video, TwoPasses):
             look(video, job, bar)
         for frame, result in video.track(job.source):

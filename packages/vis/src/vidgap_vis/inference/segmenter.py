@@ -142,7 +142,8 @@ class VideoSegmenter:
 
         Args:
             latency: frames that the model sees at once. Its short-term part mixes frames within
-                such a group; results come the later. None: 1, or a clip of the tracker's.
+                such a group; results come the later. None: 1, or a clip of the tracker's, which
+                a joint network takes alone.
             score_threshold: None: the segmenter's.
 
         Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
@@ -25,7 +25,12 @@ class StepModel(Protocol):
         """Set the mode for inference."""
 
     def step(
-        self, frames: Tensor, state: TemporalState | None, *, with_head_inputs: bool = False
+        self,
+        frames: Tensor,
+        state: TemporalState | None,
+        *,
+        with_head_inputs: bool = False,
+        repeated_next: int = 0,
     ) -> tuple[ClipOutput, TemporalState | None]:
         """Segment the next frames of a stream, (1, T, 3, H, W) RGB 0..255."""
 
@@ -72,6 +77,7 @@ class ModelStep:
         state: TemporalState | None,
         *,
         with_head_inputs: bool = False,
+        repeated_next: int = 0,
     ) -> tuple[ClipOutput, TemporalState | None]:
         """Segment the next frames of a stream.
 
@@ -80,16 +86,19 @@ class ModelStep:
                 channels first on the model's device.
             state: what the last step returned; None before the first frame.
             with_head_inputs: hand out what learned heads read, too.
+            repeated_next: how many of the frames, the last ones, the next step begins with again.
 
         Returns:
-            Predictions for a batch of this one clip, and the state after it.
+            Predictions for a batch of this one clip, and the state with which the next step begins.
         """
         clip = torch.stack(list(frames)).to(self.device)  # (T, H, W, 3)
         clip = clip.permute(0, 3, 1, 2).contiguous()  # (T, 3, H, W)
         clip = with_short_edge(clip, self.short_edge)
         with self.autocast():
-            # Models without heads need not know the argument.
-            wants = {"with_head_inputs": True} if with_head_inputs else {}
+            # Models that serve no heads, or frame by frame, need not know the arguments.
+            wants: dict[str, Any] = {"with_head_inputs": True} if with_head_inputs else {}
+            if repeated_next:
+                wants["repeated_next"] = repeated_next
             return self.model.step(clip[None], state, **wants)
 
 

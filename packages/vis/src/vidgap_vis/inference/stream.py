@@ -26,6 +26,9 @@ AnyFrameT = TypeVar("AnyFrameT", npt.NDArray[np.uint8], Image.Image, Tensor)
 OF_DETECTIONS: frozenset[Need] = frozenset({"boxes", "class_logits"})
 """What a tracker may read of detections besides class probabilities, embeddings and masks."""
 
+OF_OUTPUT: frozenset[Need] = frozenset({"mask_logits"})
+"""What it may read of any network's output besides."""
+
 
 class Stream:
     """Tracks one video frame by frame; `VideoSegmenter.stream` makes it.
@@ -35,6 +38,10 @@ class Stream:
     Calling it with a frame returns the result of the frame `latency - 1` calls ago: None during
     the first `latency - 1` calls, the frame's own result with a latency of 1. `flush` returns
     the outstanding results, and `finish` ranks the tracks of the video.
+
+    Where the tracker links clips by frames that they share, the last frames of a clip are kept, and
+    the model sees them again as the first of the next one. They are returned once, and they do not
+    advance the temporal module's state twice.
 
     Args:
         step: the model.
@@ -64,6 +71,11 @@ class Stream:
                 f"latency must be a multiple of the tracker's clips of {tracker.clip_frames} "
                 f"frames, got {latency}"
             )
+        if tracker.repeated and latency != tracker.clip_frames:
+            raise ValueError(
+                f"latency must be the tracker's clip_frames ({tracker.clip_frames}), as queries "
+                f"are instances of a whole clip, got {latency}"
+            )
         self.step = step
         self.tracker = tracker
         self.classes = classes
@@ -72,6 +84,7 @@ class Stream:
         self._state: TemporalState | None = None
         self._size: tuple[int, int] | None = None
         self._waiting: list[Tensor] = []  # frames not yet given to the model, (H, W, 3)
+        self._shared: list[Tensor] = []  # the last ones that it has seen, to be repeated
         self._ready: deque[FrameResult] = deque()
         self._closed = False
 
@@ -86,6 +99,7 @@ class Stream:
         self._closed = True
         self._state = None
         self._waiting.clear()
+        self._shared.clear()
         self._ready.clear()
 
     def __call__(self, frame: AnyFrame) -> FrameResult | None:
@@ -106,7 +120,7 @@ class Stream:
             raise ValueError(f"every frame of a stream must be {self._size}, got {size}")
         self._size = size
         self._waiting.append(pixels)
-        if len(self._waiting) == self.latency:
+        if len(self._shared) + len(self._waiting) == self.latency:
             self._advance(size)
         return self._ready.popleft() if self._ready else None
 
@@ -138,19 +152,27 @@ class Stream:
 
     @torch.inference_mode()
     def _advance(self, size: tuple[int, int]) -> None:
-        """Run the model and the tracker over the waiting frames."""
+        """Run the model and the tracker over the waiting frames, after those that are shared."""
         # A frame at which a step fails is not given to the next one.
-        frames, self._waiting = self._waiting, []
-        reads_heads = bool(self.tracker.needs - OF_DETECTIONS)
-        output, self._state = self.step(frames, self._state, with_head_inputs=reads_heads)
-        if reads_heads:
+        frames, self._waiting = [*self._shared, *self._waiting], []
+        repeated, repeated_next = len(self._shared), min(self.tracker.repeated, len(frames))
+        reads = self.tracker.needs - OF_DETECTIONS
+        output, state = self.step(
+            frames,
+            self._state,
+            with_head_inputs=bool(reads - OF_OUTPUT),
+            repeated_next=repeated_next,
+        )
+        if reads:
             with self.step.autocast():
-                tracks = without_classes(self.tracker.step(output), self.step)
+                tracks = without_classes(self.tracker.step(output, repeated), self.step)
         else:
             weights = self.step.class_weights
-            tracks = self.tracker.step(detections_of(output, weights, self.tracker.needs))
+            found = detections_of(output, weights, self.tracker.needs)
+            tracks = self.tracker.step(found, repeated)
+        self._state, self._shared = state, frames[len(frames) - repeated_next :]
         self._ready += clip_results(
-            output, tracks, self.tracker, size, self.classes, self.score_threshold
+            output, tracks, self.tracker, size, self.classes, self.score_threshold, repeated
         )
 
 

@@ -18,9 +18,11 @@ from vidgap_segmenter import ClipOutput, HeadInputs, Prediction
 from vidgap_segmenter.inference import Resize
 from vidgap_vis.trackers.detections import Detections, Floats, Ints
 
-Need: TypeAlias = Literal["boxes", "class_logits", "queries", "mask_features", "before_projection"]
-"""What some trackers read besides class probabilities, embeddings and masks: of the detections, or
-of `HeadInputs`."""
+Need: TypeAlias = Literal[
+    "boxes", "class_logits", "mask_logits", "queries", "mask_features", "before_projection"
+]
+"""What some trackers read besides class probabilities, embeddings and masks: of the detections, of
+the network's output, or of its `HeadInputs`."""
 
 Span: TypeAlias = tuple[int, int, int]
 """A track's id, and the first and the last frame (included) of a part of it."""
@@ -170,6 +172,10 @@ class Tracker(Protocol):
     @property
     def clip_frames(self) -> int:
         """How many frames it takes at once: steps but the last should be multiples of it."""
+
+    @property
+    def repeated(self) -> int:
+        """How many frames of a step the next one begins with again; 0: it takes each once."""
 
     def step(self, clip: ClipOutput | Sequence[Detections], repeated: int = 0) -> ClipTracks:
         """Take the next T frames, T >= 1.

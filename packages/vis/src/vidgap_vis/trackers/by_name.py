@@ -19,6 +19,7 @@ from vidgap_vis.trackers.genvis import GenVIS, GenVISOptions, GenVISTracker
 from vidgap_vis.trackers.heads import LearnedHead, name_of
 from vidgap_vis.trackers.idol import IDOLAssociator, IDOLOptions
 from vidgap_vis.trackers.index import IndexAssociator
+from vidgap_vis.trackers.joint import JointOptions, JointTracker
 from vidgap_vis.trackers.masktrack import MaskTrackAssociator, MaskTrackOptions, TrackHead
 from vidgap_vis.trackers.memory import MemoryOptions
 from vidgap_vis.trackers.minvis import MinVISAssociator, MinVISOptions
@@ -47,6 +48,9 @@ TRACKERS: dict[str, tuple[type, type, ScoreRecipe]] = {
     "index": (IndexAssociator, MemoryOptions, ScoreRecipe()),
 }
 """Associator, options and score recipe, by name."""
+
+JOINT = "joint"
+"""The tracker of networks whose queries are instances of whole clips."""
 
 NEEDS_EMBEDDING_HEAD = ("ctvis", "idol")
 
@@ -88,14 +92,17 @@ def tracker(
     """
     options = {key: value for key, value in settings.items() if value is not None}
     name = options.pop("name", default_tracker(model, head))
+    if name not in TRACKERS and name not in LEARNED and name != JOINT:
+        names = ", ".join(dict.fromkeys([*TRACKERS, *LEARNED, JOINT]))
+        raise ConfigError("", "tracker.name", f"wanted one of {names}, got {name!r}")
+    _check_queries(name, model)
+    if name == JOINT:
+        return partial(JointTracker, _options(name, JointOptions, options), class_weights)
     if name in NEEDS_EMBEDDING_HEAD and model.config["embedding_dim"] is None:
         message = (
             f"{name} wants weights with an embedding head (fine-tuned with a section contrast)"
         )
         raise ConfigError("", "tracker.name", message)
-    if name not in TRACKERS and name not in LEARNED:
-        names = ", ".join(dict.fromkeys([*TRACKERS, *LEARNED]))
-        raise ConfigError("", "tracker.name", f"wanted one of {names}, got {name!r}")
     if name not in LEARNED:
         kind, kind_options, recipe = TRACKERS[name]
         chosen = _options(name, kind_options, options)
@@ -112,11 +119,33 @@ def tracker(
 def default_tracker(model: ClipSegmenter, head: LearnedHead | None = None) -> str:
     """Return the tracker that fits weights which name none.
 
-    That of their head, or else CTVIS's where they have an embedding head, or else that by queries.
+    That of their head, or else that of clips where their queries are those of clips, or else
+    CTVIS's where they have an embedding head, or else that by queries.
     """
     if head is not None:
         return "dvis_offline" if _refines(head) else name_of(head)
+    if model.joint:
+        return JOINT
     return "ctvis" if model.config["embedding_dim"] is not None else "query"
+
+
+def _check_queries(name: str, model: ClipSegmenter) -> None:
+    """Raise ConfigError where a tracker is for queries of frames and a model has those of clips.
+
+    Or the other way round.
+    """
+    if name == JOINT and not model.joint:
+        message = (
+            f"{name} links clips whose queries are instances of all their frames (mask2former_vis, "
+            f"seqformer), each frame of a {model.architecture} has its own"
+        )
+        raise ConfigError("", "tracker.name", message)
+    if name != JOINT and model.joint:
+        message = (
+            f"{name} follows queries from frame to frame, those of a {model.architecture} are "
+            f"instances of whole clips; wanted {JOINT}"
+        )
+        raise ConfigError("", "tracker.name", message)
 
 
 def _refines(head: LearnedHead) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy.optimize import linear_sum_assignment
 
 from vidgap_segmenter import ClipOutput
@@ -26,30 +27,36 @@ from vidgap_vis.trackers.base import (
 )
 from vidgap_vis.trackers.detections import Detections, Floats, Ints, detections_of
 from vidgap_vis.trackers.online import OnlineTracker
+from vidgap_vis.trackers.option_checks import check_least, check_shares
 from vidgap_vis.trackers.ranking import ScoreRecipe
 
 
 @dataclass(frozen=True)
 class JointOptions:
-    """How clips are linked.
+    """How a video is cut in clips, and how these are linked.
 
     Attributes:
+        clip_frames: frames of a clip; a video that has no more is one clip.
+        repeated: of these, how many the next clip begins with again, by which clips are linked; the
+            tracks' masks of so many frames are kept.
         min_score: queries whose best class probability is lower show nothing (0.05 in SeqFormer).
-        link_iou: the least soft mask IoU over the shared frames by which a query continues a track.
-        max_repeated: frames that two clips can share; the masks of so many are kept.
+        match_threshold: the least soft mask IoU over the shared frames by which a query continues a
+            track.
     """
 
+    clip_frames: int = 10
+    repeated: int = 2
     min_score: float = 0.05
-    link_iou: float = 0.5
-    max_repeated: int = 10
+    match_threshold: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in ("min_score", "link_iou"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name} must be in [0, 1], got {value}")
-        if self.max_repeated < 1:
-            raise ValueError(f"max_repeated must be at least 1, got {self.max_repeated}")
+        check_shares(self, ("min_score", "match_threshold"))
+        check_least(self, {"clip_frames": 2, "repeated": 1})
+        if self.repeated >= self.clip_frames:
+            raise ValueError(
+                f"repeated must be below clip_frames ({self.clip_frames}), so that a clip has a "
+                f"new frame, got {self.repeated}"
+            )
 
 
 class JointTracker:
@@ -61,32 +68,54 @@ class JointTracker:
     without a mask score, as in Mask2Former-VIS's release, which takes a whole video as one clip.
 
     Args:
-        options: how clips are linked.
+        options: how clips are cut and linked.
+        class_weights: (K,), 0 for classes that are not looked for, else 1; None: all are. They
+            count where a step is given a network's output.
     """
 
     offline = False
-    needs: frozenset[Need] = frozenset()
+    needs: frozenset[Need] = frozenset({"mask_logits"})
 
-    def __init__(self, options: JointOptions | None = None) -> None:
+    def __init__(
+        self, options: JointOptions | None = None, class_weights: Floats | None = None
+    ) -> None:
         self.options = options or JointOptions()
+        self._class_weights = None if class_weights is None else torch.from_numpy(class_weights)
         self._links = _Links(self.options)
         self._online = OnlineTracker(self._links, ScoreRecipe(masks="none"))
+
+    @property
+    def clip_frames(self) -> int:
+        """How many frames a clip has; the last of a video may have fewer."""
+        return self.options.clip_frames
+
+    @property
+    def repeated(self) -> int:
+        """How many frames of a clip the next one begins with again."""
+        return self.options.repeated
 
     def step(self, clip: ClipOutput | Sequence[Detections], repeated: int = 0) -> ClipTracks:
         """Take the next clip.
 
         Args:
-            clip: what a joint decoder predicts for T frames; of `Detections`, whose masks are bool,
-                the soft IoU is the IoU.
+            clip: what a joint decoder predicts for T frames, `clip_frames` at most; of
+                `Detections`, whose masks are bool, the soft IoU is the IoU.
             repeated: how many of these, from the first, are the last frames of the clip before;
                 0 for the first clip. Only the others are returned.
 
         Raises:
-            ValueError: no frame is new, clips share none or more frames than are kept, or the
-                output has another shape than that of the first clip.
+            ValueError: the clip is too long, no frame is new, clips share none or more frames than
+                are kept, or the output has another shape than that of the first clip.
         """
-        detections = detections_of(clip) if isinstance(clip, ClipOutput) else list(clip)
+        if isinstance(clip, ClipOutput):
+            detections = detections_of(clip, self._class_weights)
+        else:
+            detections = list(clip)
         num_frames, kept = len(detections), self._links.num_kept
+        if num_frames > self.clip_frames:
+            raise ValueError(
+                f"clip must be of clip_frames ({self.clip_frames}) at most, got {num_frames} frames"
+            )
         if not 0 <= repeated < num_frames:
             raise ValueError(
                 f"repeated must be 0 or more and leave a new one of the clip's {num_frames} "
@@ -100,7 +129,7 @@ class JointTracker:
         if kept is None and repeated:
             raise ValueError(f"repeated must be 0 for the first clip, got {repeated}")
         shown = np.any([frame.masks.any(axis=(1, 2)) for frame in detections], axis=0)
-        keep = min(num_frames, self.options.max_repeated)
+        keep = min(num_frames, self.repeated)
         self._links.link(
             np.where(shown, detections[0].class_probabilities.max(1), -1.0),
             probabilities_of(clip, slice(0, repeated)),
@@ -189,9 +218,9 @@ class _Links:
         ids = np.full(len(queries), NO_TRACK, np.int64)
         if len(self._ids) and len(queries):
             overlap = soft_mask_iou(self._masks[:, -shared.shape[1] :], shared[queries])
-            gain = np.where(overlap >= self.options.link_iou, overlap, 0)
+            gain = np.where(overlap >= self.options.match_threshold, overlap, 0)
             tracks, rows = linear_sum_assignment(gain, maximize=True)
-            linked = overlap[tracks, rows] >= self.options.link_iou
+            linked = overlap[tracks, rows] >= self.options.match_threshold
             ids[rows[linked]] = self._ids[tracks[linked]]
         begun = np.flatnonzero(ids == NO_TRACK)
         ids[begun] = self._num_begun + 1 + np.arange(len(begun))

@@ -37,6 +37,7 @@ class OfflineTracker(ABC):
 
     offline = True
     clip_frames = 1
+    repeated = 0
     needs: frozenset[Need]
 
     def __init__(self, num_classes: int, top_k: int, class_weights: Floats | None) -> None:

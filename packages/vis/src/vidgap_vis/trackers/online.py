@@ -38,6 +38,7 @@ class OnlineTracker:
 
     offline = False
     clip_frames = 1
+    repeated = 0
 
     def __init__(self, associator: Associator, recipe: ScoreRecipe | None = None) -> None:
         self.associator = associator

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vidgap_segmenter import ClipSegmenter, Mask2Former, SavableTemporalModule
+from vidgap_segmenter import ClipSegmenter, Mask2Former, Mask2FormerVIS, SavableTemporalModule
 from vidgap_segmenter.weights import ARCHITECTURE, CLASS_WEIGHTS, CONFIG_FILE
 from vidgap_vis.classes import ClassList
 from vidgap_vis.errors import InputError
@@ -14,6 +14,9 @@ from vidgap_vis.weights.folder import fit, read_folder
 
 SETTINGS_OF_A_RUN = ("num_classes", "train_backbone", "init")
 """Settings in which a child may well differ from its parent."""
+
+PARENTS = {Mask2FormerVIS.architecture: (Mask2Former.architecture,)}
+"""Networks -> others with the same weights, from which they may start."""
 
 OPTIONAL = {"temporal.": "temporal module", "decoder.embedding_head.": "embedding head"}
 """Parts that a parent may lack, by the prefix of their weights."""
@@ -25,7 +28,8 @@ def initialise(
     """Load a parent's weights into a model that is to be fine-tuned.
 
     The class head keeps its fresh values where the class list differs, and the temporal module and
-    the embedding head theirs where the parent has none; anything else must fit.
+    the embedding head theirs where the parent has none; anything else must fit. A Mask2Former-VIS
+    may start from a Mask2Former.
 
     Args:
         model: changed in place.
@@ -42,7 +46,7 @@ def initialise(
     folder = Path(folder)
     config, state, before = read_folder(folder)
     found = config["segmenter"].get(ARCHITECTURE, Mask2Former.architecture)
-    if found != model.architecture:
+    if found != model.architecture and found not in PARENTS.get(model.architecture, ()):
         message = f"wanted {model.architecture}, as this run's model, got {found}"
         raise InputError(folder / CONFIG_FILE, f"segmenter.{ARCHITECTURE}", message)
     fresh: list[str] = []

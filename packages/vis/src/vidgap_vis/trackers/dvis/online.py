@@ -61,6 +61,7 @@ class DVISTracker:
 
     offline = False
     clip_frames = 1
+    repeated = 0
     needs: frozenset[Need] = frozenset({"queries", "mask_features"})
 
     def __init__(self, head: Head) -> None:

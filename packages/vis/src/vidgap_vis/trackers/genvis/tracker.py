@@ -39,6 +39,7 @@ class GenVISTracker:
     """
 
     offline = False
+    repeated = 0
     needs: frozenset[Need] = frozenset({"queries", "before_projection"})
 
     def __init__(

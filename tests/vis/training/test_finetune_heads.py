@@ -379,6 +379,14 @@ def test_settings_reach_what_they_are_of(squares: Path) -> None:
     assert idol.idol_compat
 
 
+def test_idol_wants_queries_of_frames(squares: Path) -> None:
+    config = config_of("idol", squares)
+    config = replace(config, model=replace(HEAD_MODEL, architecture="mask2former_vis"))
+    model = build.segmenter(config.model, None, 2)
+    with pytest.raises(ConfigError, match=r"contrast: queries must be each frame's own to be told"):
+        make_unit(model, config, 2)
+
+
 SIZES = {
     "dvis": 9_680_937,
     "dvis_offline": 14_415_146,

@@ -16,7 +16,7 @@ from vidgap_segmenter import (
 )
 from vidgap_vis.data import ClipBatch
 from vidgap_vis.trackers.ctvis import ContrastiveLoss, association_share, release_queries
-from vidgap_vis.training.units.segmentation import SegmentationUnit, with_parts
+from vidgap_vis.training.units.segmentation import SegmentationUnit, check_by_frame, with_parts
 
 
 class ContrastiveUnit(SegmentationUnit):
@@ -43,11 +43,7 @@ class ContrastiveUnit(SegmentationUnit):
         contrast: ContrastiveLoss,
     ) -> None:
         super().__init__(model, criterion)
-        if isinstance(criterion, ClipCriterion):
-            raise ValueError(
-                "queries must be each frame's own to be told apart over frames, got those of a "
-                "joint decoder"
-            )
+        check_by_frame(criterion)
         if contrast.ctvis_compat and not isinstance(criterion, Criterion):
             raise ValueError("ctvis_compat must be off: CTVIS's release has Mask2Former alone")
         self.contrast = contrast

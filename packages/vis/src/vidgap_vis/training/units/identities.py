@@ -15,7 +15,7 @@ from vidgap_segmenter.precision import at_least_float32, autocast_off
 from vidgap_vis.data import ClipBatch
 from vidgap_vis.trackers.idol import FrameCosts, FrameInstances, ReidLoss, ReidTargets
 from vidgap_vis.trackers.masktrack import TrackHead
-from vidgap_vis.training.units.segmentation import SegmentationUnit, with_parts
+from vidgap_vis.training.units.segmentation import SegmentationUnit, check_by_frame, with_parts
 
 
 class IDOLUnit(SegmentationUnit):
@@ -29,6 +29,9 @@ class IDOLUnit(SegmentationUnit):
         criterion: its losses.
         contrast: the loss of the embeddings.
         idol_compat: as in `ReidTargets.of`.
+
+    Raises:
+        ValueError: the queries are those of a joint decoder.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class IDOLUnit(SegmentationUnit):
         idol_compat: bool = False,
     ) -> None:
         super().__init__(model, criterion)
+        check_by_frame(criterion)
         self.contrast = contrast
         self.idol_compat = idol_compat
 
@@ -93,12 +97,16 @@ class MaskTrackUnit(SegmentationUnit):
         criterion: its losses.
         head: from the channels of the segmenter's embeddings.
         weight: of the head's loss.
+
+    Raises:
+        ValueError: the queries are those of a joint decoder.
     """
 
     def __init__(
         self, model: ClipSegmenter, criterion: nn.Module, head: TrackHead, *, weight: float = 1.0
     ) -> None:
         super().__init__(model, criterion)
+        check_by_frame(criterion)
         self.head = head
         self.weight = weight
 

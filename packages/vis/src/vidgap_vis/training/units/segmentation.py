@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from vidgap_segmenter import ClipSegmenter, Losses, parameter_groups
+from vidgap_segmenter import ClipCriterion, ClipSegmenter, Losses, parameter_groups
 from vidgap_segmenter.losses import check_finite
 from vidgap_segmenter.optim import ParameterGroup
 from vidgap_vis.config import TrainConfig
@@ -49,6 +49,15 @@ class SegmentationUnit(TrainingUnit):
         children = dict(self.segmenter.named_children())
         inner = {f"forward/{name}": children[name] for name in WATCHED if children.get(name)}
         return {"forward": self.segmenter, "loss": self.criterion, **inner}
+
+
+def check_by_frame(criterion: nn.Module) -> None:
+    """Raise ValueError where a criterion is of queries that are one for all frames of a clip."""
+    if isinstance(criterion, ClipCriterion):
+        raise ValueError(
+            "queries must be each frame's own to be told apart over frames, got those of a "
+            "joint decoder"
+        )
 
 
 def with_parts(losses: Losses, parts: Mapping[str, Tensor], weights: Mapping[str, float]) -> Losses:

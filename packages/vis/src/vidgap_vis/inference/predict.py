@@ -19,6 +19,7 @@ from vidgap_vis.formats.result_writer import ResultEntry, ResultWriter
 from vidgap_vis.inference.frame_result import FrameResult
 from vidgap_vis.inference.jobs import Job, plan
 from vidgap_vis.inference.segmenter import VideoSegmenter
+from vidgap_vis.inference.stream import Stream
 from vidgap_vis.inference.two_passes import TwoPasses
 from vidgap_vis.trackers import VideoTracks
 from vidgap_vis.video.overlay import display_scale, draw_tracks
@@ -97,8 +98,8 @@ def predict(
     jobs = plan(
         inputs, segmenter.classes, out=out, json=json, images_root=images_root, weights=weights
     )
-    try:
-        segmenter.open(options.latency)
+    try:  # before anything is written; the first video's, for a tracker is made for each in turn
+        video = segmenter.open(options.latency, score_threshold=0.0)
     except ValueError as error:
         raise ConfigError("", "--latency", str(error)) from error
     lengths = [job.source.num_frames for job in jobs]
@@ -109,13 +110,16 @@ def predict(
         bar = stack.enter_context(tqdm(total=total, unit="frame", disable=not options.progress))
         for number, job in enumerate(jobs, start=1):
             bar.set_description(f"video {number}/{len(jobs)}")
-            num_frames += predict_video(job, segmenter, writer, options, bar)
+            if number > 1:
+                video = segmenter.open(options.latency, score_threshold=0.0)
+            num_frames += predict_video(job, video, segmenter, writer, options, bar)
     overlays = tuple(job.overlay for job in jobs if job.overlay is not None)
     return PredictSummary(overlays, len(jobs), num_frames, time.perf_counter() - start)
 
 
 def predict_video(
     job: Job,
+    video: Stream | TwoPasses,
     segmenter: VideoSegmenter,
     writer: ResultWriter | None,
     options: PredictOptions,
@@ -132,7 +136,6 @@ def predict_video(
             overlay = stack.enter_context(
                 OverlayWriter(job.overlay, fps, (scale * height, scale * width))
             )
-        video = segmenter.open(options.latency, score_threshold=0.0)
         if isinstance(video, TwoPasses):
             look(video, job, bar)
         for frame, result in video.track(job.source):

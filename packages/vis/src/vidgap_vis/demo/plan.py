@@ -158,7 +158,7 @@ def make_plan(*, quick: bool, seed: int) -> Plan:
         num_valid_clips=60,
         num_frames=12,
     )
-    plan = Plan(options, pretrain_steps=400, finetune_steps=1350, seed=seed)
+    plan = Plan(options, pretrain_steps=500, finetune_steps=1500, seed=seed)
     if not quick:
         return plan
     small = replace(options, num_train_images=8, num_train_clips=2, num_valid_clips=3, num_frames=4)

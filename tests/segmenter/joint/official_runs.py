@@ -87,7 +87,11 @@ def m2f_vis(weights: Arrays, inputs: Arrays, constants: Constants) -> dict[str, 
 
 
 @torch.no_grad()
-def m2f_vis_loss(weights: Arrays, inputs: Arrays, constants: Constants) -> dict[str, Array]:  # noqa: ARG001
+def m2f_vis_loss(
+    weights: Arrays,  # noqa: ARG001 (as all of `RUNS`)
+    inputs: Arrays,
+    constants: Constants,
+) -> dict[str, Array]:
     """Match and compare the predictions of two levels with the objects of a clip."""
     last, aux = (
         Prediction(

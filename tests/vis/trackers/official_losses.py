@@ -32,7 +32,11 @@ Numbers = dict[str, Array]
 NAMES = {"class": "loss_ce", "mask": "loss_mask", "dice": "loss_dice", "similarity": "loss_sim"}
 
 
-def dvis_targets(weights: Arrays, inputs: Arrays, constants: Constants) -> Numbers:  # noqa: ARG001
+def dvis_targets(
+    weights: Arrays,  # noqa: ARG001 (as all of `RUNS`)
+    inputs: Arrays,
+    constants: Constants,
+) -> Numbers:
     """Return the query of each object, and the losses of the tracker."""
     logits, masks = torch.as_tensor(inputs["pred_logits"]), torch.as_tensor(inputs["pred_masks"])
     prediction = Prediction(logits.transpose(0, 1)[None], masks.transpose(0, 1)[None])

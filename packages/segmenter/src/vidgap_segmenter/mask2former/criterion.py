@@ -121,8 +121,8 @@ class SetCriterion(nn.Module, ABC):
     def _box_losses(
         self,
         level: Prediction,  # noqa: ARG002 (no boxes here)
-        targets: FrameTargets,  # noqa: ARG002
-        matching: Matching,  # noqa: ARG002
+        targets: FrameTargets,  # noqa: ARG002 (likewise)
+        matching: Matching,  # noqa: ARG002 (likewise)
     ) -> dict[str, Tensor]:
         """Return losses of a level's boxes by name, for networks that have them."""
         return {}

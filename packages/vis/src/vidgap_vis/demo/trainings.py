@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import logging
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
 from vidgap_vis.config import FinetuneConfig, PretrainConfig
+from vidgap_vis.experiments.processes import saying
 from vidgap_vis.training.finetune import finetune
 from vidgap_vis.training.metrics import METRICS_FILE
 from vidgap_vis.training.pretrain import pretrain
@@ -34,14 +33,7 @@ def train(out: Path, name: str, training: Training) -> None:
     """Do a training in the folder `name` of `out`; what it says goes into a log beside that."""
     folder = out / name
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        folder.with_suffix(".log").open("w", encoding="utf-8") as log,
-        redirect_stdout(log),
-        redirect_stderr(log),
-    ):
-        logger = logging.getLogger("vidgap_vis")  # of this process alone
-        logger.setLevel(logging.INFO)
-        logger.handlers = [logging.StreamHandler(log)]
+    with saying(folder.with_suffix(".log")):
         if isinstance(training.config, PretrainConfig):
             pretrain(training.config, folder, profile=training.profile)
         else:

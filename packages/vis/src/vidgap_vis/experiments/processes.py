@@ -6,13 +6,15 @@ after the other.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -100,3 +102,13 @@ def process_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def saying(path: Path) -> Iterator[None]:
+    """Send what this process says to the end of a file."""
+    with path.open("a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
+        logger = logging.getLogger("vidgap_vis")
+        logger.setLevel(logging.INFO)
+        logger.handlers = [logging.StreamHandler(log)]
+        yield

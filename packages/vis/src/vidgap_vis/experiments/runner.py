@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from vidgap_vis.config import PretrainConfig
 from vidgap_vis.errors import ConfigError
 from vidgap_vis.experiments import arms
 from vidgap_vis.experiments.plan import FILE, Config, Experiment, read_experiment
-from vidgap_vis.experiments.processes import Job, run_jobs
+from vidgap_vis.experiments.processes import Job, run_jobs, saying
 from vidgap_vis.experiments.summary import Records, Summary, summarise
 from vidgap_vis.files import replacing
 from vidgap_vis.synthetic import SyntheticOptions, write_synthetic
@@ -134,16 +133,6 @@ def train(config: Config, parent: Path | None, folder: Path) -> None:
             pretrain(config, folder, start, resume=resume)
         else:
             finetune(config, start, folder, resume=resume)
-
-
-@contextmanager
-def saying(path: Path) -> Iterator[None]:
-    """Send what this process says into a file."""
-    with path.open("a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
-        logger = logging.getLogger("vidgap_vis")
-        logger.setLevel(logging.INFO)
-        logger.handlers = [logging.StreamHandler(log)]
-        yield
 
 
 @contextmanager

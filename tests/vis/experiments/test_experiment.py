@@ -143,6 +143,8 @@ def test_another_experiment_does_not_go_into_its_folder(finished: Path, tmp_path
     other = write(tmp_path / "other", about="Something else?")
     with pytest.raises(ConfigError, match=r"--out: .* holds runs of another arms\.yaml"):
         runner.run_experiment(other, finished / "out")
+    with pytest.raises(ConfigError, match=r"--out: .* holds runs of another arms\.yaml"):
+        runner.run_experiment(finished, finished / "out", quick=True)
 
 
 @pytest.mark.parametrize(
@@ -156,6 +158,8 @@ def test_another_experiment_does_not_go_into_its_folder(finished: Path, tmp_path
         ("runs.clips.init", None, r"runs\.clips\.init: missing"),
         ("runs.stills.stage", "test", r"runs\.stills\.stage: wanted one of pretrain, finetune"),
         ("runs.stills.config", {"train": {"step": 3}}, r"runs\.stills\.config\.train\.step: "),
+        ("arms.minvis.tracker", {"name": "sort"}, r"arms\.minvis\.tracker\.name: wanted one of"),
+        ("arms.minvis.tracker", {"max_gaps": 3}, r"arms\.minvis\.tracker\.max_gaps: unknown key"),
         ("synthetic.num_clips", 3, "num_clips: unknown key"),
         ("arm", {}, r"arm: unknown key \(did you mean arms\?\)"),
     ],

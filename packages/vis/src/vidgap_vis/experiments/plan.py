@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from vidgap_vis.config import FinetuneConfig, PretrainConfig
+from vidgap_vis.config import FinetuneConfig, PretrainConfig, TrackerConfig
 from vidgap_vis.config.reading import construct, flat, read_files
 from vidgap_vis.errors import ConfigError
 from vidgap_vis.synthetic import SyntheticOptions
@@ -131,8 +131,9 @@ class Experiment:
     def quick(self) -> Experiment:
         """Return the same with a few steps on a few clips, whose numbers mean nothing."""
         common = {
-            stage: {**self.common.get(stage, {}), "train": {**_train(self.common.get(stage, {}))}}
+            stage: {**config, "train": _train(config)}
             for stage in CONFIGS
+            for config in [self.common.get(stage, {})]
         }
         runs = {
             name: replace(run, config={**run.config, "train": _train(run.config)})
@@ -142,7 +143,7 @@ class Experiment:
 
 
 def read_experiment(folder: Path) -> Experiment:
-    """Read an experiment's `arms.yaml`, and check that every run of it can be made.
+    """Read an experiment's `arms.yaml`, and check all that can be known before hours of training.
 
     Raises:
         ConfigError: it is missing or wrong; the key is named.
@@ -156,9 +157,19 @@ def read_experiment(folder: Path) -> Experiment:
         experiment.data(experiment.seeds[0])
         for name in experiment.runs:
             experiment.config(name, experiment.seeds[0], folder)
+        for name, arm in experiment.arms.items():
+            _check_tracker(name, arm)
     except ConfigError as error:
         raise ConfigError(path, error.item, error.message) from error
     return experiment
+
+
+def _check_tracker(name: str, arm: Arm) -> None:
+    """Raise ConfigError where no tracker has an arm's name or options."""
+    try:
+        construct(TrackerConfig, flat(arm.tracker))
+    except ConfigError as error:
+        raise ConfigError("", f"arms.{name}.tracker.{error.item}", error.message) from error
 
 
 def _train(config: dict[str, Any]) -> dict[str, Any]:

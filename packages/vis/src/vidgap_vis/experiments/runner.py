@@ -61,7 +61,7 @@ def run_experiment(
         experiment = replace(experiment, seeds=tuple(seeds))
     if quick:
         experiment = experiment.quick()
-    check_is_the_same(folder, out)
+    check_is_the_same(folder, out, quick=quick)
     jobs: dict[str, Job] = {}
     for seed in experiment.seeds:
         jobs |= seed_jobs(experiment, seed, out / f"seed_{seed}")
@@ -77,9 +77,9 @@ def run_experiment(
     return summary
 
 
-def check_is_the_same(folder: Path, out: Path) -> None:
+def check_is_the_same(folder: Path, out: Path, *, quick: bool) -> None:
     """Keep a copy of `arms.yaml`; ConfigError where there is one of another experiment."""
-    kept, now = out / FILE, (folder / FILE).read_bytes()
+    kept, now = out / FILE, (b"# quick\n" if quick else b"") + (folder / FILE).read_bytes()
     if kept.is_file() and kept.read_bytes() != now:
         message = f"{out} holds runs of another {FILE} than {folder / FILE}; choose another folder"
         raise ConfigError("", "--out", message)

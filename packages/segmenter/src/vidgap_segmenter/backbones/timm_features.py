@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vidgap_segmenter.backbones.base import STRIDES, Backbone
+from vidgap_segmenter.backbones.folding import FoldedNetwork
 from vidgap_segmenter.backbones.frozen_norm import freeze_batch_norms
 
 LITE_MEAN = (127.0, 127.0, 127.0)
@@ -18,6 +19,7 @@ class TimmBackbone(Backbone):
     """A `features_only` network of timm.
 
     Batch norms never learn: their statistics and affine maps are buffers (Mask2Former's FrozenBN).
+    Where no gradient is wanted they are computed inside the convolutions (`FoldedNetwork`).
     Maps are channels-last inside: depthwise convolutions need it on a CPU, and all convolutions in
     half precision on a GPU.
 
@@ -36,6 +38,7 @@ class TimmBackbone(Backbone):
             name, features_only=True, pretrained=False, out_indices=_stride_indices(name)
         )
         freeze_batch_norms(self.body)
+        self._folded = FoldedNetwork(self.body)
         self._gradient_checkpointing = False
         self.channels = tuple(self.body.feature_info.channels())
         self.pixel_mean, self.pixel_std = _pixel_statistics(name)
@@ -51,7 +54,10 @@ class TimmBackbone(Backbone):
         self._gradient_checkpointing = on
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        return list(self.body(images.contiguous(memory_format=torch.channels_last)))
+        images = images.contiguous(memory_format=torch.channels_last)
+        if torch.is_grad_enabled():
+            return list(self.body(images))
+        return self._folded(images)
 
 
 @cache

@@ -1,0 +1,102 @@
+"""Batch norms inside convolutions: the same maps, made anew with the weights, never saved."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import pytest
+import torch
+from segmenter.support import LITE0, randomise
+from tolerances import TOLERANCE
+from torch import Tensor, nn
+
+from vidgap_segmenter import build_backbone
+from vidgap_segmenter.backbones.base import Backbone
+from vidgap_segmenter.backbones.folding import FoldedNetwork, find_pairs, fold
+from vidgap_segmenter.backbones.frozen_norm import FrozenBatchNorm2d, freeze_batch_norms
+
+IMAGES = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+@pytest.fixture(params=["resnet18", "resnet50", LITE0, "mobilenetv3_small_050"])
+def backbone(request: pytest.FixtureRequest) -> Backbone:
+    made = build_backbone(request.param)
+    randomise(made)
+    return made.double().eval()
+
+
+def folded(backbone: Backbone) -> list[Tensor]:
+    with torch.no_grad():
+        return backbone(IMAGES)
+
+
+def assert_same(maps: list[Tensor], wanted: list[Tensor]) -> None:
+    for one, other in zip(maps, wanted, strict=True):
+        scale = other.detach().abs().max()
+        torch.testing.assert_close(one / scale, other.detach() / scale, **TOLERANCE[torch.float64])
+
+
+def test_maps_are_the_same_in_every_call(backbone: Backbone) -> None:
+    wanted = backbone(IMAGES)
+    assert_same(folded(backbone), wanted)
+    assert_same(folded(backbone), wanted)
+
+
+def test_every_norm_behind_a_convolution_is_folded(backbone: Backbone) -> None:
+    pairs, _ = find_pairs(backbone.body, IMAGES)
+    norms = [m for m in backbone.modules() if isinstance(m, FrozenBatchNorm2d)]
+    assert len(pairs) == len(norms)
+    twin = fold(backbone.body, pairs)
+    assert not any(isinstance(module, FrozenBatchNorm2d) for module in twin.modules())
+
+
+def test_a_changed_weight_is_seen(backbone: Backbone) -> None:
+    before = folded(backbone)
+    randomise(backbone)
+    wanted = backbone(IMAGES)
+    assert not torch.allclose(wanted[0], before[0])
+    assert_same(folded(backbone), wanted)
+    norm = next(m for m in backbone.modules() if isinstance(m, FrozenBatchNorm2d))
+    norm.running_mean += 1.0
+    assert_same(folded(backbone), backbone(IMAGES))
+    backbone.float()
+    assert folded(backbone.double())[0].dtype == torch.float64
+
+
+def test_a_copy_has_its_own(backbone: Backbone) -> None:
+    folded(backbone)
+    copy = deepcopy(backbone)
+    randomise(copy)
+    assert_same(folded(copy), copy(IMAGES))
+    assert_same(folded(backbone), backbone(IMAGES))
+
+
+def test_the_twin_is_in_no_state_dict(backbone: Backbone) -> None:
+    before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
+    folded(backbone)
+    after = backbone.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+
+
+class Reused(nn.Module):
+    """Gives what comes before the norm, too, which a fold would change."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        before = self.convolution(images)
+        return [before, self.norm(before)]
+
+
+def test_a_network_that_cannot_be_folded_runs_as_it_is() -> None:
+    network = Reused().eval()
+    freeze_batch_norms(network)
+    randomise(network.double())
+    run = FoldedNetwork(network)
+    for _ in range(2):
+        for one, other in zip(run(IMAGES), network(IMAGES), strict=True):
+            assert torch.equal(one, other)

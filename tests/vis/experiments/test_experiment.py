@@ -184,7 +184,7 @@ def test_a_folder_without_an_experiment_is_refused(
     said = fails(2, "experiment", tmp_path)
     assert said.endswith(f"holds no experiment ({FILE} is missing)")
     said = fails(2, "experiment", write(tmp_path / "tiny"), "--seeds", "1,b")
-    assert said == "--seeds: wanted numbers as 1,2,3, got '1,b'"
+    assert said == "--seeds: wanted a whole number, got 'b'"
 
 
 def test_quick_keeps_everything_but_sizes(tmp_path: Path) -> None:

@@ -175,6 +175,38 @@ def test_a_trained_head_follows_better_than_a_fresh_one(
     assert found > 0.1 + association(config, trained, batch, fresh=True)
 
 
+def followed(weights: Path, batch: ClipBatch) -> float:
+    """Return the share of instances whose mask has one track in a frame and in the next one."""
+    segmenter = VideoSegmenter.from_pretrained(weights, device="cpu", score_threshold=0.0)
+    same = []
+    for frames, targets in zip(batch.frames, batch.targets, strict=True):
+        tracks = []  # of each frame, the best one of every instance; -1 where none overlaps by half
+        for time, (_, result) in enumerate(segmenter.track([*frames])):
+            truth = targets.masks[:, time].numpy().reshape(len(targets.ids), 1, -1)
+            found = result.masks.reshape(1, len(result), -1)
+            iou = (truth & found).sum(-1) / np.maximum((truth | found).sum(-1), 1)
+            tracks.append(np.where(iou.max(1) >= 0.5, result.track_ids[iou.argmax(1)], -1))
+        shown = targets.masks.flatten(2).any(-1).numpy().T  # (T, N)
+        for time in range(len(tracks) - 1):
+            both = shown[time] & shown[time + 1]
+            same += [*((tracks[time] == tracks[time + 1]) & (tracks[time] >= 0))[both]]
+    return float(np.mean(same))
+
+
+@pytest.mark.parametrize("name", ["vita", "genvis"])
+def test_queries_of_videos_follow_better_than_fresh_ones(
+    name: str, squares: Path, runs: Runs, batch: ClipBatch, tmp_path: Path
+) -> None:
+    config = config_of(name, squares)
+    settings = replace(config.train, steps=1, lr=1e-12, milestones=())
+    finetune(replace(config, train=settings), runs("idol") / "weights", tmp_path / "fresh")
+    found = followed(runs(name) / "weights", batch)
+    fresh = followed(tmp_path / "fresh" / "weights", batch)
+    print(name, found, fresh)
+    assert found > 0.5
+    assert found > 0.3 + fresh
+
+
 def test_idols_contrast_tells_instances_apart(
     squares: Path, runs: Runs, batch: ClipBatch, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ What is heavy is imported when a command runs, so that `vidgap --help` answers a
 
 from __future__ import annotations
 
+from vidgap_vis.cli.bench import Bench
 from vidgap_vis.cli.command import Command
 from vidgap_vis.cli.data import DataPseudo, DataSynthetic
 from vidgap_vis.cli.demo import Demo
@@ -23,6 +24,7 @@ COMMANDS: dict[str, type[Command]] = {
     "finetune": Finetune,
     "predict": Predict,
     "experiment": Experiment,
+    "bench": Bench,
     "evaluate": Evaluate,
     "evaluate images": EvaluateImages,
     "data synthetic": DataSynthetic,

@@ -6,8 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from vidgap_vis.cli.command import Command
-from vidgap_vis.cli.parser import Parser, whole
-from vidgap_vis.errors import ConfigError
+from vidgap_vis.cli.parser import Parser, several, whole
 
 FOLDER = Path("experiments")
 """Where an experiment's name is looked for."""
@@ -23,7 +22,9 @@ class Experiment(Command):
             "experiment", metavar="NAME", type=Path, help="a folder with arms.yaml, or one's name"
         )
         parser.add_argument("--out", type=Path, help="folder of its runs; runs/NAME by default")
-        parser.add_argument("--seeds", help="as 1,2,3; the experiment's by default")
+        parser.add_argument(
+            "--seeds", type=several(whole(0)), help="as 1,2,3; the experiment's by default"
+        )
         parser.add_argument(
             "--processes", type=whole(1), help="at once, a thread each; 2, or as many as cores"
         )
@@ -39,17 +40,9 @@ class Experiment(Command):
         summary = run_experiment(
             folder,
             options.out or Path("runs") / name,
-            seeds=None if options.seeds is None else numbers(options.seeds),
+            seeds=options.seeds,
             processes=options.processes,
             quick=options.quick,
         )
         print(summary)
         return 0
-
-
-def numbers(text: str) -> list[int]:
-    """Read "1,2,3"."""
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise ConfigError("", "--seeds", f"wanted numbers as 1,2,3, got {text!r}") from None

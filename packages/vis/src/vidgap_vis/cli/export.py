@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from argparse import Namespace
 from pathlib import Path
 
 from vidgap_vis.cli.command import Command
-from vidgap_vis.cli.parser import Parser, whole
-from vidgap_vis.errors import ConfigError
+from vidgap_vis.cli.parser import Parser, picture_size, whole
 from vidgap_vis.files import check_output
 
 
@@ -22,6 +20,7 @@ class Export(Command):
         parser.add_argument("--out", type=Path, required=True, help="file to write (.pt2)")
         parser.add_argument(
             "--size",
+            type=picture_size,
             default="360x640",
             help="HEIGHTxWIDTH of the frames; the file takes no other (default 360x640)",
         )
@@ -37,13 +36,9 @@ class Export(Command):
         )
 
     def run(self, options: Namespace) -> int:
-        found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", options.size)
-        if found is None:
-            message = f"wanted HEIGHTxWIDTH, as 360x640, got {options.size!r}"
-            raise ConfigError("", "--size", message)
         from vidgap_vis.inference.export import export
 
         check_output("--out", options.out, [options.model])
-        size = (int(found[1]), int(found[2]))
+        size = options.size
         print(export(options.model, options.out, size, options.num_frames, options.repeated))
         return 0

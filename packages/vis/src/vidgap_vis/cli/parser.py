@@ -115,6 +115,19 @@ def whole(least: int) -> Callable[[str], int]:
     return read
 
 
+def several(read: Callable[[str], int]) -> Callable[[str], list[int]]:
+    """Return a function that reads an argument as numbers between commas."""
+    return lambda text: [read(part.strip()) for part in text.split(",")]
+
+
+def picture_size(text: str) -> tuple[int, int]:
+    """Read HEIGHTxWIDTH."""
+    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if found is None:
+        raise ArgumentTypeError(f"wanted HEIGHTxWIDTH, as 360x640, got {text!r}")
+    return int(found[1]), int(found[2])
+
+
 def flag_value(key: str, text: str, kind: Any) -> Any:
     """Return the value of a flag: its text where the key takes a text, else what it is in YAML."""
     inner = not_none(kind)

@@ -140,7 +140,7 @@ class Plan:
             schedule="cosine",
             milestones=(),
             seed=self.seed,
-            num_workers=0,
+            num_workers=1,
             precision="fp32",
             device="cpu",
             num_threads=1,

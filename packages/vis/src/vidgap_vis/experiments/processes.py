@@ -20,6 +20,8 @@ from typing import Any
 import torch
 
 MOST_PROCESSES = 2
+NICE = 10
+"""Added to a yielding process's niceness."""
 
 KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
@@ -37,10 +39,18 @@ class Job:
     Attributes:
         call: called with nothing; it is pickled, and so is what it returns.
         needs: the name of the job that must be done before; "" for none.
+        yields: give way to jobs that do not, where cores are short. Its process does so to its end.
     """
 
     call: Callable[[], Any]
     needs: str = ""
+    yields: bool = False
+
+    def __call__(self) -> Any:
+        """Do it; this is what a process runs."""
+        if self.yields and hasattr(os, "nice"):
+            os.nice(NICE)
+        return self.call()
 
 
 def run_jobs(
@@ -72,7 +82,7 @@ def run_jobs(
         while waiting or running:
             ready = [name for name, job in waiting.items() if job.needs in {"", *results}]
             for name in ready[: processes - len(running)]:
-                running[pool.submit(waiting.pop(name).call)] = name
+                running[pool.submit(waiting.pop(name))] = name
             finished, _ = wait(running, timeout=pause, return_when=FIRST_COMPLETED)
             for future in finished:
                 results[running.pop(future)] = future.result()

@@ -4,8 +4,9 @@
 
 NAME is ms_deform_attn, conv_gru or window_attention (see `bench/ops/NAME.py`), segmenter
 (`bench/networks/segmenter.py`), augment (`bench/augment/rates.py`), trackers
-(`bench/trackers/times.py`), evaluation (`bench/evaluation/times.py`), or all: those that run on the
-device. Each has its own defaults; an option that one does not take is an error.
+(`bench/trackers/times.py`), evaluation (`bench/evaluation/times.py`), inference
+(`bench/inference/times.py`), or all: those that run on the device. Each has its own
+defaults; an option that one does not take is an error.
 
 First every implementation must agree with the reference in float64, outputs and gradients; one
 that does not is reported, not timed, and the exit status is 1. Then all are timed on the maps of
@@ -52,6 +53,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     augment.BENCHMARK,
     OwnTableBenchmark("trackers", "bench.trackers.times", full=400, quick=60),  # frames
     OwnTableBenchmark("evaluation", "bench.evaluation.times", full=(1, 5), quick=(10, 1)),
+    OwnTableBenchmark("inference", "bench.inference.times", full="full", quick="quick"),
 )
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

@@ -173,7 +173,7 @@ class Theirs:
 
     def forward(self, tensors: Tensors) -> Tensor:
         """Return mask logits, (1, Q, T, h, w)."""
-        output: Any = self.model(pixel_values=self._images(tensors))
+        output: Any = self.model(pixel_values=self.images(tensors))
         return torch.as_tensor(output.masks_queries_logits.transpose(0, 1)[None])
 
     def step(self, tensors: Tensors) -> Tensors:
@@ -182,7 +182,7 @@ class Theirs:
         labels = [torch.arange(len(frame), device=frame.device) for frame in masks]
         torch.manual_seed(SEED)
         with torch.enable_grad():
-            images = self._images(tensors)
+            images = self.images(tensors)
             loss = self.model(pixel_values=images, mask_labels=masks, class_labels=labels).loss
             loss.backward()
         return results(loss, self.owner, probes(self.backbone))
@@ -201,7 +201,7 @@ class Theirs:
         }
         return {**stages, "criterion": (owner.criterion, owner.criterion)} if training else stages
 
-    def _images(self, tensors: Tensors) -> Tensor:
+    def images(self, tensors: Tensors) -> Tensor:
         """Return the frames normalised and padded, (T, 3, H', W')."""
         frames = tensors["frames"].flatten(0, 1)
         return padded((frames - self.norm.pixel_mean) / self.norm.pixel_std)

@@ -75,7 +75,7 @@ def test_what_computes_something_else_is_reported_and_not_timed(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["convgru"], "NAME must be one of ms_deform_attn,.*, evaluation, all, got 'convgru'"),
+        (["convgru"], "NAME must be one of ms_deform_attn,.*, evaluation,.* all, got 'convgru'"),
         (
             ["segmenter", "conv_gru", "--sizes", "384x650"],
             "--sizes must be HEIGHTxWIDTH, multiples of 32, got '384x650'",

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from vidgap_segmenter.backbones.base import STRIDES
 from vidgap_segmenter.checkpointing import Checkpointed
 from vidgap_segmenter.deformable_attention import DeformableAttention, reference_points
+from vidgap_segmenter.mlp import linear_relu
 from vidgap_segmenter.position import sine_position_embedding
 from vidgap_segmenter.precision import at_least_float32, autocast_off
 
@@ -141,7 +142,8 @@ class PixelDecoder(nn.Module):
         with self._precision(finest.device):
             lateral = self.lateral(self._widen(finest))
             upsampled = F.interpolate(
-                self._widen(encoded),
+                # Channels last, as the other map; of a single frame, a view of tokens is neither.
+                self._widen(encoded).clone(memory_format=torch.channels_last),
                 size=lateral.shape[-2:],
                 mode="bilinear",
                 align_corners=False,
@@ -252,7 +254,7 @@ class EncoderLayer(Checkpointed):
         """Return refined tokens (B*T, S, C); `position` is (S, C), `reference` (B*T, S, L, 2)."""
         attended = self.self_attn(tokens + position, reference, tokens, sizes)
         tokens = self.norm1(tokens + attended)
-        return self.norm2(tokens + self.linear2(F.relu(self.linear1(tokens), inplace=True)))
+        return self.norm2(tokens + self.linear2(linear_relu(self.linear1, tokens)))
 
 
 def _first_map(strides: Sequence[int]) -> int:

@@ -101,6 +101,8 @@ def fold(network: nn.Module, pairs: list[Pair]) -> nn.Module:
         scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
         before = 0 if convolution.bias is None else convolution.bias
         weight = convolution.weight * scale[:, None, None, None]
+        # As the maps are: otherwise a convolution turns its weights round in every call.
+        weight = weight.contiguous(memory_format=torch.channels_last)
         convolution.weight = nn.Parameter(weight, requires_grad=False)
         convolution.bias = nn.Parameter(
             norm.bias + (before - norm.running_mean) * scale, requires_grad=False

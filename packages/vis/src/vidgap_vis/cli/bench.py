@@ -57,6 +57,7 @@ class Bench(Command):
     def run(self, options: Namespace) -> int:
         import torch
 
+        from vidgap_segmenter import ClipSegmenter
         from vidgap_vis.files import replacing
         from vidgap_vis.speed import Subject, format_speeds
 
@@ -64,9 +65,9 @@ class Bench(Command):
         if options.threads is not None:
             torch.set_num_threads(options.threads)
         segmenter = segmenter_of(options)
-        subject = Subject(
-            segmenter.model, segmenter.classes, segmenter.make_tracker, segmenter.device
-        )
+        network = segmenter.model
+        assert isinstance(network, ClipSegmenter)
+        subject = Subject(network, segmenter.classes, segmenter.make_tracker, segmenter.device)
         with naming(""):
             for case in cases(options):
                 subject.check(case)

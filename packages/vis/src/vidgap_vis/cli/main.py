@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vidgap_vis.cli.commands import COMMANDS
+from vidgap_vis.cli.memory import keep_freed_memory
 from vidgap_vis.config.reading import suggest
 from vidgap_vis.errors import ConfigError, InputError, TrainingError, WeightsError
 
@@ -27,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Threads that spin while they wait stall a shared machine (docs/results/shared_machine.md).
     # OpenMP reads this once, when torch is imported, which every command does later.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    keep_freed_memory()
     show_log()
     try:
         return dispatch(words)

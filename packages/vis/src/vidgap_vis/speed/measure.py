@@ -124,8 +124,8 @@ class Subject:
         with TemporaryDirectory() as folder:
             video = Path(folder) / "scene.mp4"
             scene.write(video, case.size, case.frames * (case.steps + 1))
-            whole = {END_TO_END: self.end_to_end(case, scene, video)}
-            return Speed(case, self.stages(case, scene, video) | whole)
+            found = self.stages(case, scene, video)
+            return Speed(case, found | {END_TO_END: self.end_to_end(case, scene, video)})
 
     def stages(self, case: Case, scene: Scene, video: Path) -> dict[str, float]:
         """Return milliseconds a frame of each stage, one after another, but for the first step."""

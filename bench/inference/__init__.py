@@ -1,0 +1,1 @@
+"""From decoded frames to tracks, masks, overlays: `python -m bench.run inference`."""

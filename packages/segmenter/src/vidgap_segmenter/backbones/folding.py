@@ -53,8 +53,10 @@ class FoldedNetwork:
             return list((self._twin or network)(images))
         pairs, maps = find_pairs(network, images)
         twin = fold(network, pairs)
-        self._twin = twin if _close(twin(images), maps) else None
-        self._made_from = now
+        folded = list(twin(images))
+        self._twin, self._made_from = None, now
+        if _close(folded, maps):  # what is returned is the twin's from the first call on
+            self._twin, maps = twin, folded
         return maps
 
 

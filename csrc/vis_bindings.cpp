@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "json/items.h"
+#include "masks/changes.h"
 #include "masks/entry.h"
 #include "masks/from_logits.h"
 #include "masks/overlaps.h"
@@ -127,6 +128,19 @@ std::vector<std::string> from_logits(Address logits, int64_t count, int64_t heig
   return counts;
 }
 
+// The compressed strings of the masks whose changes a GPU has found.
+std::vector<std::string> from_changes(Address index, Address changed, int64_t size, int64_t count,
+                                      int64_t pixels, Address areas) {
+  std::vector<std::string> counts;
+  counts.reserve(static_cast<size_t>(count));
+  const py::gil_scoped_release others_run;
+  const masks::Changes changes{pointer<int32_t>(index), pointer<uint32_t>(changed), size};
+  if (!masks::from_changes(changes, count, pixels, counts, pointer<int64_t>(areas))) {
+    throw std::invalid_argument("changes do not ascend, or are not within the masks");
+  }
+  return counts;
+}
+
 // Begin and end of each item that ends in this piece, one after the other; None where the text is
 // no list.
 py::object scan(json::ItemScanner& scanner, const py::buffer& piece) {
@@ -151,6 +165,7 @@ PYBIND11_MODULE(_native, module) {
   });
   module.def("masks_of", &masks_of);
   module.def("from_logits", &from_logits);
+  module.def("from_changes", &from_changes);
   module.def("logit_kernels", &masks::logit_kernels_name);
   module.def("use_logit_kernels", &masks::use_logit_kernels);
   module.def("with_compressed_counts", &with_compressed_counts);

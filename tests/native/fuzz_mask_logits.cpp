@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "fuzz_texts.h"
+#include "masks/changes.h"
 #include "masks/from_logits.h"
 
 using namespace vidgap;
@@ -147,6 +148,56 @@ void check_sigmoid() {
   }
 }
 
+void check_changes() {
+  const int64_t pixels = whole(1, 150), count = whole(0, 3);
+  const int64_t words = masks::words_of_changes(pixels);
+  std::vector<int32_t> index;
+  std::vector<uint32_t> bits;
+  std::vector<std::string> wanted;
+  std::vector<int64_t> wanted_areas;
+  for (int64_t n = 0; n < count; ++n) {
+    const Pixels mask = *decoded(random_mask(pixels), pixels);
+    std::vector<uint32_t> changed(static_cast<size_t>(words));
+    std::vector<int64_t> lengths{0};
+    bool last = false;
+    wanted_areas.push_back(0);
+    for (int64_t i = 0; i < pixels; ++i) {
+      const bool now = mask[static_cast<size_t>(i)];
+      if (now != last) {
+        changed[i / 32] |= uint32_t{1} << (i % 32);
+        lengths.push_back(0);
+      }
+      ++lengths.back();
+      wanted_areas.back() += now;
+      last = now;
+    }
+    if (last && pixels % 32 != 0) changed[pixels / 32] |= uint32_t{1} << (pixels % 32);
+    for (int64_t word = 0; word < words; ++word) {
+      if (changed[word] == 0) continue;
+      index.push_back(static_cast<int32_t>(n * words + word));
+      bits.push_back(changed[word]);
+    }
+    wanted.push_back(compressed(lengths));
+  }
+  const bool all_right = whole(0, 2) > 0 || index.empty();
+  if (!all_right) {
+    const size_t at = static_cast<size_t>(whole(0, static_cast<int64_t>(index.size()) - 1));
+    if (whole(0, 1)) index[at] = static_cast<int32_t>(whole(-2, count * words + 2));
+    bits[at] ^= uint32_t{1} << whole(0, 31);
+  }
+  std::vector<std::string> counts;
+  std::vector<int64_t> areas(static_cast<size_t>(count));
+  const bool taken =
+      masks::from_changes({index.data(), bits.data(), static_cast<int64_t>(index.size())}, count,
+                          pixels, counts, areas.data());
+  if (!all_right) {  // anything but a fault, and no malformed string
+    for (const std::string& text : counts) check(decoded(text, pixels).has_value(), "changes");
+    return;
+  }
+  check(taken && counts == wanted, "from_changes: another mask");
+  check(areas == wanted_areas, "from_changes: area");
+}
+
 }  // namespace
 
 int main(int count, char** words) {
@@ -157,6 +208,7 @@ int main(int count, char** words) {
   for (int64_t i = 0; i < cases; ++i) {
     check_logits();
     check_bad_taps();
+    check_changes();
   }
   std::printf("%lld cases agree\n", static_cast<long long>(cases));
   return 0;

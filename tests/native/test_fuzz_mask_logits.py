@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow  # compiling under sanitizers takes most of it
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [
-    *(ROOT / "csrc/masks" / f"{name}.cpp" for name in ("from_logits", "logit_kernels")),
+    *(ROOT / "csrc/masks" / f"{name}.cpp" for name in ("from_logits", "logit_kernels", "changes")),
     ROOT / "csrc/masks/run_lengths.cpp",
     ROOT / "tests/native/fuzz_mask_logits.cpp",
 ]

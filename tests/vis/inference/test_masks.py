@@ -195,3 +195,12 @@ def test_taps_that_cannot_be_are_refused(compiled: ModuleType) -> None:
         compiled.from_logits(logits.data_ptr(), 1, 2, 2, taps, taps, *numbers)
     index[:] = [[0], [1]]
     assert compiled.from_logits(logits.data_ptr(), 1, 2, 2, taps, taps, *numbers) == ["04"]
+
+
+def test_changes_that_cannot_be_are_refused(compiled: ModuleType) -> None:
+    index, bits, area = np.zeros(1, np.int32), np.array([0b10100], np.uint32), np.zeros(1, np.int64)
+    addresses = (index.ctypes.data, bits.ctypes.data)
+    assert compiled.from_changes(*addresses, 1, 1, 6, area.ctypes.data) == ["222"]
+    assert area.tolist() == [2]
+    with pytest.raises(ValueError, match="changes do not ascend, or are not within the masks"):
+        compiled.from_changes(*addresses, 1, 1, 3, area.ctypes.data)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from vidgap_segmenter import ClipOutput
 from vidgap_segmenter.inference import Resize
-from vidgap_vis.inference.masks import native, reference
+from vidgap_vis.inference.masks import native, reference, triton
 from vidgap_vis.inference.masks.frame_masks import FrameMasks
 from vidgap_vis.inference.masks.taps import Resizing
 from vidgap_vis.native import extension, obstacle
@@ -22,8 +22,8 @@ def finish_masks(
 ) -> FrameMasks:
     """Resize mask logits to the frame's own size and threshold them at 0.
 
-    The CPU has a kernel in C++, in float32. Pixels whose logit is 0 but for rounding may be other
-    than in the reference, to which float64 is left.
+    The CPU has a kernel in C++, a GPU one in Triton, both in float32. Pixels whose logit is 0 but
+    for rounding may be other than in the reference, to which float64 is left.
 
     Args:
         output: where they come from.
@@ -38,6 +38,8 @@ def finish_masks(
         return reference.finish_masks(output, logits, size, resize)
     if logits.device.type == "cpu":
         return native.finish_masks(compiled, logits, resizing)
+    if triton.obstacle(logits.device, len(logits) * resizing.pixels) is None:
+        return triton.finish_masks(compiled, logits, resizing)
     return reference.finish_masks(output, logits, size, resize)
 
 
@@ -48,4 +50,5 @@ def mask_backend(device: torch.device) -> str:
         return f"reference ({obstacle()})"
     if device.type == "cpu":
         return f"native (C++, {compiled.logit_kernels()})"
-    return "reference (the kernel runs on CPUs)"
+    why = triton.obstacle(device, 0)
+    return f"reference ({why})" if why else "triton"

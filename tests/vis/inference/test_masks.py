@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from vis.support.mask_logits import CASES, Case, assert_same_masks, draw
 
 from vidgap_vis.inference.masks import finish_masks, native, reference
+from vidgap_vis.inference.masks.taps import Resizing, taps_of
 from vidgap_vis.native import extension
 
 LEVELS_OF_X86 = ["x86-64-v4", "x86-64-v3", "baseline"]
@@ -184,6 +186,18 @@ def test_without_the_extension_the_definition_is_used_and_one_warning_given(
         got = finish_masks(case.output, logits, case.size)
     assert got.rles == by_definition(case, logits).rles
     finish_masks(case.output, logits, case.size)  # another warning would be an error
+
+
+@settings(max_examples=100, deadline=None)
+@given(inputs=st.integers(1, 200), outputs=st.integers(1, 400))
+def test_taps_have_the_weights_of_torch_to_the_bit(inputs: int, outputs: int) -> None:
+    resizing = Resizing((1, inputs), (1, outputs), (1, outputs), (1, outputs), "bilinear")
+    columns = taps_of(resizing)[1]
+    weights = np.zeros((inputs, outputs), np.float32)
+    np.add.at(weights, (columns.index, np.arange(outputs)[:, None]), columns.weight)
+    one_hot = torch.eye(inputs)[None, :, None]
+    wanted = F.interpolate(one_hot, size=(1, outputs), mode="bilinear", align_corners=False)
+    np.testing.assert_array_equal(weights, wanted[0, :, 0])
 
 
 def test_taps_that_cannot_be_are_refused(compiled: ModuleType) -> None:

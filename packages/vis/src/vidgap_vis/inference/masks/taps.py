@@ -99,8 +99,10 @@ def _nearest(inputs: int, outputs: int) -> Taps:
 
 
 def _bilinear(inputs: int, outputs: int) -> Taps:
-    half, scale = np.float32(0.5), np.float32(inputs) / np.float32(outputs)
-    position = np.maximum((np.arange(outputs, dtype=np.float32) + half) * scale - half, 0)
+    scale = np.float32(inputs) / np.float32(outputs)
+    # Product and difference are rounded once, as by the processors' multiply-add.
+    position = (np.arange(outputs) + 0.5) * np.float64(scale) - 0.5
+    position = np.maximum(position.astype(np.float32), 0)
     below = np.minimum(position.astype(np.int32), inputs - 1)
     above = np.minimum(below + (inputs != outputs), inputs - 1)
     part = np.clip(position - below, 0, 1).astype(np.float32)

@@ -1,4 +1,5 @@
-# What the packages' builds share: pybind11, the extension `_native`, CUDA where it is asked for.
+# What the packages' builds share: pybind11, the extension `_native`, CUDA where it is asked for,
+# kernels for several instruction sets.
 
 set(CMAKE_CXX_STANDARD 17)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
@@ -69,6 +70,28 @@ function(vidgap_choose_architectures)
     message(FATAL_ERROR "${VIDGAP_NVCC} knows neither compute_80 nor compute_90")
   endif()
   set(CMAKE_CUDA_ARCHITECTURES "${chosen}" PARENT_SCOPE)
+endfunction()
+
+# Appends KERNELS to the list of that name, compiled once for every instruction set; CHOOSER, which
+# is in the list already, picks one when it runs (csrc/common/cpu_levels.h).
+function(vidgap_add_cpu_levels list_name kernels chooser)
+  set(levels kKernelsBaseline)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    list(APPEND levels kKernelsV3 kKernelsV4)
+    set(options_kKernelsV3 -march=x86-64-v3)
+    set(options_kKernelsV4 -march=x86-64-v4 -mprefer-vector-width=512)
+    set_source_files_properties("${chooser}" PROPERTIES COMPILE_DEFINITIONS VIDGAP_X86_LEVELS)
+  endif()
+  foreach(level ${levels})
+    add_library(${level} OBJECT "${kernels}")
+    target_include_directories(${level} PRIVATE "${VIDGAP_CSRC}")
+    target_compile_definitions(${level} PRIVATE VIDGAP_KERNELS=${level})
+    # Without these two promises no loop with a rounding or a comparison becomes vector code.
+    target_compile_options(${level} PRIVATE -Wall -Wextra -Wno-psabi -fno-math-errno
+                           -fno-trapping-math ${options_${level}})
+    list(APPEND ${list_name} $<TARGET_OBJECTS:${level}>)
+  endforeach()
+  set(${list_name} "${${list_name}}" PARENT_SCOPE)
 endfunction()
 
 # Adds the extension module `_native` of PACKAGE.

@@ -2,12 +2,16 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <stdexcept>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "json/items.h"
+#include "masks/changes.h"
 #include "masks/entry.h"
+#include "masks/from_logits.h"
 #include "masks/overlaps.h"
 #include "masks/plain_counts.h"
 #include "masks/run_lengths.h"
@@ -101,6 +105,42 @@ py::object masks_of(const py::bytes& text, int64_t height, int64_t width) {
   return py::make_tuple(counts, py::bytes(around));
 }
 
+// Taps as index, weight, outputs, taps of each.
+using TapsOf = std::tuple<Address, Address, int64_t, int64_t>;
+
+masks::Taps taps_of(const TapsOf& taps) {
+  const auto [index, weight, size, count] = taps;
+  return {pointer<int32_t>(index), pointer<float>(weight), size, count};
+}
+
+// The compressed strings of the masks of logits (count, height, width).
+std::vector<std::string> from_logits(Address logits, int64_t count, int64_t height, int64_t width,
+                                     const TapsOf& rows, const TapsOf& columns, Address scores,
+                                     Address areas) {
+  std::vector<std::string> counts;
+  counts.reserve(static_cast<size_t>(count));
+  const py::gil_scoped_release others_run;
+  const masks::Logits maps{pointer<float>(logits), count, height, width};
+  if (!masks::from_logits(maps, taps_of(rows), taps_of(columns), counts,
+                          {pointer<float>(scores), pointer<int64_t>(areas)})) {
+    throw std::invalid_argument("taps are not within the logits, do not ascend, or are too many");
+  }
+  return counts;
+}
+
+// The compressed strings of the masks whose changes a GPU has found.
+std::vector<std::string> from_changes(Address index, Address changed, int64_t size, int64_t count,
+                                      int64_t pixels, Address areas) {
+  std::vector<std::string> counts;
+  counts.reserve(static_cast<size_t>(count));
+  const py::gil_scoped_release others_run;
+  const masks::Changes changes{pointer<int32_t>(index), pointer<uint32_t>(changed), size};
+  if (!masks::from_changes(changes, count, pixels, counts, pointer<int64_t>(areas))) {
+    throw std::invalid_argument("changes do not ascend, or are not within the masks");
+  }
+  return counts;
+}
+
 // Begin and end of each item that ends in this piece, one after the other; None where the text is
 // no list.
 py::object scan(json::ItemScanner& scanner, const py::buffer& piece) {
@@ -124,6 +164,10 @@ PYBIND11_MODULE(_native, module) {
     return json::has_unicode_escape(std::string_view(text));
   });
   module.def("masks_of", &masks_of);
+  module.def("from_logits", &from_logits);
+  module.def("from_changes", &from_changes);
+  module.def("logit_kernels", &masks::logit_kernels_name);
+  module.def("use_logit_kernels", &masks::use_logit_kernels);
   module.def("with_compressed_counts", &with_compressed_counts);
   py::class_<json::ItemScanner>(module, "ItemScanner")
       .def(py::init())

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "json/reader.h"
+#include "masks/run_lengths.h"
 
 namespace vidgap::masks {
 namespace {
@@ -44,27 +45,19 @@ int64_t pixels_behind(Reader reader) {
   return read_pixels(reader);
 }
 
-void append_number(int64_t number, std::string& out) {
-  bool more = true;
-  while (more) {
-    const int64_t digit = number & 31;
-    number >>= 5;
-    more = number != ((digit & 16) ? -1 : 0);
-    const char character = static_cast<char>('0' + digit + (more ? 32 : 0));
-    if (character == '\\') out.push_back('\\');  // JSON's escape
-    out.push_back(character);
-  }
-}
-
 // Appends the string of the list that the reader is in front of; -1 or the sum of its counts.
 int64_t append_compressed(Reader& reader, std::string& out) {
+  const auto put = [&](char character) {
+    if (character == '\\') out.push_back('\\');  // JSON's escape
+    out.push_back(character);
+  };
   int64_t before_last[2] = {0, 0};
   int64_t sum = 0;
   reader.take('[');
   for (int64_t index = 0; reader.ok(); ++index) {
     const int64_t count = reader.number();
     sum += count;
-    append_number(count - (index > 2 ? before_last[index & 1] : 0), out);
+    put_number(count - (index > 2 ? before_last[index & 1] : 0), put);
     before_last[index & 1] = count;
     if (reader.take_if(']')) return sum;
     reader.take(',');

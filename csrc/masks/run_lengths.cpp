@@ -88,6 +88,20 @@ int64_t read_runs(std::string_view text, int64_t pixels, uint32_t* bounds) {
   return position == pixels ? next - bounds : -1;
 }
 
+void write_runs(Runs mask, int64_t pixels, std::string& text) {
+  const auto put = [&](char character) { text.push_back(character); };
+  const bool ends_outside = mask.size == 0 || mask.bounds[mask.size - 1] != pixels;
+  int64_t before_last[2] = {0, 0};
+  int64_t position = 0;
+  for (int64_t i = 0; i < mask.size + ends_outside; ++i) {
+    const int64_t next = i < mask.size ? int64_t{mask.bounds[i]} : pixels;
+    const int64_t count = next - position;
+    put_number(count - (i > 2 ? before_last[i & 1] : 0), put);
+    before_last[i & 1] = count;
+    position = next;
+  }
+}
+
 int64_t area(Runs mask) {
   int64_t sum = 0;
   for (int64_t i = 0; i < mask.size; i += 2) sum += mask.bounds[i + 1] - mask.bounds[i];

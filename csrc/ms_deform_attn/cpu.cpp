@@ -1,57 +1,21 @@
 // Multi-scale deformable attention on the CPU: choice of instruction set, and threads.
 #include <atomic>
-#include <cstring>
 #include <memory>
 #include <new>
 
+#include "common/cpu_levels.h"
 #include "ms_deform_attn/cpu_kernels.h"
 
 namespace vidgap::ms_deform_attn {
 namespace {
 
-struct Choice {
-  const char* name;
-  const CpuKernels* kernels;
-  bool (*runs_here)();
-};
-
+CpuLevels<CpuKernels>& levels() {
 #ifdef VIDGAP_X86_LEVELS
-#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
-bool has_v3() { return __builtin_cpu_supports("x86-64-v3"); }
-bool has_v4() { return __builtin_cpu_supports("x86-64-v4"); }
+  static CpuLevels<CpuKernels> levels(&kKernelsV4, &kKernelsV3, &kKernelsBaseline);
 #else
-// These compilers cannot test for a level: test for those of its features that they know.
-bool has_v3() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-         __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
-         __builtin_cpu_supports("popcnt");
-}
-bool has_v4() {
-  return has_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512vl");
-}
+  static CpuLevels<CpuKernels> levels(nullptr, nullptr, &kKernelsBaseline);
 #endif
-#endif
-
-// Best first.
-const Choice kChoices[] = {
-#ifdef VIDGAP_X86_LEVELS
-    {"x86-64-v4", &kKernelsV4, [] { return has_v4(); }},
-    {"x86-64-v3", &kKernelsV3, [] { return has_v3(); }},
-#endif
-    {"baseline", &kKernelsBaseline, [] { return true; }},
-};
-
-const Choice* best_choice() {
-  const Choice* choice = kChoices;
-  while (!choice->runs_here()) ++choice;
-  return choice;
-}
-
-std::atomic<const Choice*>& current_choice() {
-  static std::atomic<const Choice*> choice{best_choice()};
-  return choice;
+  return levels;
 }
 
 struct Free {
@@ -61,7 +25,7 @@ struct Free {
 // Gives each thread its own range of the units and its own scratch memory.
 template <typename Work>
 int distribute(const Problem& problem, bool backward, int num_threads, Work work) {
-  const CpuKernels& kernels = *current_choice().load()->kernels;
+  const CpuKernels& kernels = levels().kernels();
   const int64_t whole = problem.batch * problem.heads;
   if (problem.tokens >= int64_t{1} << 30) return kTooLarge;  // a plane's pixels are int32
   if (whole == 0) return kSuccess;
@@ -88,17 +52,9 @@ int distribute(const Problem& problem, bool backward, int num_threads, Work work
 
 }  // namespace
 
-const char* cpu_kernels_name() { return current_choice().load()->name; }
+const char* cpu_kernels_name() { return levels().name(); }
 
-bool use_cpu_kernels(const char* name) {
-  for (const Choice& choice : kChoices) {
-    if (std::strcmp(choice.name, name) == 0 && choice.runs_here()) {
-      current_choice() = &choice;
-      return true;
-    }
-  }
-  return false;
-}
+bool use_cpu_kernels(const char* name) { return levels().use(name); }
 
 int forward_cpu(const Problem& problem, const Inputs& inputs, void* output, int num_threads) {
   return distribute(problem, false, num_threads,

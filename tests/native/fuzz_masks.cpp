@@ -1,8 +1,6 @@
 // Random masks and JSON through the kernels of vidgap_vis without Python, for sanitizers:
 // fuzz_masks CASES SEED. Texts lie in blocks of memory of just their size. What comes out is
 // compared with slow computations, pixel by pixel and character by character.
-#include <optional>
-
 #include "fuzz_texts.h"
 #include "json/items.h"
 #include "masks/overlaps.h"
@@ -11,32 +9,6 @@
 using namespace vidgap;
 
 namespace {
-
-using Pixels = std::vector<bool>;
-
-// The definition: numbers first, then counts, then pixels; nothing where one of them is wrong.
-std::optional<Pixels> decoded(std::string_view text, int64_t pixels) {
-  std::vector<int64_t> counts;
-  for (size_t at = 0; at < text.size();) {
-    std::vector<int> digits;
-    do {
-      if (at == text.size()) return std::nullopt;
-      digits.push_back(static_cast<unsigned char>(text[at++]) - 48);
-      if (digits.back() < 0 || digits.back() > 63 || digits.size() > 7) return std::nullopt;
-    } while (digits.back() >= 32);
-    int64_t number = digits.back() >= 16 ? -1 : 0;
-    for (size_t i = digits.size(); i-- > 0;) number = number * 32 + digits[i] % 32;
-    counts.push_back(number + (counts.size() > 2 ? counts[counts.size() - 2] : 0));
-  }
-  Pixels mask;
-  for (size_t i = 0; i < counts.size(); ++i) {
-    if (counts[i] < 0 || counts[i] > pixels) return std::nullopt;
-    mask.insert(mask.end(), static_cast<size_t>(counts[i]), i % 2 == 1);
-    if (static_cast<int64_t>(mask.size()) > pixels) return std::nullopt;
-  }
-  if (text.empty() || static_cast<int64_t>(mask.size()) != pixels) return std::nullopt;
-  return mask;
-}
 
 std::string wild_numbers() {
   const int64_t numbers[] = {

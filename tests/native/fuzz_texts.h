@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <string_view>
@@ -49,6 +50,32 @@ inline std::string compressed(const std::vector<int64_t>& counts) {
     }
   }
   return text;
+}
+
+using Pixels = std::vector<bool>;
+
+// The definition: numbers first, then counts, then pixels; nothing where one of them is wrong.
+inline std::optional<Pixels> decoded(std::string_view text, int64_t pixels) {
+  std::vector<int64_t> counts;
+  for (size_t at = 0; at < text.size();) {
+    std::vector<int> digits;
+    do {
+      if (at == text.size()) return std::nullopt;
+      digits.push_back(static_cast<unsigned char>(text[at++]) - 48);
+      if (digits.back() < 0 || digits.back() > 63 || digits.size() > 7) return std::nullopt;
+    } while (digits.back() >= 32);
+    int64_t number = digits.back() >= 16 ? -1 : 0;
+    for (size_t i = digits.size(); i-- > 0;) number = number * 32 + digits[i] % 32;
+    counts.push_back(number + (counts.size() > 2 ? counts[counts.size() - 2] : 0));
+  }
+  Pixels mask;
+  for (size_t i = 0; i < counts.size(); ++i) {
+    if (counts[i] < 0 || counts[i] > pixels) return std::nullopt;
+    mask.insert(mask.end(), static_cast<size_t>(counts[i]), i % 2 == 1);
+    if (static_cast<int64_t>(mask.size()) > pixels) return std::nullopt;
+  }
+  if (text.empty() || static_cast<int64_t>(mask.size()) != pixels) return std::nullopt;
+  return mask;
 }
 
 inline std::string random_mask(int64_t pixels) {

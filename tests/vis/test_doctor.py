@@ -24,6 +24,7 @@ def test_a_sound_installation_is_well(capsys: pytest.CaptureFixture[str]) -> Non
     for name in ("vidgap-temporal", "torch", "cpu", "H.264 encoder", "libx264", "supervision"):
         assert name in said
     assert "overlaps of masks" in said
+    assert "masks of logits on cpu" in said
     for op in ("ms_deform_attn", "ms_deform_attn_fused", "conv_gru", "window_attention"):
         assert f"{op} on cpu" in said
 
@@ -51,6 +52,23 @@ def test_the_evaluation_says_its_backend_and_why(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("VIDGAP_BACKEND", "reference")
     assert doctor.evaluation_backend().text == "reference (VIDGAP_BACKEND=reference)"
     assert not doctor.overlap_agreement().broken
+
+
+def test_masks_say_their_backend_and_whether_they_are_right(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("VIDGAP_BACKEND", "reference")
+    finding = doctor.masks_of_logits("cpu")
+    assert finding.text == "reference (VIDGAP_BACKEND=reference), equal to the reference"
+    finish = doctor.finish_masks
+
+    def wrong(output: Any, logits: Tensor, size: Any) -> Any:
+        return finish(output, logits if logits.dtype == torch.float64 else -logits, size)
+
+    monkeypatch.setattr(doctor, "finish_masks", wrong)
+    finding = doctor.masks_of_logits("cpu")
+    assert finding.broken
+    assert finding.text.endswith("2790 pixels differ from the reference")
 
 
 def test_overlaps_that_are_wrong_are_broken(monkeypatch: pytest.MonkeyPatch) -> None:

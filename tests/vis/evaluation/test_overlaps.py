@@ -229,7 +229,7 @@ def test_an_absent_extension_warns_once_and_says_what_to_do(
 ) -> None:
     monkeypatch.setattr(native, "_native", None)
     monkeypatch.setattr(native, "_why_absent", "no module of that name")
-    monkeypatch.setattr(native, "_warned", False)
+    monkeypatch.setattr(native, "_warned", set())
     wanted = (
         r"^evaluation runs on its reference in Python.*reinstall vidgap-vis where a C\+\+17 comp"
     )

@@ -12,12 +12,14 @@ from tolerances import TOLERANCE
 from vis.support.tiny_runs import CATEGORIES, MODEL, TEMPORAL
 
 from vidgap_segmenter import backends
+from vidgap_segmenter.backbones.folding import FoldedNetwork
 from vidgap_vis import build
 from vidgap_vis.classes import from_categories
 from vidgap_vis.cli.main import main
 from vidgap_vis.config import ModelConfig, TemporalConfig
 from vidgap_vis.inference import export as exporting
 from vidgap_vis.weights import load, save
+
 
 CLASSES = from_categories([(category["id"], category["name"]) for category in CATEGORIES])
 SIZE = (60, 90)
@@ -46,6 +48,12 @@ with torch.no_grad():
 torch.save([said, steps], sys.argv[3])
 """
 """Runs frames through an exported step, with our packages, timm and torchvision blocked."""
+
+
+@pytest.fixture(autouse=True)
+def unfolded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exported step keeps its batch norms; folded ones round otherwise."""
+    monkeypatch.setattr(FoldedNetwork, "__call__", lambda self, images: list(self.network(images)))
 
 
 def weights(

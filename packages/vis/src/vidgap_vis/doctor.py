@@ -17,11 +17,12 @@ from torch import Tensor
 
 import vidgap_segmenter
 import vidgap_temporal
-from vidgap_segmenter import ms_deform_attn, ms_deform_attn_fused
+from vidgap_segmenter import ClipOutput, ms_deform_attn, ms_deform_attn_fused
 from vidgap_temporal.ops import GRUWeights, conv_gru, window_attention
 from vidgap_vis import native
 from vidgap_vis.evaluation import Track, overlaps
 from vidgap_vis.formats import Rle
+from vidgap_vis.inference.masks import finish_masks, mask_backend
 
 PACKAGES = (
     *("vidgap-augment", "vidgap-temporal", "vidgap-segmenter", "vidgap-vis"),
@@ -115,6 +116,7 @@ def run() -> int:
         "devices": devices(),
         "ops": backends(),
         "agreement with the reference in float64": agreement(),
+        "masks": [masks_of_logits(name) for name in device_names()],
         "evaluation": [evaluation_backend(), overlap_agreement()],
         "video and extras": extras(),
     }
@@ -170,8 +172,12 @@ def backends() -> list[Finding]:
 
 def agreement() -> list[Finding]:
     """Run each op as it runs here, in float32, against its reference in float64."""
-    names = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-    return [compare(check, torch.device(name)) for check in OPS for name in names]
+    return [compare(check, torch.device(name)) for check in OPS for name in device_names()]
+
+
+def device_names() -> list[str]:
+    """Return the kinds of devices that are here."""
+    return ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
 def compare(check: OpCheck, device: torch.device) -> Finding:
@@ -198,6 +204,28 @@ def with_gradients(op: Op, inputs: Sequence[Tensor], backend: str) -> list[Tenso
     output = op(*leaves, backend=backend)
     gradients = torch.autograd.grad(output.square().sum(), leaves)
     return [output.detach(), *gradients]
+
+
+def masks_of_logits(device: str) -> Finding:
+    """Say what makes masks of logits, and compare with the reference in float64: all pixels."""
+    logits = torch.randn(2, 5, 7, generator=torch.Generator().manual_seed(0)).to(device)
+    nothing = logits.new_zeros(1, 1, 1, 2)
+    output = ClipOutput(
+        class_logits=nothing,
+        mask_logits=logits[None, :, None],
+        embeddings=nothing,
+        auxiliary=(),
+        frame_size=(19, 27),
+        padded_size=(20, 28),
+    )
+    got, wanted = (finish_masks(output, maps, (31, 45)).rles for maps in (logits, logits.double()))
+    wrong = sum(
+        int(np.count_nonzero(one.decode() != other.decode()))
+        for one, other in zip(got, wanted, strict=True)
+    )
+    agreement = f"{wrong} pixels differ from" if wrong else "equal to"
+    text = f"{mask_backend(torch.device(device))}, {agreement} the reference"
+    return Finding(f"masks of logits on {device}", text, broken=wrong > 0)
 
 
 def evaluation_backend() -> Finding:

@@ -16,25 +16,23 @@ def _load() -> tuple[ModuleType | None, str]:
 
 
 _native, _why_absent = _load()
-_warned = False
+_warned: set[str] = set()
+
+_SLOW_EVALUATION = "evaluation runs on its reference in Python, slow and with all results in memory"
 
 
-def extension(*, warns: bool = True) -> ModuleType | None:
+def extension(*, warns: bool = True, consequence: str = _SLOW_EVALUATION) -> ModuleType | None:
     """Return the extension; None where its references in Python are to be used.
 
-    Where it is missing, the first call that `warns` does so.
+    Where it is missing, the first call that `warns` of a consequence does so.
 
     Raises:
         ValueError: VIDGAP_BACKEND is something else than "reference".
     """
-    global _warned
     if _reference_is_forced():
         return None
-    if _native is None and warns and not _warned:
-        _warned = True
-        consequence = (
-            "evaluation runs on its reference in Python, slow and with all results in memory"
-        )
+    if _native is None and warns and consequence not in _warned:
+        _warned.add(consequence)
         warnings.warn(f"{consequence}: {obstacle()}", RuntimeWarning, stacklevel=3)
     return _native
 

@@ -35,14 +35,14 @@ class FoldedNetwork:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        self._network = network
+        self.network = network
         self._twin: nn.Module | None = None
         self._made_from: list[Any] = []
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> list[Tensor]:
         """Return what the network does, but for rounding; without gradients."""
-        network = self._network
+        network = self.network
         tensors = [*network.parameters(), *network.buffers()]
         # Neither a compiler nor a tensor made in inference mode says whether weights have changed.
         unknown = torch.compiler.is_compiling() or any(tensor.is_inference() for tensor in tensors)

@@ -1,0 +1,1 @@
+"""Benchmark of what makes masks of mask logits."""

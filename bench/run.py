@@ -4,8 +4,9 @@
 
 NAME is ms_deform_attn, conv_gru or window_attention (see `bench/ops/NAME.py`), segmenter
 (`bench/networks/segmenter.py`), augment (`bench/augment/rates.py`), trackers
-(`bench/trackers/times.py`), evaluation (`bench/evaluation/times.py`), or all: those that run on the
-device. Each has its own defaults; an option that one does not take is an error.
+(`bench/trackers/times.py`), drawing (`bench/drawing/times.py`), evaluation
+(`bench/evaluation/times.py`), or all: those that run on the device. Each has its own defaults; an
+option that one does not take is an error.
 
 First every implementation must agree with the reference in float64, outputs and gradients; one
 that does not is reported, not timed, and the exit status is 1. Then all are timed on the maps of
@@ -15,8 +16,8 @@ events, beside that of a CUDA graph's replay and the host's. `x reference` and `
 speed-ups over our definition in PyTorch and over what others use (official, plain, swin, hugging
 face). `% of floor` is the share of the least time for bytes and arithmetic, at the rates of a copy
 and of a matrix product or convolution measured in the same run. TF32 is off. The augmentations,
-the trackers and the evaluation have tables of their own; augmentations are not timed if clips
-differ, nor evaluations if metrics do.
+the trackers, drawing and the evaluation have tables of their own; augmentations are not timed if
+clips differ, nor drawing if pictures do, nor evaluations if metrics do.
 
 Numbers go to bench/results/NAME-DEVICE.json or to --out, with --quick only to --out; ops and
 networks draw a chart beside it.
@@ -36,6 +37,8 @@ import torch
 from bench.augment import benchmark as augment
 from bench.harness.benchmark import (
     DEVICES,
+    EFFORT,
+    QUICK,
     Benchmark,
     Measurement,
     Options,
@@ -51,6 +54,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     segmenter.BENCHMARK,
     augment.BENCHMARK,
     OwnTableBenchmark("trackers", "bench.trackers.times", full=400, quick=60),  # frames
+    OwnTableBenchmark("drawing", "bench.drawing.times", full=EFFORT, quick=QUICK),
     OwnTableBenchmark("evaluation", "bench.evaluation.times", full=(1, 5), quick=(10, 1)),
 )
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "json/items.h"
+#include "masks/boxed.h"
 #include "masks/entry.h"
 #include "masks/overlaps.h"
 #include "masks/plain_counts.h"
@@ -68,6 +69,29 @@ int64_t area(const py::str& counts, int64_t pixels) {
   return size < 0 ? -1 : masks::area({bounds.data(), size});
 }
 
+// Area, left, top, width and height of a mask's box, and its pixels, column after column; None
+// where the mask is malformed.
+py::object boxed(const py::str& counts, int64_t rows, int64_t columns) {
+  const std::string_view text = text_of(counts);
+  std::vector<uint32_t> bounds(text.size());
+  masks::Runs mask{bounds.data(), 0};
+  masks::Box box;
+  {
+    const py::gil_scoped_release others_run;
+    mask.size = masks::read_runs(text, rows * columns, bounds.data());
+    if (mask.size > 0) box = masks::box_of(mask, rows);
+  }
+  if (mask.size < 0) return py::none();
+  PyObject* const pixels = PyBytes_FromStringAndSize(nullptr, box.width * box.height);
+  if (pixels == nullptr) throw py::error_already_set();
+  {
+    const py::gil_scoped_release others_run;
+    masks::fill_box(mask, rows, box, reinterpret_cast<uint8_t*>(PyBytes_AS_STRING(pixels)));
+  }
+  return py::make_tuple(masks::area(mask), box.left, box.top, box.width, box.height,
+                        py::reinterpret_steal<py::bytes>(pixels));
+}
+
 std::string with_compressed_counts(const py::str& json) {
   const std::string_view text = text_of(json);
   const py::gil_scoped_release others_run;
@@ -120,6 +144,7 @@ PYBIND11_MODULE(_native, module) {
   module.attr("MOST_PIXELS") = masks::kMostPixels;
   module.def("overlaps", &overlaps);
   module.def("area", &area);
+  module.def("boxed", &boxed);
   module.def("has_unicode_escape", [](const py::bytes& text) {
     return json::has_unicode_escape(std::string_view(text));
   });

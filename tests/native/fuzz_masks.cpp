@@ -5,6 +5,7 @@
 
 #include "fuzz_texts.h"
 #include "json/items.h"
+#include "masks/boxed.h"
 #include "masks/overlaps.h"
 #include "masks/run_lengths.h"
 
@@ -68,6 +69,39 @@ void check_string(int64_t pixels) {
   for (size_t i = 1; i < bounds.size(); ++i) check(bounds[i - 1] < bounds[i], "runs touch");
   const masks::Runs runs{bounds.data(), static_cast<int64_t>(bounds.size())};
   check(masks::area(runs) == sum_of_both(*wanted, *wanted), "area");
+}
+
+void check_box(int64_t rows, int64_t columns) {
+  const Block text(random_mask(rows * columns));
+  std::vector<uint32_t> bounds(text.view().size());
+  const int64_t size = masks::read_runs(text.view(), rows * columns, bounds.data());
+  const std::optional<Pixels> wanted = decoded(text.view(), rows * columns);
+  check(size >= 0 && wanted.has_value(), "random_mask");
+  const masks::Runs mask{bounds.data(), size};
+  masks::Box least{columns, rows, 0, 0};
+  int64_t right = 0, bottom = 0;
+  for (int64_t at = 0; at < rows * columns; ++at) {
+    if (!(*wanted)[at]) continue;
+    least.left = std::min(least.left, at / rows);
+    least.top = std::min(least.top, at % rows);
+    right = std::max(right, at / rows + 1);
+    bottom = std::max(bottom, at % rows + 1);
+  }
+  const masks::Box box = masks::box_of(mask, rows);
+  if (right == 0) {
+    check(!box.left && !box.top && !box.width && !box.height, "box of nothing");
+  } else {
+    check(box.left == least.left && box.top == least.top, "box: begin");
+    check(box.left + box.width == right && box.top + box.height == bottom, "box: end");
+  }
+  std::vector<uint8_t> pixels(static_cast<size_t>(box.width * box.height), 7);
+  masks::fill_box(mask, rows, box, pixels.data());
+  for (int64_t x = 0; x < box.width; ++x) {
+    for (int64_t y = 0; y < box.height; ++y) {
+      const bool inside = (*wanted)[(box.left + x) * rows + box.top + y];
+      check(pixels[x * box.height + y] == inside, "box: pixel");
+    }
+  }
 }
 
 void check_overlaps(int64_t pixels) {
@@ -205,6 +239,7 @@ int main(int count, char** words) {
   for (int64_t i = 0; i < cases; ++i) {
     check_string(whole(1, 80));
     check_overlaps(whole(1, 40));
+    check_box(whole(1, 9), whole(1, 9));
     check_items();
     check_mask_json();
   }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "json/items.h"
+#include "masks/bits.h"
 #include "masks/boxed.h"
 #include "masks/entry.h"
 #include "masks/overlaps.h"
@@ -67,6 +68,15 @@ int64_t area(const py::str& counts, int64_t pixels) {
   std::vector<uint32_t> bounds(text.size());
   const int64_t size = masks::read_runs(text, pixels, bounds.data());
   return size < 0 ? -1 : masks::area({bounds.data(), size});
+}
+
+// The rows are (N, words) and (M, words); fills shared, (N, M).
+void shared_bits(Address first, int64_t num_first, Address second, int64_t num_second,
+                 int64_t words, Address shared) {
+  const py::gil_scoped_release others_run;
+  masks::shared_bits({pointer<const uint64_t>(first), num_first},
+                     {pointer<const uint64_t>(second), num_second}, words,
+                     pointer<int32_t>(shared));
 }
 
 // Area, left, top, width and height of a mask's box, and its pixels, column after column; None
@@ -145,6 +155,7 @@ PYBIND11_MODULE(_native, module) {
   module.def("overlaps", &overlaps);
   module.def("area", &area);
   module.def("boxed", &boxed);
+  module.def("shared_bits", &shared_bits);
   module.def("has_unicode_escape", [](const py::bytes& text) {
     return json::has_unicode_escape(std::string_view(text));
   });

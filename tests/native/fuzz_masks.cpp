@@ -5,6 +5,7 @@
 
 #include "fuzz_texts.h"
 #include "json/items.h"
+#include "masks/bits.h"
 #include "masks/boxed.h"
 #include "masks/overlaps.h"
 #include "masks/run_lengths.h"
@@ -100,6 +101,28 @@ void check_box(int64_t rows, int64_t columns) {
     for (int64_t y = 0; y < box.height; ++y) {
       const bool inside = (*wanted)[(box.left + x) * rows + box.top + y];
       check(pixels[x * box.height + y] == inside, "box: pixel");
+    }
+  }
+}
+
+void check_bits(int64_t words) {
+  const int64_t num_first = whole(0, 4), num_second = whole(0, 4);
+  std::vector<uint64_t> bits(static_cast<size_t>((num_first + num_second) * words));
+  for (uint64_t& word : bits) {
+    const int64_t kind = whole(0, 3);
+    word = kind == 0 ? generator() : kind == 1 ? ~uint64_t{0} : 0;
+  }
+  std::vector<int32_t> shared(static_cast<size_t>(num_first * num_second), -1);
+  const uint64_t* const second = bits.data() + num_first * words;
+  masks::shared_bits({bits.data(), num_first}, {second, num_second}, words, shared.data());
+  for (int64_t n = 0; n < num_first; ++n) {
+    for (int64_t m = 0; m < num_second; ++m) {
+      int32_t wanted = 0;
+      for (int64_t bit = 0; bit < 64 * words; ++bit) {
+        const uint64_t both = bits[n * words + bit / 64] & second[m * words + bit / 64];
+        wanted += both >> (bit % 64) & 1;
+      }
+      check(shared[n * num_second + m] == wanted, "shared_bits");
     }
   }
 }
@@ -240,6 +263,7 @@ int main(int count, char** words) {
     check_string(whole(1, 80));
     check_overlaps(whole(1, 40));
     check_box(whole(1, 9), whole(1, 9));
+    check_bits(whole(0, 4));
     check_items();
     check_mask_json();
   }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from vidgap_vis.trackers.detections import Bools, Floats, Ints, first_come
+from vidgap_vis.trackers.bits import first_come
+from vidgap_vis.trackers.detections import Bools, Floats, Ints
 
 
 def boxes_of_masks(masks: Bools) -> Floats:
@@ -65,5 +66,4 @@ def without_duplicate_boxes(boxes: Floats, labels: Ints, iou: float) -> Ints:
         iou: the largest IoU with one that is kept.
     """
     over = (box_iou(boxes, boxes) > iou) & (labels[:, None] == labels)
-    later, earlier = np.nonzero(np.tril(over, k=-1))
-    return np.flatnonzero(first_come(np.ones(len(boxes), np.bool_), later, earlier))
+    return first_come(over)

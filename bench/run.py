@@ -53,7 +53,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     window_attention.BENCHMARK,
     segmenter.BENCHMARK,
     augment.BENCHMARK,
-    OwnTableBenchmark("trackers", "bench.trackers.times", full=400, quick=60),  # frames
+    OwnTableBenchmark("trackers", "bench.trackers.times", full=150, quick=60),  # frames
     OwnTableBenchmark("drawing", "bench.drawing.times", full=EFFORT, quick=QUICK),
     OwnTableBenchmark("evaluation", "bench.evaluation.times", full=(1, 5), quick=(10, 1)),
 )

@@ -102,6 +102,12 @@ py::object boxed(const py::str& counts, int64_t rows, int64_t columns) {
                         py::reinterpret_steal<py::bytes>(pixels));
 }
 
+// The masks are (N, rows, columns); fills bounds, (N, 4).
+void bounds(Address masks, int64_t count, int64_t rows, int64_t columns, Address bounds) {
+  const py::gil_scoped_release others_run;
+  masks::bounds_of(pointer<const uint8_t>(masks), count, rows, columns, pointer<int64_t>(bounds));
+}
+
 std::string with_compressed_counts(const py::str& json) {
   const std::string_view text = text_of(json);
   const py::gil_scoped_release others_run;
@@ -154,6 +160,7 @@ PYBIND11_MODULE(_native, module) {
   module.attr("MOST_PIXELS") = masks::kMostPixels;
   module.def("overlaps", &overlaps);
   module.def("area", &area);
+  module.def("bounds", &bounds);
   module.def("boxed", &boxed);
   module.def("shared_bits", &shared_bits);
   module.def("has_unicode_escape", [](const py::bytes& text) {

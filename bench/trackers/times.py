@@ -5,8 +5,8 @@ that wander about their object's. Of Q queries half or fewer pass the scores, an
 known after the first frame. "ms a frame" is a step of the whole tracker: class probabilities, masks
 of logits and their packing, association, and the scores of tracks; "of it association" begins with
 bool masks of all queries and ends with identities, packing and overlaps included. Times are
-processor time of one thread, a sample a frame, after a tenth of the frames. Beside them: the share
-of detections with the identity that their object had first;
+processor time of one thread, a sample a frame, turn by turn, after a tenth of the frames. Beside
+them: the share of detections with the identity that their object had first;
 discs that cover each other are duplicates to a tracker for a while, and overlap misleads `query`.
 `idol` and `masktrack` take their boxes from the masks; `masktrack` has the embeddings as they are,
 without its head, and keeps all detections.
@@ -86,27 +86,54 @@ def frames(work: Work, count: int) -> Iterator[ClipOutput]:
         )
 
 
-@torch.inference_mode()
-def timed(name: str, work: Work, count: int) -> tuple[list[float], list[float], float]:
-    """Return seconds of each frame's step and association, and the share of kept identities.
+class Timed:
+    """A tracker, and its association alone, on the same frames.
 
-    That is of detections with their object's first identity.
+    Attributes:
+        steps, associations: seconds of each frame.
+        kept: for each detection that is a track, whether it has its object's first identity.
     """
-    tracker, alone = OnlineTracker(associator(name), TRACKERS[name][2]), associator(name)
-    steps, associations, first, kept = [], [], {}, []
-    for output in frames(work, count):
+
+    def __init__(self, name: str) -> None:
+        self.tracker = OnlineTracker(associator(name), TRACKERS[name][2])
+        self.alone = associator(name)
+        self.steps: list[float] = []
+        self.associations: list[float] = []
+        self.kept: list[bool] = []
+        self._first: dict[int, int] = {}
+
+    def take(self, output: ClipOutput, frame: Detections, num_objects: int) -> None:
+        """Take a frame, as the network gives it and as detections with bool masks."""
         start = time.process_time()
-        tracker.step(output)
-        steps.append(time.process_time() - start)
-        (found,) = detections_of(output)
-        frame = Detections(found.class_probabilities, found.embeddings, np.asarray(found.masks))
-        start = time.process_time()
-        assignment = alone.update(frame)
-        associations.append(time.process_time() - start)
-        for query, id_ in enumerate(assignment.ids[: work.num_objects].tolist()):
+        self.tracker.step(output)
+        middle = time.process_time()
+        assignment = self.alone.update(frame)
+        self.associations.append(time.process_time() - middle)
+        self.steps.append(middle - start)
+        for query, id_ in enumerate(assignment.ids[:num_objects].tolist()):
             if id_:
-                kept.append(first.setdefault(query, id_) == id_)
-    return steps[count // 10 :], associations[count // 10 :], float(np.mean(kept))
+                self.kept.append(self._first.setdefault(query, id_) == id_)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return median and quartiles in ms, after a tenth of the frames, and the share kept."""
+        step, association = (
+            (1e3 * np.percentile(seconds[len(seconds) // 10 :], [50, 25, 75])).round(3).tolist()
+            for seconds in (self.steps, self.associations)
+        )
+        return {"step_ms": step, "ms": association, "kept": round(float(np.mean(self.kept)), 4)}
+
+
+@torch.inference_mode()
+def timed(work: Work, count: int) -> dict[str, Timed]:
+    """Run all trackers over the same frames, turn by turn."""
+    names = list(TRACKERS)
+    found = {name: Timed(name) for name in names}
+    for time_, output in enumerate(frames(work, count)):
+        (lazy,) = detections_of(output)
+        frame = Detections(lazy.class_probabilities, lazy.embeddings, np.asarray(lazy.masks))
+        for turn in range(len(names)):
+            found[names[(time_ + turn) % len(names)]].take(output, frame, work.num_objects)
+    return found
 
 
 def measure(count: int, path: Path | None) -> bool:
@@ -115,13 +142,8 @@ def measure(count: int, path: Path | None) -> bool:
     report: dict[str, Any] = circumstances(PACKAGES) | {"frames": count, "size": list(SIZE)}
     rows: list[dict[str, Any]] = []
     for work in WORKS:
-        for name in TRACKERS:
-            *seconds, kept = timed(name, work, count)
-            step, association = (
-                (1e3 * np.percentile(some, [50, 25, 75])).round(3).tolist() for some in seconds
-            )
-            times = {"step_ms": step, "ms": association}
-            rows.append({"tracker": name, **asdict(work), **times, "kept": round(kept, 4)})
+        for name, one in timed(work, count).items():
+            rows.append({"tracker": name, **asdict(work), **one.as_json()})
     cells = [
         [
             row["tracker"],

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
 namespace vidgap::masks {
 
@@ -28,6 +29,29 @@ void fill_box(Runs mask, int64_t rows, Box box, uint8_t* out) {
     // One that goes on in the next column makes the box as high as the frame: no gap is skipped.
     uint8_t* const column = out + (begin / rows - box.left) * box.height;
     std::memset(column + (begin % rows - box.top), 1, static_cast<size_t>(length));
+  }
+}
+
+void bounds_of(const uint8_t* masks, int64_t count, int64_t rows, int64_t columns, int64_t* out) {
+  std::vector<uint8_t> filled(static_cast<size_t>(columns));  // which columns hold a pixel
+  for (int64_t n = 0; n < count; ++n, out += 4) {
+    std::fill(filled.begin(), filled.end(), uint8_t{0});
+    int64_t top = rows, bottom = 0;
+    for (int64_t y = 0; y < rows; ++y, masks += columns) {
+      uint8_t any = 0;
+      for (int64_t x = 0; x < columns; ++x) any |= masks[x];
+      if (any == 0) continue;
+      for (int64_t x = 0; x < columns; ++x) filled[x] |= masks[x];
+      top = std::min(top, y);
+      bottom = y + 1;
+    }
+    int64_t left = 0, right = bottom == 0 ? 0 : columns;
+    while (left < right && filled[left] == 0) ++left;
+    while (right > left && filled[right - 1] == 0) --right;
+    out[0] = bottom == 0 ? 0 : top;
+    out[1] = bottom;
+    out[2] = left;
+    out[3] = right;
   }
 }
 

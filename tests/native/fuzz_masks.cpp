@@ -95,6 +95,13 @@ void check_box(int64_t rows, int64_t columns) {
     check(box.left == least.left && box.top == least.top, "box: begin");
     check(box.left + box.width == right && box.top + box.height == bottom, "box: end");
   }
+  std::vector<uint8_t> bytes(2 * wanted->size());  // transposed, after an empty mask
+  std::copy(wanted->begin(), wanted->end(), bytes.begin() + rows * columns);
+  int64_t found[8];
+  masks::bounds_of(bytes.data(), 2, columns, rows, found);
+  for (int64_t i = 0; i < 4; ++i) check(found[i] == 0, "bounds of nothing");
+  check(found[4] == box.left && found[5] == box.left + box.width, "bounds: rows");
+  check(found[6] == box.top && found[7] == box.top + box.height, "bounds: columns");
   std::vector<uint8_t> pixels(static_cast<size_t>(box.width * box.height), 7);
   masks::fill_box(mask, rows, box, pixels.data());
   for (int64_t x = 0; x < box.width; ++x) {

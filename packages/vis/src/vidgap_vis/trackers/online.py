@@ -115,7 +115,7 @@ class OnlineTracker:
 
     def _class_scores(self, tracks: Sequence[ScoreSums]) -> Doubles:
         """Return the class scores of tracks (R > 0) so far, (R, K)."""
-        sums = np.stack([track.classes for track in tracks])
+        sums = np.concatenate([track.classes for track in tracks]).reshape(len(tracks), -1)
         num_visible = np.array([track.num_visible for track in tracks])
         num_classes = self._shape[1] if self._shape else sums.shape[1]
         return self.recipe.class_scores(sums / num_visible[:, None], num_classes)

@@ -40,6 +40,12 @@ def test_shared_cells_and_areas_are_counted(size: tuple[int, int]) -> None:
     assert MaskBits.of(np.asfortranarray(first)[:, ::-1]).areas.tolist() == one.areas.tolist()
 
 
+def test_masks_of_other_sizes_are_named() -> None:
+    masks = np.ones((2, 9, 17), np.bool_)
+    with pytest.raises(ValueError, match="masks must be of one size, got 3 and 2 words"):
+        mask_iou(masks, masks[:, :7])
+
+
 def test_masks_without_a_cell_share_none() -> None:
     masks = np.zeros((2, 0, 3), np.bool_)
     assert packed_masks(masks).shape == (2, 0)

@@ -47,7 +47,16 @@ class MaskBits:
         return MaskBits(self.words[rows])
 
     def shared(self, other: MaskBits) -> Counts:
-        """Return the number of cells that each pair of masks shares, (N, M) int32."""
+        """Return the number of cells that each pair of masks shares, (N, M) int32.
+
+        Raises:
+            ValueError: the masks differ in size.
+        """
+        if self.words.shape[1] != other.words.shape[1]:
+            raise ValueError(
+                f"masks must be of one size, got {self.words.shape[1]} and {other.words.shape[1]} "
+                "words of 64 cells"
+            )
         native = extension(warns=False)
         if native is None:
             return _shared_in_numpy(self.words, other.words)

@@ -4,9 +4,9 @@
 
 NAME is ms_deform_attn, conv_gru or window_attention (see `bench/ops/NAME.py`), segmenter
 (`bench/networks/segmenter.py`), augment (`bench/augment/rates.py`), trackers
-(`bench/trackers/times.py`), masks (`bench/masks/times.py`), evaluation
-(`bench/evaluation/times.py`), inference (`bench/inference/times.py`), or all: those that run on
-the device. Each has its own defaults; an option that one does not take is an error.
+(`bench/trackers/times.py`), masks (`bench/masks/times.py`), drawing (`bench/drawing/times.py`),
+evaluation (`bench/evaluation/times.py`), inference (`bench/inference/times.py`), or all: those that
+run on the device. Each has its own defaults; an option that one does not take is an error.
 
 First every implementation must agree with the reference in float64, outputs and gradients; one
 that does not is reported, not timed, and the exit status is 1. Then all are timed on the maps of
@@ -16,8 +16,9 @@ events, beside that of a CUDA graph's replay and the host's. `x reference` and `
 speed-ups over our definition in PyTorch and over what others use (official, plain, swin, hugging
 face). `% of floor` is the share of the least time for bytes and arithmetic, at the rates of a copy
 and of a matrix product or convolution measured in the same run. TF32 is off. The augmentations,
-the trackers, the masks and the evaluation have tables of their own; augmentations are not timed if
-clips differ, nor masks if pixels do, nor evaluations if metrics do.
+the trackers, masks, drawing, evaluation and inference have tables of their own; augmentations are
+not timed if clips differ, nor masks if pixels do, nor drawing if pictures do, nor evaluations if
+metrics do.
 
 Numbers go to bench/results/NAME-DEVICE.json or to --out, with --quick only to --out; ops and
 networks draw a chart beside it.
@@ -53,8 +54,9 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     window_attention.BENCHMARK,
     segmenter.BENCHMARK,
     augment.BENCHMARK,
-    OwnTableBenchmark("trackers", "bench.trackers.times", full=400, quick=60),  # frames
+    OwnTableBenchmark("trackers", "bench.trackers.times", full=150, quick=60),  # frames
     OwnTableBenchmark("masks", "bench.masks.times", full=EFFORT, quick=QUICK),
+    OwnTableBenchmark("drawing", "bench.drawing.times", full=EFFORT, quick=QUICK),
     OwnTableBenchmark("evaluation", "bench.evaluation.times", full=(1, 5), quick=(10, 1)),
     OwnTableBenchmark("inference", "bench.inference.times", full="full", quick="quick"),
 )

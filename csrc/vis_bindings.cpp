@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "json/items.h"
+#include "masks/bits.h"
+#include "masks/boxed.h"
 #include "masks/changes.h"
 #include "masks/entry.h"
 #include "masks/from_logits.h"
@@ -70,6 +72,44 @@ int64_t area(const py::str& counts, int64_t pixels) {
   std::vector<uint32_t> bounds(text.size());
   const int64_t size = masks::read_runs(text, pixels, bounds.data());
   return size < 0 ? -1 : masks::area({bounds.data(), size});
+}
+
+// The rows are (N, words) and (M, words); fills shared, (N, M).
+void shared_bits(Address first, int64_t num_first, Address second, int64_t num_second,
+                 int64_t words, Address shared) {
+  const py::gil_scoped_release others_run;
+  masks::shared_bits({pointer<const uint64_t>(first), num_first},
+                     {pointer<const uint64_t>(second), num_second}, words,
+                     pointer<int32_t>(shared));
+}
+
+// Area, left, top, width and height of a mask's box, and its pixels, column after column; None
+// where the mask is malformed.
+py::object boxed(const py::str& counts, int64_t rows, int64_t columns) {
+  const std::string_view text = text_of(counts);
+  std::vector<uint32_t> bounds(text.size());
+  masks::Runs mask{bounds.data(), 0};
+  masks::Box box;
+  {
+    const py::gil_scoped_release others_run;
+    mask.size = masks::read_runs(text, rows * columns, bounds.data());
+    if (mask.size > 0) box = masks::box_of(mask, rows);
+  }
+  if (mask.size < 0) return py::none();
+  PyObject* const pixels = PyBytes_FromStringAndSize(nullptr, box.width * box.height);
+  if (pixels == nullptr) throw py::error_already_set();
+  {
+    const py::gil_scoped_release others_run;
+    masks::fill_box(mask, rows, box, reinterpret_cast<uint8_t*>(PyBytes_AS_STRING(pixels)));
+  }
+  return py::make_tuple(masks::area(mask), box.left, box.top, box.width, box.height,
+                        py::reinterpret_steal<py::bytes>(pixels));
+}
+
+// The masks are (N, rows, columns); fills bounds, (N, 4).
+void bounds(Address masks, int64_t count, int64_t rows, int64_t columns, Address bounds) {
+  const py::gil_scoped_release others_run;
+  masks::bounds_of(pointer<const uint8_t>(masks), count, rows, columns, pointer<int64_t>(bounds));
 }
 
 std::string with_compressed_counts(const py::str& json) {
@@ -160,6 +200,9 @@ PYBIND11_MODULE(_native, module) {
   module.attr("MOST_PIXELS") = masks::kMostPixels;
   module.def("overlaps", &overlaps);
   module.def("area", &area);
+  module.def("bounds", &bounds);
+  module.def("boxed", &boxed);
+  module.def("shared_bits", &shared_bits);
   module.def("has_unicode_escape", [](const py::bytes& text) {
     return json::has_unicode_escape(std::string_view(text));
   });

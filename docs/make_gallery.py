@@ -25,6 +25,7 @@ from vidgap_augment import (
 )
 from vidgap_augment.auto_augment import Augmentation, Op
 from vidgap_vis.formats.images import Picture
+from vidgap_vis.formats.rle import Rle
 from vidgap_vis.synthetic import SyntheticOptions, clip_scene, image_scene, render
 from vidgap_vis.video.overlay import draw_tracks
 
@@ -72,7 +73,12 @@ def frames_of(clip: dict[str, Any], overlay: bool) -> list[Picture]:
         return frames
     ids = clip["ids"].tolist()
     return [
-        draw_tracks(frame, clip["masks"][:, time].numpy(), ids, [str(number) for number in ids])
+        draw_tracks(
+            frame,
+            [Rle.encode(mask) for mask in clip["masks"][:, time].numpy()],
+            ids,
+            [str(number) for number in ids],
+        )
         for time, frame in enumerate(frames)
     ]
 

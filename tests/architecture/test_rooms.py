@@ -10,8 +10,8 @@ from architecture.imports import graph, imported, module_of, package_folder, sou
 FOLDER = package_folder("vis")
 
 FLOORS = (
-    ("errors", "classes"),
-    ("files", "native", "trackers"),
+    ("errors", "classes", "native"),
+    ("files", "trackers"),
     ("config", "formats"),
     ("synthetic", "data", "video", "evaluation"),
     ("build",),

@@ -3,6 +3,8 @@
 // compared with slow computations, pixel by pixel and character by character.
 #include "fuzz_texts.h"
 #include "json/items.h"
+#include "masks/bits.h"
+#include "masks/boxed.h"
 #include "masks/overlaps.h"
 #include "masks/run_lengths.h"
 
@@ -40,6 +42,68 @@ void check_string(int64_t pixels) {
   for (size_t i = 1; i < bounds.size(); ++i) check(bounds[i - 1] < bounds[i], "runs touch");
   const masks::Runs runs{bounds.data(), static_cast<int64_t>(bounds.size())};
   check(masks::area(runs) == sum_of_both(*wanted, *wanted), "area");
+}
+
+void check_box(int64_t rows, int64_t columns) {
+  const Block text(random_mask(rows * columns));
+  std::vector<uint32_t> bounds(text.view().size());
+  const int64_t size = masks::read_runs(text.view(), rows * columns, bounds.data());
+  const std::optional<Pixels> wanted = decoded(text.view(), rows * columns);
+  check(size >= 0 && wanted.has_value(), "random_mask");
+  const masks::Runs mask{bounds.data(), size};
+  masks::Box least{columns, rows, 0, 0};
+  int64_t right = 0, bottom = 0;
+  for (int64_t at = 0; at < rows * columns; ++at) {
+    if (!(*wanted)[at]) continue;
+    least.left = std::min(least.left, at / rows);
+    least.top = std::min(least.top, at % rows);
+    right = std::max(right, at / rows + 1);
+    bottom = std::max(bottom, at % rows + 1);
+  }
+  const masks::Box box = masks::box_of(mask, rows);
+  if (right == 0) {
+    check(!box.left && !box.top && !box.width && !box.height, "box of nothing");
+  } else {
+    check(box.left == least.left && box.top == least.top, "box: begin");
+    check(box.left + box.width == right && box.top + box.height == bottom, "box: end");
+  }
+  std::vector<uint8_t> bytes(2 * wanted->size());  // transposed, after an empty mask
+  std::copy(wanted->begin(), wanted->end(), bytes.begin() + rows * columns);
+  int64_t found[8];
+  masks::bounds_of(bytes.data(), 2, columns, rows, found);
+  for (int64_t i = 0; i < 4; ++i) check(found[i] == 0, "bounds of nothing");
+  check(found[4] == box.left && found[5] == box.left + box.width, "bounds: rows");
+  check(found[6] == box.top && found[7] == box.top + box.height, "bounds: columns");
+  std::vector<uint8_t> pixels(static_cast<size_t>(box.width * box.height), 7);
+  masks::fill_box(mask, rows, box, pixels.data());
+  for (int64_t x = 0; x < box.width; ++x) {
+    for (int64_t y = 0; y < box.height; ++y) {
+      const bool inside = (*wanted)[(box.left + x) * rows + box.top + y];
+      check(pixels[x * box.height + y] == inside, "box: pixel");
+    }
+  }
+}
+
+void check_bits(int64_t words) {
+  const int64_t num_first = whole(0, 4), num_second = whole(0, 4);
+  std::vector<uint64_t> bits(static_cast<size_t>((num_first + num_second) * words));
+  for (uint64_t& word : bits) {
+    const int64_t kind = whole(0, 3);
+    word = kind == 0 ? generator() : kind == 1 ? ~uint64_t{0} : 0;
+  }
+  std::vector<int32_t> shared(static_cast<size_t>(num_first * num_second), -1);
+  const uint64_t* const second = bits.data() + num_first * words;
+  masks::shared_bits({bits.data(), num_first}, {second, num_second}, words, shared.data());
+  for (int64_t n = 0; n < num_first; ++n) {
+    for (int64_t m = 0; m < num_second; ++m) {
+      int32_t wanted = 0;
+      for (int64_t bit = 0; bit < 64 * words; ++bit) {
+        const uint64_t both = bits[n * words + bit / 64] & second[m * words + bit / 64];
+        wanted += both >> (bit % 64) & 1;
+      }
+      check(shared[n * num_second + m] == wanted, "shared_bits");
+    }
+  }
 }
 
 void check_overlaps(int64_t pixels) {
@@ -177,6 +241,8 @@ int main(int count, char** words) {
   for (int64_t i = 0; i < cases; ++i) {
     check_string(whole(1, 80));
     check_overlaps(whole(1, 40));
+    check_box(whole(1, 9), whole(1, 9));
+    check_bits(whole(0, 4));
     check_items();
     check_mask_json();
   }

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from vidgap_vis.trackers.boxes import box_iou, boxes_of_masks, without_duplicate_boxes
 
 
-def test_boxes_are_those_of_the_masks() -> None:
+def turned(boxes: list[list[float]]) -> list[list[float]]:
+    """Those of masks the other way round, in another order."""
+    return [[1 - x if wide else 0, y, wide, tall] for x, y, wide, tall in boxes[::-1]]
+
+
+@pytest.mark.parametrize("backend", ["", "reference"])
+def test_boxes_are_those_of_the_masks(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIDGAP_BACKEND", backend)
     masks = np.zeros((3, 4, 10), np.bool_)
     masks[0, 1:3, 2:7] = True
     masks[1, 3, 9] = masks[1, 0, 0] = True
     wanted = [[0.45, 0.5, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0], [0, 0, 0, 0]]
     np.testing.assert_allclose(boxes_of_masks(masks), wanted, rtol=1e-6)
+    np.testing.assert_allclose(boxes_of_masks(masks[::-1, :, ::-1]), turned(wanted), rtol=1e-6)
     assert boxes_of_masks(masks[:0]).shape == (0, 4)
     assert boxes_of_masks(np.zeros((2, 0, 3), np.bool_)).tolist() == [[0, 0, 0, 0]] * 2
 

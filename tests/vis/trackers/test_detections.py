@@ -1,4 +1,4 @@
-"""What trackers are given: shapes that are checked, one transfer to the CPU, overlaps."""
+"""What trackers are given: shapes that are checked, one transfer to the CPU, masks on demand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from vidgap_segmenter import ClipOutput
 from vidgap_vis.trackers import Detections, detections_of
-from vidgap_vis.trackers.detections import mask_iou, packed, unpacked, without_duplicates
+from vidgap_vis.trackers.detections import LogitMasks, packed, unpacked
 
 
 def output(num_clips: int = 1) -> ClipOutput:
@@ -37,6 +37,34 @@ def test_detections_are_the_frames_of_a_clip_without_padding() -> None:
         # 30 of 32 rows are 8 cells, 50 of 64 columns 12.5: a cell that is half there counts.
         masks = clip.mask_logits[0, :, time, :8, :13] > 0
         np.testing.assert_array_equal(frame.masks, masks.numpy())
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str
+)
+def test_masks_are_those_of_the_logits_whenever_they_are_made(dtype: torch.dtype) -> None:
+    clip = output()
+    logits = clip.mask_logits.to(dtype)
+    logits[0, 0, 0, 0, :4] = torch.tensor([0.0, -0.0, torch.nan, torch.inf])
+    rows = np.array([3, 0, 3])
+    for time, frame in enumerate(detections_of(replace(clip, mask_logits=logits))):
+        wanted = (logits[0, :, time, :8, :13] > 0).numpy()
+        assert frame.masks.shape == wanted.shape
+        assert frame.masks.dtype == np.bool_
+        np.testing.assert_array_equal(frame.masks, wanted)
+        np.testing.assert_array_equal(frame.masks[rows], wanted[rows])
+        assert frame.masks[rows[:0]].shape == (0, 8, 13)
+
+
+def test_masks_are_made_of_the_rows_that_are_read_alone() -> None:
+    logits = np.zeros((3, 2, 4), np.float32)
+    masks = LogitMasks(logits)
+    assert not masks[np.array([1])].any()
+    logits[1] = 1
+    assert masks[np.array([1])].all()
+    assert len(masks) == 3
+    with pytest.raises(ValueError, match="copy must not be False"):
+        np.asarray(masks, copy=False)
 
 
 def test_boxes_and_class_logits_come_where_they_are_asked_for() -> None:
@@ -69,15 +97,6 @@ def test_what_travels_as_bytes_comes_back_as_it_was() -> None:
         np.testing.assert_array_equal(found, wanted.numpy())
 
 
-def test_mask_iou_against_loops() -> None:
-    rng = np.random.default_rng(0)
-    first, second = rng.random((3, 5, 7)) > 0.5, rng.random((4, 5, 7)) > 0.3
-    first[0] = second[0] = False
-    wanted = [[(a & b).sum() / max((a | b).sum(), 1) for b in second] for a in first]
-    np.testing.assert_allclose(mask_iou(first, second), wanted, rtol=1e-6)
-    assert mask_iou(first[:0], second).shape == (0, 4)
-
-
 @pytest.mark.parametrize(
     ("probabilities", "embeddings", "masks", "message"),
     [
@@ -105,26 +124,3 @@ def test_boxes_of_other_queries_are_named() -> None:
     numbers = np.zeros((4, 2), np.float32)
     with pytest.raises(ValueError, match=r"boxes must be \(4, 4\), got \(3, 4\)"):
         Detections(numbers, numbers, np.zeros((4, 2, 2), np.bool_), np.zeros((3, 4), np.float32))
-
-
-@pytest.mark.parametrize("iou", [0.0, 0.3, 0.6, 1.0])
-@pytest.mark.parametrize("size", [(3, 5), (8, 8), (9, 17)], ids=str)
-def test_duplicates_are_those_of_plain_loops(size: tuple[int, int], iou: float) -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        masks = rng.random((12, *size)) < rng.random((12, 1, 1))
-        masks[4] = masks[9] = False
-        kept: list[int] = []
-        for index, mask in enumerate(masks):
-            pairs = [((mask & masks[k]).sum(), (mask | masks[k]).sum()) for k in kept]
-            if not any(union == 0 or shared > iou * union for shared, union in pairs):
-                kept.append(index)
-        assert without_duplicates(masks, iou).tolist() == kept
-    assert without_duplicates(masks[:0], iou).tolist() == []
-
-
-def test_at_equality_the_epsilon_decides() -> None:
-    masks = np.zeros((2, 1, 8), np.bool_)
-    masks[0, 0, :3] = masks[1, 0, 1:4] = True  # share 2 of 4
-    assert without_duplicates(masks, 0.5).tolist() == [0, 1]
-    assert without_duplicates(masks, 0.5, 1e-6).tolist() == [0]

@@ -228,6 +228,16 @@ class Scripted:
     def load_state_dict(self, state: StateDict) -> None: ...
 
 
+def test_of_several_detections_of_a_track_the_last_counts() -> None:
+    probabilities = np.float32([[0.9], [0.5], [0.3]])
+    frame = Detections(probabilities, np.eye(3, dtype=np.float32), np.ones((3, 2, 2), np.bool_))
+    tracker = OnlineTracker(Scripted([Assignment(np.array([7, 2, 7]))] * 2))
+    tracks = tracker.step([frame] * 2)
+    assert tracks.ids.tolist() == [2, 7]
+    assert tracks.queries.tolist() == [[1, 1], [2, 2]]
+    np.testing.assert_allclose(tracks.class_scores[:, :, 0], [[0.5, 0.5], [0.3, 0.3]], rtol=1e-6)
+
+
 def test_what_is_retracted_is_not_ranked_and_begins_anew() -> None:
     """Track 7 is seen in frames 0 to 2, taken back in frame 3, and seen again in frame 4."""
     seen, nothing = Assignment(np.array([7, 8])), Assignment(np.array([0, 8]))

@@ -159,7 +159,7 @@ def test_a_track_does_not_keep_the_masks_of_other_queries_alive() -> None:
     associator.update(scene.frame({0: 0.9, 1: 0.8})[0])
     associator.update(scene.frame({0: 0.9})[0])
     for track in associator._memory.living:
-        for array in (track.mask, track.embedding):
+        for array in (track.words, track.embedding):
             assert array.base is None or array.base.size == array.size
 
 

@@ -9,7 +9,7 @@ from vidgap_vis.formats import VideoInfo, VideoSet
 from vidgap_vis.inference.association import at_cells
 from vidgap_vis.trackers import Assignment, Detections, MemoryOptions
 from vidgap_vis.trackers.base import NO_TRACK, Need, StateDict
-from vidgap_vis.trackers.detections import mask_iou
+from vidgap_vis.trackers.bits import MaskBits
 from vidgap_vis.trackers.memory import visible_queries
 
 MIN_IOU = 0.5
@@ -38,9 +38,9 @@ class OracleAssociator:
     def update(self, frame: Detections) -> Assignment:
         masks = self.videos.read_masks(self.video, self.video.instances, [self._time])[:, 0]
         self._time += 1
-        queries = visible_queries(frame, self.options)
+        queries, found = visible_queries(frame, self.options)
         ids = np.full(len(frame.embeddings), NO_TRACK, np.int64)
-        overlap = mask_iou(at_cells(masks, frame.masks.shape[1:]), frame.masks[queries])
+        overlap = MaskBits.of(at_cells(masks, frame.masks.shape[1:])).iou(found)
         for instance, column in zip(*linear_sum_assignment(-overlap), strict=True):
             if overlap[instance, column] >= MIN_IOU:
                 ids[queries[column]] = instance + 1

@@ -10,6 +10,7 @@ import numpy as np
 from vidgap_vis.evaluation import SwitchWatch
 from vidgap_vis.formats import VideoInfo, VideoSet
 from vidgap_vis.formats.images import Picture
+from vidgap_vis.formats.rle import Rle
 from vidgap_vis.inference.segmenter import VideoSegmenter
 from vidgap_vis.video.overlay import draw_tracks
 from vidgap_vis.video.read import DatasetVideo
@@ -49,7 +50,7 @@ def draw_truth(videos: VideoSet, video: VideoInfo, shown: Sequence[int]) -> list
     return [
         draw_tracks(
             videos.read_frame(video, frame),
-            masks[:, column],
+            [Rle.encode(mask) for mask in masks[:, column]],
             numbers,
             [str(number) for number in numbers],
             scale=SCALE,
@@ -77,6 +78,6 @@ def draw_prediction(
         switched |= watch.update(dict(zip(ids, result.rles, strict=True)))
         if result.frame_index in shown:
             captions = [f"{track_id}{SWITCH if track_id in switched else ''}" for track_id in ids]
-            pictures.append(draw_tracks(frame, result.masks, ids, captions, scale=SCALE))
+            pictures.append(draw_tracks(frame, result.rles, ids, captions, scale=SCALE))
             switched = set()
     return pictures

@@ -18,13 +18,8 @@ import torch
 
 from vidgap_vis.formats.youtube_vis import VideoInfo, VideoSet
 from vidgap_vis.inference.segmenter import VideoSegmenter
-from vidgap_vis.trackers.detections import (
-    Bools,
-    Detections,
-    detections_of,
-    mask_iou,
-    normalised,
-)
+from vidgap_vis.trackers.bits import mask_iou
+from vidgap_vis.trackers.detections import Bools, Detections, detections_of, normalised
 
 Doubles = npt.NDArray[np.float64]
 
@@ -115,7 +110,7 @@ def see(segmenter: VideoSegmenter, videos: VideoSet, video: VideoInfo, latency: 
 def sights_of(frame: Detections, masks: Bools) -> tuple[npt.NDArray, ...]:
     """Return what `Sights` has of one frame; masks are the true ones, (N, H, W)."""
     visible: Bools = np.asarray(masks.any(axis=(1, 2)))
-    overlap = mask_iou(at_cells(masks, frame.masks.shape[1:]), frame.masks)  # (N, Q)
+    overlap = mask_iou(at_cells(masks, frame.masks.shape[1:]), np.asarray(frame.masks))  # (N, Q)
     best = overlap.argmax(axis=1)
     found = visible & (overlap[np.arange(len(best)), best] >= 0.5)
     embeddings = normalised(frame.embeddings)[best] * found[:, None]

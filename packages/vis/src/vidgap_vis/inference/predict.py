@@ -194,4 +194,4 @@ def draw_result(frame: Picture, result: FrameResult, scale: int = 1) -> Picture:
         f"{name} {track_id} {score:.2f}"
         for name, track_id, score in zip(result.names, result.track_ids, result.scores, strict=True)
     ]
-    return draw_tracks(frame, result.masks, result.track_ids.tolist(), captions, scale=scale)
+    return draw_tracks(frame, result.rles, result.track_ids.tolist(), captions, scale=scale)

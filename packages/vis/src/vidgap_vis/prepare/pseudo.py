@@ -156,9 +156,8 @@ def preview(clip: Sample, num_sources: int, file_name: str, classes: ClassList) 
     plain = [fitted(frames[time], SHEET_HEIGHT) for time in shown]
     drawn = []
     for time, small in zip(shown, plain, strict=True):
-        masks = [shrunk(mask, small) for mask in clip["masks"][:, time].numpy()]
-        stack = np.array(masks).reshape(-1, *small.shape[:2])
-        drawn.append(draw_tracks(small, stack, ids, captions))
+        rles = [Rle.encode(shrunk(mask, small)) for mask in clip["masks"][:, time].numpy()]
+        drawn.append(draw_tracks(small, rles, ids, captions))
     new_names = [name for name, new in zip(names, pasted, strict=True) if new]
     text = f"{file_name}: {len(ids)} instances, pasted: {', '.join(new_names) or 'none'}"
     rows = [strip(plain), strip(drawn)]

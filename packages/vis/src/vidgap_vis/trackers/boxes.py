@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from vidgap_vis.trackers.detections import Bools, Floats, Ints, first_come
+from vidgap_vis.native import extension
+from vidgap_vis.trackers.bits import first_come
+from vidgap_vis.trackers.detections import Bools, Floats, Ints
 
 
 def boxes_of_masks(masks: Bools) -> Floats:
@@ -12,25 +14,36 @@ def boxes_of_masks(masks: Bools) -> Floats:
 
     They are as wide as the cells that they touch.
     """
-    width = masks.shape[2]
-    padding = -width % 8  # cells are read in words of eight
-    cells = (
-        np.pad(masks, ((0, 0), (0, 0), (0, padding))) if padding else np.ascontiguousarray(masks)
-    )
-    words = cells.view(np.uint64)  # (N, h, words)
-    rows: Bools = np.asarray(words.any(axis=2))  # (N, h)
-    columns: Bools = np.bitwise_or.reduce(words, axis=1).view(np.bool_)[:, :width]
+    bounds = _bounds(masks)
     parts = []
-    for along in (rows, columns):
-        length = along.shape[1]
-        first = along.argmax(axis=1) if length else np.zeros(len(masks), np.int64)
-        last = length - (along[:, ::-1].argmax(axis=1) if length else first)  # exclusive
-        empty = ~along.any(axis=1)
-        first, last = np.where(empty, 0, first), np.where(empty, 0, last)
+    for (first, last), length in zip(bounds.T.reshape(2, 2, -1), masks.shape[1:], strict=True):
         scale = max(length, 1)
         parts.append(((first + last) / (2 * scale), (last - first) / scale))
     (centre_y, tall), (centre_x, wide) = parts
     return np.stack([centre_x, centre_y, wide, tall], axis=1).astype(np.float32)
+
+
+def _bounds(masks: Bools) -> Ints:
+    """Return top, bottom, left and right of masks (N, h, w), (N, 4), the even ones exclusive."""
+    native = extension(warns=False)
+    if native is None:
+        return _bounds_in_numpy(masks)
+    cells = np.ascontiguousarray(masks)
+    bounds = np.empty((len(cells), 4), np.int64)
+    native.bounds(cells.ctypes.data, *cells.shape, bounds.ctypes.data)
+    return bounds
+
+
+def _bounds_in_numpy(masks: Bools) -> Ints:
+    """Return the same, where nothing is compiled."""
+    bounds = np.zeros((len(masks), 4), np.int64)
+    for axis, (first, last) in ((2, (0, 1)), (1, (2, 3))):
+        along: Bools = np.asarray(masks.any(axis=axis))  # (N, h) or (N, w)
+        filled = np.flatnonzero(along.any(axis=1))
+        if len(filled):  # there may be no cell to look among
+            bounds[filled, first] = along[filled].argmax(axis=1)
+            bounds[filled, last] = along.shape[1] - along[filled, ::-1].argmax(axis=1)
+    return bounds
 
 
 def box_iou(first: Floats, second: Floats, offset: float = 0.0) -> Floats:
@@ -65,5 +78,4 @@ def without_duplicate_boxes(boxes: Floats, labels: Ints, iou: float) -> Ints:
         iou: the largest IoU with one that is kept.
     """
     over = (box_iou(boxes, boxes) > iou) & (labels[:, None] == labels)
-    later, earlier = np.nonzero(np.tril(over, k=-1))
-    return np.flatnonzero(first_come(np.ones(len(boxes), np.bool_), later, earlier))
+    return first_come(over)

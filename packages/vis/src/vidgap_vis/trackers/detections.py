@@ -18,8 +18,51 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-_PAIRS_AT_ONCE = 2048
-"""Of masks whose overlaps are counted together: bounds the memory."""
+_NUMPY_HAS = (torch.float16, torch.float32, torch.float64)
+
+
+@dataclass(frozen=True)
+class LogitMasks:
+    """Masks that are made of their logits when they are read: most queries show nothing.
+
+    Attributes:
+        logits: (Q, h, w) floating; a mask is where they are above 0.
+    """
+
+    logits: npt.NDArray[np.floating]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(Q, h, w)."""
+        return self.logits.shape
+
+    @property
+    def ndim(self) -> int:
+        """3."""
+        return self.logits.ndim
+
+    @property
+    def dtype(self) -> np.dtype[np.bool_]:
+        """Of the masks: bool."""
+        return np.dtype(np.bool_)
+
+    def __len__(self) -> int:
+        return len(self.logits)
+
+    def __getitem__(self, rows: Ints) -> Bools:
+        """Return the masks of rows (R,), (R, h, w) bool."""
+        masks = np.empty((len(rows), *self.shape[1:]), np.bool_)
+        for mask, row in zip(masks, rows.tolist(), strict=True):
+            np.greater(self.logits[row], 0, out=mask)
+        return masks
+
+    def __array__(
+        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+    ) -> npt.NDArray[Any]:
+        """Return all masks."""
+        if copy is False:
+            raise ValueError("masks of logits are made when they are read: copy must not be False")
+        return np.asarray(self.logits > 0, dtype)
 
 
 @dataclass(frozen=True)
@@ -29,14 +72,14 @@ class Detections:
     Attributes:
         class_probabilities: (Q, K) float32, as `ClipOutput.class_probabilities` gives them.
         embeddings: (Q, C) float32.
-        masks: (Q, h, w) bool, at any one stride.
+        masks: (Q, h, w) bool, at any one stride; or what makes them when they are read.
         boxes: (Q, 4) float32, as `ClipOutput.boxes`; None: not asked for, or the network has none.
         class_logits: (Q, K+1) or (Q, K) float32, as `ClipOutput.class_logits`; None: not asked for.
     """
 
     class_probabilities: Floats
     embeddings: Floats
-    masks: Bools
+    masks: Bools | LogitMasks
     boxes: Floats | None = None
     class_logits: Floats | None = None
 
@@ -73,7 +116,8 @@ def detections_of(
         needs: "boxes" and "class_logits" if they are wanted too.
 
     Returns:
-        T of them, masks at stride 4 without the padding.
+        T of them, masks at stride 4 without the padding; on the CPU they are made when they are
+        read.
 
     Raises:
         ValueError: the output holds more than one clip.
@@ -93,11 +137,14 @@ def detections_of(
             logits = logits.masked_fill(left_out.to(logits.device), -torch.inf)
         parts["class_logits"] = logits
     rows, columns = output.mask_extent
-    parts["masks"] = output.mask_logits[0, ..., :rows, :columns] > 0  # (Q, T, h, w)
+    masks = output.mask_logits[0, ..., :rows, :columns]  # (Q, T, h, w)
+    on_demand = masks.device.type == "cpu" and masks.dtype in _NUMPY_HAS
+    parts["masks"] = masks.detach() if on_demand else masks > 0
     arrays = to_host([part.transpose(0, 1) for part in parts.values()])  # (T, Q, ...)
-    return [
-        Detections(**dict(zip(parts, frame, strict=True))) for frame in zip(*arrays, strict=True)
-    ]
+    frames = [dict(zip(parts, frame, strict=True)) for frame in zip(*arrays, strict=True)]
+    if on_demand:
+        frames = [frame | {"masks": LogitMasks(frame["masks"])} for frame in frames]
+    return [Detections(**frame) for frame in frames]
 
 
 def to_host(tensors: Sequence[Tensor]) -> list[npt.NDArray[Any]]:
@@ -125,16 +172,6 @@ def unpacked(data: Tensor, like: Sequence[Tensor]) -> list[npt.NDArray[Any]]:
     ]
 
 
-def mask_iou(first: Bools, second: Bools) -> Floats:
-    """Return the IoU of each pair of masks, (N, h, w) and (M, h, w) bool -> (N, M) float32."""
-    pixels = first.shape[1] * first.shape[2]  # not -1: there may be no mask
-    rows = first.reshape(len(first), pixels).astype(np.float32)
-    columns = second.reshape(len(second), pixels).astype(np.float32)
-    shared = rows @ columns.T
-    union = rows.sum(axis=1)[:, None] + columns.sum(axis=1)[None] - shared
-    return (shared / np.maximum(union, 1)).astype(np.float32)
-
-
 def normalised(vectors: Floats) -> Floats:
     """Return vectors (N, C) at length 1, in their own dtype."""
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
@@ -146,52 +183,3 @@ def check_finite(embeddings: Floats) -> None:
     """Refuse embeddings (Q, C) of which one is not finite: it would break all identities."""
     if not np.isfinite(embeddings).all():
         raise ValueError("embeddings must be finite, got nan or inf")
-
-
-def without_duplicates(masks: Bools, iou: float, epsilon: float = 0.0) -> Ints:
-    """Return which masks (N, h, w), in their order, do not overlap an earlier one kept by more.
-
-    Empty masks are duplicates of each other. Overlaps are counted in bits, and only where areas and
-    places are similar enough for them.
-
-    Args:
-        masks: bool, the best first.
-        iou: the largest IoU with one that is kept.
-        epsilon: added to intersections and unions, in pixels, by which equality is more (IDOL).
-    """
-    rows = packed_masks(masks)
-    areas = np.bitwise_count(rows).sum(axis=1, dtype=np.int64)
-    smaller, larger = np.minimum.outer(areas, areas), np.maximum.outer(areas, areas)
-    filled = (rows != 0).astype(np.float32)  # words of 64 cells
-    most = np.minimum(smaller, 64 * (filled @ filled.T))  # cells that two can share
-    similar = most + epsilon >= iou * (larger + epsilon)
-    later, earlier = np.nonzero(np.tri(len(rows), k=-1, dtype=np.bool_) & similar)
-    kept = np.ones(len(rows), np.bool_)
-    for first in range(0, len(later), _PAIRS_AT_ONCE):  # in the order of `later`
-        one, other = later[first : first + _PAIRS_AT_ONCE], earlier[first : first + _PAIRS_AT_ONCE]
-        shared = np.bitwise_count(rows[one] & rows[other]).sum(axis=1, dtype=np.int64)
-        union = areas[one] + areas[other] - shared
-        over = (shared + epsilon > iou * (union + epsilon)) | (union == 0)
-        first_come(kept, one[over], other[over])
-    return np.flatnonzero(kept)
-
-
-def first_come(kept: Bools, later: Ints, earlier: Ints) -> Bools:
-    """Drop from `kept` (N,), in place, what an earlier one that is kept excludes; return it.
-
-    Args:
-        kept: what has not been dropped yet.
-        later: (R,), rising, one of each pair that cannot both be kept.
-        earlier: (R,), the other, which comes first.
-    """
-    for index, before in zip(later.tolist(), earlier.tolist(), strict=True):
-        kept[index] &= not kept[before]
-    return kept
-
-
-def packed_masks(masks: Bools) -> npt.NDArray[np.uint64]:
-    """Return masks (N, h, w) as rows of bits, (N, ceil(h * w / 64)) uint64."""
-    bits = np.packbits(masks.reshape(len(masks), masks[0].size if len(masks) else 0), axis=1)
-    missing = -bits.shape[1] % 8
-    whole = np.pad(bits, ((0, 0), (0, missing))) if missing else bits  # padding copies all
-    return whole.view(np.uint64)

@@ -20,11 +20,11 @@ class IndexAssociator:
         self._of_query: dict[int, int] = {}  # query -> id of its last track
 
     def update(self, frame: Detections) -> Assignment:
-        queries = visible_queries(frame, self.options)
+        queries, masks = visible_queries(frame, self.options)
         living = {track.id: track for track in self._memory.living}
         matched = [living.get(self._of_query.get(query, 0)) for query in queries.tolist()]
         units = normalised(frame.embeddings)
-        assignment = self._memory.advance(frame, units, queries, matched)
+        assignment = self._memory.advance(units, queries, masks, matched)
         self._of_query.update((query, int(assignment.ids[query])) for query in queries.tolist())
         return assignment
 

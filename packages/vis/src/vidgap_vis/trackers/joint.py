@@ -128,7 +128,7 @@ class JointTracker:
             )
         if kept is None and repeated:
             raise ValueError(f"repeated must be 0 for the first clip, got {repeated}")
-        shown = np.any([frame.masks.any(axis=(1, 2)) for frame in detections], axis=0)
+        shown = np.any([np.asarray(frame.masks).any(axis=(1, 2)) for frame in detections], axis=0)
         keep = min(num_frames, self.repeated)
         self._links.link(
             np.where(shown, detections[0].class_probabilities.max(1), -1.0),
@@ -233,7 +233,7 @@ class _Links:
         self._masks = last[queries]
 
     def update(self, frame: Detections) -> Assignment:
-        shown = frame.masks.any(axis=(1, 2))
+        shown = np.asarray(frame.masks).any(axis=(1, 2))
         ended, self._ended = self._ended, ()
         return Assignment(np.where(shown, self._of_query, NO_TRACK), ended)
 

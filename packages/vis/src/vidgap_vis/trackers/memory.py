@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vidgap_vis.trackers.base import NO_TRACK, Assignment, StateDict
-from vidgap_vis.trackers.detections import Bools, Detections, Floats, Ints, mask_iou
+from vidgap_vis.trackers.bits import MaskBits, Words, first_come
+from vidgap_vis.trackers.detections import Detections, Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -49,23 +50,23 @@ class LivingTrack:
     Attributes:
         id: 1, 2, ...
         embedding: (C,) float32, a mean of unit vectors.
-        mask: (h, w) bool, where last seen.
+        words: its mask where last seen, a row of `MaskBits`.
         num_visible: frames that showed it.
         gap: frames since the last of them.
     """
 
     id: int
     embedding: Floats
-    mask: Bools
+    words: Words
     num_visible: int = 1
     gap: int = 0
 
-    def update(self, embedding: Floats, mask: Bools, momentum: float) -> None:
-        """Take a further frame that shows the track: unit vector (C,), mask (h, w) bool."""
+    def update(self, embedding: Floats, words: Words, momentum: float) -> None:
+        """Take a further frame that shows the track: unit vector (C,), a row of `MaskBits`."""
         self.num_visible += 1
         weight = max(1 / self.num_visible, 1 - momentum)
         self.embedding = self.embedding + np.float32(weight) * (embedding - self.embedding)
-        self.mask = mask
+        self.words = words
         self.gap = 0
 
 
@@ -79,17 +80,17 @@ class Memory:
 
     def advance(
         self,
-        frame: Detections,
         units: Floats,
         queries: Ints,
+        masks: MaskBits,
         tracks: Sequence[LivingTrack | None],
     ) -> Assignment:
         """Take one frame: tracks continue, begin and end.
 
         Args:
-            frame: all detections.
-            units: (Q, C), their embeddings scaled to length 1.
+            units: (Q, C), the embeddings of all detections, scaled to length 1.
             queries: (D,), the visible ones, best score first.
+            masks: D of them, theirs.
             tracks: (D,), the living track of each; None: it begins one.
 
         Returns:
@@ -97,20 +98,20 @@ class Memory:
         """
         for track in self.living:
             track.gap += 1
-        ids = np.full(len(frame.embeddings), NO_TRACK, np.int64)
-        for query, known in zip(queries.tolist(), tracks, strict=True):
+        ids = np.full(len(units), NO_TRACK, np.int64)
+        for query, row, known in zip(queries.tolist(), masks.words, tracks, strict=True):
             # Copies: a view would keep the masks of all queries alive with the track.
-            embedding, mask = units[query].copy(), frame.masks[query].copy()
+            embedding, words = units[query].copy(), row.copy()
             if known is not None:
-                known.update(embedding, mask, self.options.momentum)
-            ids[query] = known.id if known is not None else self._begin(embedding, mask).id
+                known.update(embedding, words, self.options.momentum)
+            ids[query] = known.id if known is not None else self._begin(embedding, words).id
         ended = tuple(track.id for track in self.living if track.gap > self.options.max_gap)
         self.living = [track for track in self.living if track.gap <= self.options.max_gap]
         return Assignment(ids, ended)
 
-    def _begin(self, embedding: Floats, mask: Bools) -> LivingTrack:
+    def _begin(self, embedding: Floats, words: Words) -> LivingTrack:
         self.num_begun += 1
-        track = LivingTrack(self.num_begun, embedding, mask)
+        track = LivingTrack(self.num_begun, embedding, words)
         self.living.append(track)
         return track
 
@@ -123,30 +124,32 @@ class Memory:
             "num_visible": np.array([track.num_visible for track in tracks], np.int64),
             "gaps": np.array([track.gap for track in tracks], np.int64),
             "embeddings": np.array([track.embedding for track in tracks], np.float32),
-            "masks": np.array([track.mask for track in tracks], np.bool_),
+            "words": np.array([track.words for track in tracks], np.uint64),
         }
 
     def load_state_dict(self, state: StateDict) -> None:
         """Resume from such arrays."""
         self.num_begun = state["num_begun"]
-        columns = ("ids", "embeddings", "masks", "num_visible", "gaps")
+        columns = ("ids", "embeddings", "words", "num_visible", "gaps")
         self.living = [
-            LivingTrack(int(id_), embedding.copy(), mask.copy(), int(visible), int(gap))
-            for id_, embedding, mask, visible, gap in zip(
+            LivingTrack(int(id_), embedding.copy(), words.copy(), int(visible), int(gap))
+            for id_, embedding, words, visible, gap in zip(
                 *(state[name] for name in columns), strict=True
             )
         ]
 
 
-def visible_queries(frame: Detections, options: MemoryOptions) -> Ints:
-    """Return the queries that show something, best score first, without duplicates: (D,)."""
+def visible_queries(frame: Detections, options: MemoryOptions) -> tuple[Ints, MaskBits]:
+    """Return the queries that show something, best score first, without duplicates.
+
+    Returns:
+        The queries (D,), and their D masks.
+    """
     scores = frame.class_probabilities.max(axis=1)
-    filled: Bools = np.asarray(frame.masks.any(axis=(1, 2)))
     order = np.argsort(-scores, kind="stable")
-    candidates = order[(scores[order] >= options.min_score) & filled[order]]
-    overlap = mask_iou(frame.masks[candidates], frame.masks[candidates])
-    kept: list[int] = []
-    for index in range(len(candidates)):
-        if not np.any(overlap[index, kept] > options.duplicate_iou):
-            kept.append(index)
-    return candidates[kept].astype(np.int64)
+    queries = order[scores[order] >= options.min_score]
+    masks = MaskBits.of(frame.masks[queries])
+    filled = masks.areas > 0
+    queries, masks = queries[filled], masks[filled]
+    kept = first_come(masks.iou(masks) > options.duplicate_iou)
+    return queries[kept], masks[kept]

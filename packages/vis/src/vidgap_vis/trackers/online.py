@@ -67,29 +67,26 @@ class OnlineTracker:
         first = self._num_frames
         retracted: list[Span] = []
         found = [self._update(frame, retracted) for frame in clip]
-        ids = sorted({id_ for visible in found for id_ in visible})
-        row = {id_: index for index, id_ in enumerate(ids)}
+        ids = np.unique(np.concatenate([np.zeros(0, np.int64), *(seen for seen, _, _ in found)]))
         num_classes = self._shape[1] if self._shape else 1
         queries = np.full((len(ids), len(clip)), ABSENT, np.int64)
         class_scores = np.zeros((len(ids), len(clip), num_classes), np.float32)
-        for time, visible in enumerate(found):
-            for id_, (query, scores) in visible.items():
-                queries[row[id_], time] = query
-                class_scores[row[id_], time] = scores
+        for time, (seen, by, scores) in enumerate(found):
+            rows = np.searchsorted(ids, seen)
+            queries[rows, time], class_scores[rows, time] = by, scores
         for id_, begin, end in retracted:  # frames of this step are not reported at all
-            if id_ in row:
-                queries[row[id_], max(0, begin - first) : max(0, end + 1 - first)] = ABSENT
+            queries[ids == id_, max(0, begin - first) : max(0, end + 1 - first)] = ABSENT
         return ClipTracks(
             first,
-            np.array(ids, np.int64),
+            ids,
             queries,
             class_scores,
             retracted=tuple(retracted),
             mask_resize=self.recipe.mask_resize,
         )
 
-    def _update(self, frame: Detections, retracted: list[Span]) -> dict[int, tuple[int, Doubles]]:
-        """Take a frame; return the query and the class scores of each track that it shows."""
+    def _update(self, frame: Detections, retracted: list[Span]) -> tuple[Ints, Ints, Doubles]:
+        """Take a frame; return the tracks (R,) that it shows, their queries and class scores."""
         if self._shape not in (None, frame.shape):
             raise ValueError(
                 f"queries, classes and channels must be {self._shape}, as in the first frame, "
@@ -100,24 +97,28 @@ class OnlineTracker:
         assignment = self.associator.update(frame)
         self._forget(assignment)
         retracted += assignment.retracted
-        shown = np.flatnonzero(assignment.ids != NO_TRACK)
-        query_of = dict(zip(assignment.ids[shown].tolist(), shown.tolist(), strict=True))
-        visible = {}
-        for id_, query in query_of.items():
-            classes = self.recipe.of_frame(frame, query)
-            if id_ in self._living:
-                sums = self._living[id_]
+        shown = np.flatnonzero(assignment.ids != NO_TRACK)[::-1]  # the last of a track first
+        ids, firsts = np.unique(assignment.ids[shown], return_index=True)
+        queries = shown[firsts]
+        if len(ids) == 0:
+            return ids, queries, np.zeros((0, frame.shape[1]))
+        tracks = []
+        for id_, classes in zip(ids.tolist(), self.recipe.of_frame(frame, queries), strict=True):
+            sums = self._living.get(id_)
+            if sums is None:
+                sums = self._living[id_] = ScoreSums(classes.copy())
+            else:
                 sums.classes += classes
                 sums.num_visible += 1
-            else:
-                sums = self._living[id_] = ScoreSums(classes)
-            visible[id_] = (query, self._class_scores(sums))
-        return visible
+            tracks.append(sums)
+        return ids, queries, self._class_scores(tracks)
 
-    def _class_scores(self, sums: ScoreSums) -> Doubles:
-        """Return the class scores of a track so far, (K,)."""
-        num_classes = self._shape[1] if self._shape else len(sums.classes)
-        return self.recipe.class_scores(sums.classes / sums.num_visible, num_classes)
+    def _class_scores(self, tracks: Sequence[ScoreSums]) -> Doubles:
+        """Return the class scores of tracks (R > 0) so far, (R, K)."""
+        sums = np.concatenate([track.classes for track in tracks]).reshape(len(tracks), -1)
+        num_visible = np.array([track.num_visible for track in tracks])
+        num_classes = self._shape[1] if self._shape else sums.shape[1]
+        return self.recipe.class_scores(sums / num_visible[:, None], num_classes)
 
     def _mask_factor(self, sums: ScoreSums) -> float:
         return sums.mask_factor(self.recipe, self._num_frames, has_masks=self._has_mask_scores)
@@ -137,7 +138,7 @@ class OnlineTracker:
             self._ended = dict(best)
 
     def _best_score(self, sums: ScoreSums) -> float:
-        return float(self._class_scores(sums).max()) * self._mask_factor(sums)
+        return float(self._class_scores([sums]).max()) * self._mask_factor(sums)
 
     def score_masks(self, ids: Ints, scores: Floats, areas: Ints) -> None:
         """Take the mask scores (N,) and areas (N,) of tracks (N,) that the next frame shows."""
@@ -154,7 +155,7 @@ class OnlineTracker:
         if len(ids) == 0:
             return VideoTracks(ids, ids, np.zeros(0))
         factors = np.array([self._mask_factor(sums) for sums in tracks.values()])
-        classes = np.stack([self._class_scores(sums) for sums in tracks.values()])
+        classes = self._class_scores(list(tracks.values()))
         scores = classes * factors[:, None]
         order = np.argsort(-scores, axis=None, kind="stable")
         if self.recipe.above is not None:

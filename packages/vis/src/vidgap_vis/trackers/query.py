@@ -15,7 +15,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from vidgap_vis.trackers.base import Assignment, Need, StateDict
-from vidgap_vis.trackers.detections import Bools, Detections, Floats, mask_iou, normalised
+from vidgap_vis.trackers.bits import MaskBits
+from vidgap_vis.trackers.detections import Detections, Floats, normalised
 from vidgap_vis.trackers.memory import LivingTrack, Memory, MemoryOptions, visible_queries
 
 
@@ -58,24 +59,24 @@ class QueryAssociator:
 
     def update(self, frame: Detections) -> Assignment:
         units = normalised(frame.embeddings)
-        queries = visible_queries(frame, self.options)
+        queries, masks = visible_queries(frame, self.options)
         matched: list[LivingTrack | None] = [None] * len(queries)
         living = self._memory.living
         if living and len(queries):
-            gain = self._gain(living, units[queries], frame.masks[queries])
+            gain = self._gain(living, units[queries], masks)
             for row, column in zip(*linear_sum_assignment(gain, maximize=True), strict=True):
                 if gain[row, column] > 0:
                     matched[column] = living[row]
-        return self._memory.advance(frame, units, queries, matched)
+        return self._memory.advance(units, queries, masks, matched)
 
-    def _gain(self, tracks: Sequence[LivingTrack], units: Floats, masks: Bools) -> Floats:
+    def _gain(self, tracks: Sequence[LivingTrack], units: Floats, masks: MaskBits) -> Floats:
         """Return what each pair has above its threshold, 0 where it is below: (N, D)."""
         similarity = normalised(np.stack([track.embedding for track in tracks])) @ units.T
         gain = similarity - self.options.reacquire_similarity
         recent = [index for index, track in enumerate(tracks) if track.gap == 0]
         if recent:
-            overlap = mask_iou(np.stack([tracks[index].mask for index in recent]), masks)
-            affinity = similarity[recent] + self.options.iou_weight * overlap
+            seen = MaskBits(np.stack([tracks[index].words for index in recent]))
+            affinity = similarity[recent] + self.options.iou_weight * seen.iou(masks)
             gain[recent] = np.maximum(gain[recent], affinity - self.options.min_affinity)
         return np.maximum(gain, 0).astype(np.float32)
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from vidgap_segmenter.inference import Resize
 from vidgap_vis.trackers.base import Need
-from vidgap_vis.trackers.detections import Detections
+from vidgap_vis.trackers.detections import Detections, Ints
 
 Doubles = npt.NDArray[np.float64]
 
@@ -42,28 +42,30 @@ class ScoreRecipe:
         """What it reads beside class probabilities and masks."""
         return frozenset({"class_logits"}) if self.classes == "logits" else frozenset()
 
-    def of_frame(self, frame: Detections, query: int) -> Doubles:
-        """Return what a query adds to its track's sum, (K,) or (K+1,)."""
+    def of_frame(self, frame: Detections, queries: Ints) -> Doubles:
+        """Return what queries (R,) add to their tracks' sums, (R, K) or (R, K+1)."""
         if self.classes == "logits":
             if frame.class_logits is None:
                 raise ValueError("class_logits must be there for a track's mean of them, got None")
-            return frame.class_logits[query].astype(np.float64)
-        scores = frame.class_probabilities[query].astype(np.float64)
+            return frame.class_logits[queries].astype(np.float64)
+        scores = frame.class_probabilities[queries].astype(np.float64)
         if self.classes == "probabilities":
             return scores
-        return np.append(np.arange(len(scores)) == scores.argmax(), scores.max())
+        best = scores.argmax(axis=1)[:, None]
+        votes = np.arange(scores.shape[1]) == best
+        return np.concatenate([votes, np.take_along_axis(scores, best, axis=1)], axis=1)
 
-    def class_scores(self, mean: Doubles, num_classes: int) -> Doubles:
-        """Return the class scores (K,) that a mean over frames stands for."""
+    def class_scores(self, means: Doubles, num_classes: int) -> Doubles:
+        """Return the class scores (R, K) that means over frames stand for, (R, K) or (R, K+1)."""
         if self.classes == "probabilities":
-            return mean
+            return means
         if self.classes == "votes":
-            votes = mean[:num_classes]
-            return np.where(np.arange(num_classes) == votes.argmax(), mean[num_classes], 0.0)
-        if len(mean) == num_classes:  # independent classes
-            return np.asarray(1 / (1 + np.exp(-mean)))
-        powers = np.exp(mean - mean.max())
-        return np.asarray((powers / powers.sum())[:num_classes])
+            winners = means[:, :num_classes].argmax(axis=1)[:, None]
+            return np.where(np.arange(num_classes) == winners, means[:, num_classes:], 0.0)
+        if means.shape[1] == num_classes:  # independent classes
+            return np.asarray(1 / (1 + np.exp(-means)))
+        powers = np.exp(means - means.max(axis=1, keepdims=True))
+        return np.asarray((powers / powers.sum(axis=1, keepdims=True))[:, :num_classes])
 
 
 @dataclass

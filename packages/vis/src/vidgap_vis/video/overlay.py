@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from vidgap_vis.formats.images import Picture
+from vidgap_vis.formats.rle import Rle
+from vidgap_vis.video.boxed_masks import BoxedMask
 
 Colour = tuple[int, int, int]
 Box = tuple[int, int, int, int]  # left, top, right, bottom
@@ -33,7 +37,7 @@ def display_scale(size: tuple[int, int], min_short_edge: int) -> int:
 
 def draw_tracks(
     frame: Picture,
-    masks: npt.NDArray[np.bool_],
+    rles: Sequence[Rle],
     track_ids: Sequence[int],
     captions: Sequence[str],
     *,
@@ -42,9 +46,11 @@ def draw_tracks(
 ) -> Picture:
     """Return a copy of the frame with masks, contours and labels.
 
+    No mask is decoded outside its box.
+
     Args:
         frame: (H, W, 3), RGB.
-        masks: (N, H, W) bool. Smaller masks are drawn over larger ones.
+        rles: N masks of size (H, W). Smaller ones are drawn over larger ones.
         track_ids: (N,), which give the colours.
         captions: (N,), drawn beside each mask that has a pixel; "" draws none.
         scale: enlarge the picture by this factor first, so that labels fit small frames.
@@ -52,39 +58,51 @@ def draw_tracks(
 
     Returns:
         (scale * H, scale * W, 3) RGB.
+
+    Raises:
+        ValueError: a mask has another size or malformed counts, or ids or captions are not N.
     """
-    if masks.shape[1:] != frame.shape[:2] or not len(masks) == len(track_ids) == len(captions):
+    size = (frame.shape[0], frame.shape[1])
+    if not len(rles) == len(track_ids) == len(captions):
         raise ValueError(
-            f"masks must be (N, {frame.shape[0]}, {frame.shape[1]}) with N ids and captions, got "
-            f"{masks.shape}, {len(track_ids)} and {len(captions)}"
+            f"rles, track_ids and captions must be of one length, got {len(rles)}, "
+            f"{len(track_ids)} and {len(captions)}"
         )
-    size = (scale * frame.shape[1], scale * frame.shape[0])
-    canvas = cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC) if scale > 1 else frame.copy()
-    order = np.argsort(-masks.sum(axis=(1, 2)), kind="stable")
+    other = next((rle.size for rle in rles if rle.size != size), size)
+    if other != size:
+        raise ValueError(f"rles must have the frame's size {size}, got {other}")
+    large = (scale * size[1], scale * size[0])
+    canvas = cv2.resize(frame, large, interpolation=cv2.INTER_CUBIC) if scale > 1 else frame.copy()
+    masks = [BoxedMask.of(rle) for rle in rles]
+    colours = [track_colour(track_id) for track_id in track_ids]
     boxes: dict[int, Box] = {}
-    for index in order:
-        mask = cv2.resize(255 * masks[index].view(np.uint8), size) > 127
-        if mask.any():
-            boxes[index] = _paint(canvas, mask, track_colour(track_ids[index]), opacity)
+    for index in sorted(range(len(masks)), key=lambda index: -masks[index].area):
+        if masks[index].area:
+            mask = masks[index] if scale == 1 else masks[index].enlarged(scale, size)
+            _paint(canvas, mask, colours[index], opacity)
+            boxes[index] = mask.box
     taken: list[Box] = []
     for index, box in boxes.items():
         if captions[index]:
-            taken.append(
-                _label(canvas, captions[index], box, track_colour(track_ids[index]), taken)
-            )
+            taken.append(_label(canvas, captions[index], box, colours[index], taken))
     return canvas
 
 
-def _paint(canvas: Picture, mask: npt.NDArray[np.bool_], colour: Colour, opacity: float) -> Box:
-    """Blend a mask into the canvas and outline it; return its bounding box."""
-    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
-    box = (slice(top, top + height), slice(left, left + width))
-    inside, region = mask[box], canvas[box]
-    region[inside] = (1 - opacity) * region[inside] + opacity * np.array(colour)
-    contours, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+def _paint(canvas: Picture, mask: BoxedMask, colour: Colour, opacity: float) -> None:
+    """Blend a mask into the canvas and outline it."""
+    left, top, right, bottom = mask.box
+    region, inside = canvas[top:bottom, left:right], mask.pixels.view(np.uint8)
+    cv2.copyTo(cv2.LUT(region, _blended(colour, opacity)), inside, region)
+    contours, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE, offset=(left, top))
     thickness = max(1, round(min(canvas.shape[:2]) / 600))
     cv2.drawContours(canvas, contours, -1, colour, thickness, cv2.LINE_AA)
-    return left, top, left + width, top + height
+
+
+@lru_cache(maxsize=1024)
+def _blended(colour: Colour, opacity: float) -> npt.NDArray[np.uint8]:
+    """Return what each grey level of a channel becomes under a colour, (1, 256, 3)."""
+    levels = np.arange(256)[:, None]
+    return ((1 - opacity) * levels + opacity * np.array(colour)).astype(np.uint8)[None]
 
 
 def _label(canvas: Picture, text: str, box: Box, colour: Colour, taken: Sequence[Box]) -> Box:
@@ -94,18 +112,20 @@ def _label(canvas: Picture, text: str, box: Box, colour: Colour, taken: Sequence
     thickness = max(1, round(size))
     (width, height), baseline = cv2.getTextSize(text, _FONT, size, thickness)
     width, height = width + 4, height + baseline + 2
-    left = int(np.clip(box[0], 0, max(0, columns - width)))
-    tops = [box[1] - height, box[3], box[1], *range(0, rows - height, height)]
-    patches = [(left, t, left + width, t + height) for t in tops if 0 <= t <= rows - height]
-    free = (patch for patch in patches if not any(_overlap(patch, other) for other in taken))
-    patch = next(free, (left, 0, left + width, height))
+    left = max(0, min(box[0], columns - width))
+    beside = [other for other in taken if other[0] < left + width and left < other[2]]
+    tops = chain((box[1] - height, box[3], box[1]), range(0, rows - height, height))
+    free = (
+        top
+        for top in tops
+        if 0 <= top <= rows - height
+        and not any(other[1] < top + height and top < other[3] for other in beside)
+    )
+    top = next(free, 0)
+    patch = (left, top, left + width, top + height)
     cv2.rectangle(canvas, patch[:2], (patch[2] - 1, patch[3] - 1), colour, cv2.FILLED)
-    bright = np.dot(colour, (0.299, 0.587, 0.114)) > 140
+    bright = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > 140
     ink = (0, 0, 0) if bright else (255, 255, 255)
     origin = (patch[0] + 2, patch[3] - baseline - 1)
     cv2.putText(canvas, text, origin, _FONT, size, ink, thickness, cv2.LINE_AA)
     return patch
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

@@ -10,9 +10,10 @@ import numpy as np
 
 from vidgap_vis.trackers.base import NO_TRACK, Assignment, Need, StateDict
 from vidgap_vis.trackers.bisoftmax import bisoftmax, match_greedily
+from vidgap_vis.trackers.bits import MaskBits, without_duplicates
 from vidgap_vis.trackers.ctvis.bank import TrackBank
 from vidgap_vis.trackers.ctvis.options import CTVISOptions
-from vidgap_vis.trackers.detections import Detections, Floats, Ints, without_duplicates
+from vidgap_vis.trackers.detections import Detections, Floats, Ints
 
 
 class CTVISAssociator:
@@ -50,7 +51,8 @@ class CTVISAssociator:
         scores = frame.class_probabilities.max(axis=1)
         order = np.argsort(-scores, kind="stable")
         order = order[: max(1, int((scores > self.options.min_score).sum()))]
-        order = order[without_duplicates(frame.masks[order], self.options.duplicate_iou)]
+        masks = MaskBits.of(frame.masks[order])
+        order = order[without_duplicates(masks, self.options.duplicate_iou)]
         return order, scores[order]
 
     def _match(self, embeddings: Floats) -> Ints:

@@ -10,14 +10,9 @@ import numpy as np
 
 from vidgap_vis.trackers.base import NO_TRACK, Assignment, Need, StateDict
 from vidgap_vis.trackers.bisoftmax import bisoftmax, match_greedily
+from vidgap_vis.trackers.bits import MaskBits, without_duplicates
 from vidgap_vis.trackers.boxes import boxes_of_masks, without_duplicate_boxes
-from vidgap_vis.trackers.detections import (
-    Detections,
-    Floats,
-    Ints,
-    check_finite,
-    without_duplicates,
-)
+from vidgap_vis.trackers.detections import Detections, Floats, Ints, check_finite
 from vidgap_vis.trackers.idol.memory import RecentMemory
 from vidgap_vis.trackers.idol.options import IDOLOptions
 from vidgap_vis.trackers.lifetimes import Lifetimes
@@ -72,11 +67,12 @@ class IDOLAssociator:
         scores = frame.class_probabilities.max(axis=1)
         order = np.argsort(-scores, kind="stable")
         order = order[: max(1, int((scores > self.options.min_score).sum()))]
-        boxes = boxes_of_masks(frame.masks[order]) if frame.boxes is None else frame.boxes[order]
-        labels = frame.class_probabilities[order].argmax(axis=1)
-        order = order[without_duplicate_boxes(boxes, labels, self.options.box_duplicate_iou)]
         masks = frame.masks[order]
-        order = order[without_duplicates(masks, self.options.duplicate_iou, MASK_EPSILON)]
+        boxes = boxes_of_masks(masks) if frame.boxes is None else frame.boxes[order]
+        labels = frame.class_probabilities[order].argmax(axis=1)
+        kept = without_duplicate_boxes(boxes, labels, self.options.box_duplicate_iou)
+        order, bits = order[kept], MaskBits.of(masks[kept])
+        order = order[without_duplicates(bits, self.options.duplicate_iou, MASK_EPSILON)]
         return order, scores[order]
 
     def _match(self, embeddings: Floats) -> Ints:

@@ -1,0 +1,1 @@
+"""Drawing: what an overlay costs after the masks."""

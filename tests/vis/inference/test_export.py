@@ -20,7 +20,6 @@ from vidgap_vis.config import ModelConfig, TemporalConfig
 from vidgap_vis.inference import export as exporting
 from vidgap_vis.weights import load, save
 
-
 CLASSES = from_categories([(category["id"], category["name"]) for category in CATEGORIES])
 SIZE = (60, 90)
 

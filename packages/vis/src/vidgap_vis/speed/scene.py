@@ -39,15 +39,19 @@ class Scene:
 
     def distances(self, frame: int, size: tuple[int, int]) -> Tensor:
         """Return how far inside each disc every cell is, in its radii, (N, h, w) float32."""
+        across = int(np.ceil(np.sqrt(self.num_tracks)))
+        down = -(-self.num_tracks // across)
+        cell = np.array([size[0] / down, size[1] / across])
+        index = np.arange(self.num_tracks)
         rng = np.random.default_rng(self.seed)
-        start, speed = rng.random((self.num_tracks, 2)), rng.uniform(-1, 1, (self.num_tracks, 2))
-        radius = rng.uniform(0.05, 0.16, self.num_tracks) * min(size)
-        # Back and forth between the borders.
-        where = np.abs((start + 0.01 * frame * speed + 1) % 2 - 1) * size
+        radius = rng.uniform(0.2, 0.4, self.num_tracks) * min(*cell, 0.5 * min(size))
+        # Each goes to and fro in a cell of its own: trackers drop what covers each other.
+        swing = np.sin(0.2 * frame + rng.uniform(0, 6, (self.num_tracks, 2)))
+        room = cell - 2 * radius[:, None]
+        where = (np.stack((index // across, index % across), 1) + 0.5) * cell + 0.4 * room * swing
         rows, columns = np.arange(size[0]), np.arange(size[1])
-        down = (rows - where[:, :1])[:, :, None]
-        across = (columns - where[:, 1:])[:, None]
-        return torch.from_numpy(1 - np.hypot(down, across) / radius[:, None, None]).float()
+        y, x = (rows - where[:, :1])[:, :, None], (columns - where[:, 1:])[:, None]
+        return torch.from_numpy(1 - np.hypot(y, x) / radius[:, None, None]).float()
 
     def picture(self, frame: int, size: tuple[int, int]) -> Picture:
         """Return a frame (H, W, 3): noise that a codec has some work with, and the discs."""

@@ -18,6 +18,7 @@ from segmenter.support import (
 from tolerances import AUTOCAST, TOLERANCE
 
 from vidgap_segmenter import ClipOutput
+from vidgap_segmenter.backbones.folding import FoldedNetwork
 from vidgap_segmenter.backbones.swin import SWIN_SIZES, SwinSize
 from vidgap_segmenter.clip_segmenter import ClipSegmenter
 
@@ -28,6 +29,8 @@ FRAMES = random_frames(1, 2, 3, 60, 90)
 @pytest.fixture(autouse=True)
 def fresh_compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test meets another's graphs; Swin is narrow, as compiling takes time by the block."""
+    # What is compiled keeps its batch norms; folded ones round otherwise.
+    monkeypatch.setattr(FoldedNetwork, "__call__", lambda self, images: list(self.network(images)))
     monkeypatch.setitem(SWIN_SIZES, "swin_tiny", SwinSize(8, (2, 1, 1, 1), (1, 2, 4, 8), 7))
     torch._dynamo.reset()
     yield

@@ -208,7 +208,7 @@ class MapNorm(nn.GroupNorm):
         """Return (B*T, C, H, W)."""
         narrow = self.num_channels // self.num_groups < NARROW and maps.device.type == "cpu"
         # Autocast would take the sums in half precision.
-        if narrow and not (torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu")):
+        if narrow and not torch.is_autocast_enabled("cpu"):
             return self._by_matrices(maps)
         return torch.group_norm(maps, self.num_groups, self.weight, self.bias, self.eps)
 

@@ -30,8 +30,8 @@ class FoldedNetwork:
     belongs to no state dict, and takes as much memory again as the convolutions.
 
     Args:
-        network: in which a frozen norm gets nothing else than what one convolution gives, if it
-            gets that at all. Where the first maps show otherwise it runs as it is.
+        network: without dropout, in which a norm behind a convolution is all that reads it. Where
+            the first maps show otherwise it runs as it is.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -45,8 +45,7 @@ class FoldedNetwork:
         network = self.network
         tensors = [*network.parameters(), *network.buffers()]
         # Neither a compiler nor a tensor made in inference mode says whether weights have changed.
-        unknown = torch.compiler.is_compiling() or any(tensor.is_inference() for tensor in tensors)
-        if network.training or unknown:
+        if torch.compiler.is_compiling() or any(tensor.is_inference() for tensor in tensors):
             return list(network(images))
         now = [(tensor.data_ptr(), tensor._version) for tensor in tensors]
         if now == self._made_from:

@@ -84,3 +84,7 @@ EPSILON = {"rtol": 1e-6, "atol": 1e-6}
 
 AUTOCAST_GRADIENT = 0.15
 """||difference|| / ||float32|| of a training step's gradients with bfloat16 autocast (0.053)."""
+
+SHARED_STEP = 2e-3
+"""Share of a mask's pixels that differ where videos share a step of the network in float32, as a
+logit that is zero but for rounding may have either sign (6.5e-4, a pixel of 32x48)."""

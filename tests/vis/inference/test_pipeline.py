@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -214,3 +216,30 @@ def test_ctrl_c_ends_all_stages(waits_for: str) -> None:
 def test_room_for_nothing_is_named() -> None:
     with Pipeline() as pipeline, pytest.raises(ValueError, match="must be at least 1, got 0"):
         pipeline.ahead([], 0)
+
+
+FIRST_CALL = """
+import os
+import torch
+from vidgap_vis.inference.pipeline import Pipeline, each
+
+torch.set_num_threads(1)
+frames, weights = torch.zeros(1, 16, 64, 64), torch.zeros(16, 16, 3, 3)
+
+def stage(_):
+    before = len(os.listdir("/proc/self/task"))
+    torch.conv2d(frames, weights)
+    return len(os.listdir("/proc/self/task")) - before
+
+with Pipeline() as pipeline:
+    print(*pipeline.ahead(each(stage, range(1))))
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="counts threads in /proc")
+def test_a_stage_has_as_many_threads_of_torch_as_are_set() -> None:
+    """Even if its first call goes to oneDNN, which else takes as many as OMP_NUM_THREADS says."""
+    words = [sys.executable, "-c", FIRST_CALL]
+    env = {**os.environ, "OMP_NUM_THREADS": "4"}
+    said = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
+    assert said.stdout == "0\n"

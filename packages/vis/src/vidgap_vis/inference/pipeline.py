@@ -9,6 +9,8 @@ from threading import Thread
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
+import torch
+
 _T = TypeVar("_T")
 _S = TypeVar("_S")
 
@@ -26,7 +28,8 @@ class Pipeline:
             for result in results:
                 write(result)
 
-    Threads have torch's grad and autocast modes of a new thread, not those of their maker.
+    Threads have as many threads of torch as are set, but its grad and autocast modes are those of a
+    new thread.
 
     Args:
         threads: False makes every item when it is asked for, in the thread that asks.
@@ -156,6 +159,8 @@ class _Ahead(Iterator[_T]):
 
     def _make(self, items: Iterable[_T]) -> None:
         """Put all items; this is what the thread does."""
+        # This takes torch.set_num_threads over; before, oneDNN would start a thread a core here.
+        torch.get_num_threads()
         try:
             made = iter(items)
             try:

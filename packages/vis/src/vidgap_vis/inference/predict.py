@@ -96,7 +96,7 @@ def predict(
 
     Raises:
         InputError: an input is missing or broken, or an output cannot be written. Overlays of
-            earlier videos stay; the results file appears whole or not at all.
+            videos that have ended stay; the results file appears whole or not at all.
         ConfigError: the latency is none of the tracker's.
     """
     options = options or PredictOptions()

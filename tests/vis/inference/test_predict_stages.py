@@ -225,7 +225,7 @@ def test_ctrl_c_leaves_what_a_fault_leaves(
 def test_ctrl_c_on_the_command_line_is_one_line(tmp_path: Path) -> None:
     """A real process in the middle of a long video."""
     save(tmp_path / "weights", make_model(), OF_WEIGHTS, {})
-    video = write_video(tmp_path / "in.mp4", moving_squares(25) * 200)
+    video = write_video(tmp_path / "in.mp4", moving_squares(25) * 60)
     outputs = ["--out", tmp_path / "out" / "o.mp4", "--json", tmp_path / "out" / "r.json"]
     words = ["predict", video, "--model", tmp_path / "weights", *outputs, "--device", "cpu"]
     process = subprocess.Popen(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
 from types import TracebackType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
@@ -54,7 +54,8 @@ class Pipeline:
         for stage in self._running:
             stage.join()
         for items in reversed(self._plain):
-            close(items)
+            if isinstance(items, Generator):
+                items.close()
 
     def ahead(self, items: Iterable[_T], capacity: int = 1, name: str = "stage") -> Iterator[_T]:
         """Return an iterator over the same items in the same order, made in a thread from now on.
@@ -89,17 +90,6 @@ def each(function: Callable[[_S], _T], items: Iterable[_S]) -> Iterator[_T]:
         del item
         yield made
         del made
-
-
-class _Closable(Protocol):
-    def close(self) -> None: ...
-
-
-def close(items: object) -> None:
-    """Close a generator; other iterators have nothing to close."""
-    closing: Callable[[], None] | None = getattr(items, "close", None)
-    if closing is not None:
-        closing()
 
 
 class _Stopped(BaseException):
@@ -167,7 +157,8 @@ class _Ahead(Iterator[_T]):
                 while self._may_go_on():
                     self._ready.put(_Item(next(made)))
             finally:
-                close(made)
+                if isinstance(made, Generator):
+                    made.close()
         except StopIteration:
             self._ready.put(_End())
         except _Stopped:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
-from threading import Thread
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -49,8 +51,9 @@ class Pipeline:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for stage in self._running:
-            stage.stop()
+        with interrupt_held_back():
+            for stage in self._running:
+                stage.stop()
         for stage in self._running:
             stage.join()
         for items in reversed(self._plain):
@@ -92,6 +95,23 @@ def each(function: Callable[[_S], _T], items: Iterable[_S]) -> Iterator[_T]:
         del made
 
 
+@contextmanager
+def interrupt_held_back() -> Iterator[None]:
+    """Let Ctrl-C come after the block, whatever the handler does about it."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield  # Python runs handlers in its main thread alone
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda *call: came.append(call))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if came:
+            handler(*came[0])
+
+
 class _Stopped(BaseException):
     """The pipeline was left: the thread that meets this ends."""
 
@@ -120,10 +140,11 @@ class _Ahead(Iterator[_T]):
             self._room.put(None)
         self._stopped = False
         # A daemon: a second Ctrl-C, while the first one waits for a stage, ends the process.
-        self._thread = Thread(target=self._make, args=(items,), name=name, daemon=True)
+        self._thread = threading.Thread(target=self._make, args=(items,), name=name, daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        with interrupt_held_back():  # in `Thread.start` it may break a lock
+            self._thread.start()
 
     def stop(self) -> None:
         """Wake whoever waits here; no further item is made."""

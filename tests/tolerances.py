@@ -91,3 +91,7 @@ random sizes none differed)."""
 
 MASK_SCORE = {"rtol": 0.0, "atol": 3e-6}
 """Between two sums of the probabilities inside a mask, over its pixels (4e-7 measured)."""
+
+SHARED_STEP = 2e-3
+"""Share of a mask's pixels that differ where videos share a step of the network in float32, as a
+logit that is zero but for rounding may have either sign (6.5e-4, a pixel of 32x48)."""

@@ -204,6 +204,21 @@ def test_a_clip_that_is_not_there_is_named(model: Mask2Former) -> None:
         output.clip(0, (40, 65))
 
 
+@torch.no_grad()
+def test_a_clip_keeps_what_heads_read_of_it(model: Mask2Former) -> None:
+    frames = random_frames(3, 2, 3, 40, 50)
+    assert model(frames).clip(1).head_inputs is None
+    output = model(frames, with_head_inputs=True)
+    whole, one = output.head_inputs, output.clip(1).head_inputs
+    assert whole is not None
+    assert one is not None
+    assert torch.equal(one.queries, whole.queries[:, 1:2])
+    maps = ("mask_features", "before_projection")
+    for part, of_all in [*((getattr(one, n), getattr(whole, n)) for n in maps),
+                         *zip(one.pyramid, whole.pyramid, strict=True)]:  # fmt: skip
+        assert torch.equal(part, of_all[1:2])
+
+
 def test_frames_without_a_pixel_are_named(model: Mask2Former) -> None:
     with pytest.raises(ValueError, match=r"frames must have a pixel, got shape \(1, 1, 3, 0, 8\)"):
         model(torch.zeros(1, 1, 3, 0, 8))

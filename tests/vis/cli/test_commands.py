@@ -91,7 +91,9 @@ def test_predict_says_what_is_wrong(tmp_path: Path, fails: Fails) -> None:
     assert fails(1, *known, "--classes", "red, blue").startswith("x.mp4: ")
     assert fails(2, *known, "--latency", 0) == "latency must be 1 frame or more, got 0"
     assert fails(2, *known, "--score", 7) == "score must be in 0..1, got 7.0"
-    assert fails(2, *known, "--short_edge", 0) == "--short_edge: wanted 1 or more, got 0"
+    for flag in ("--short_edge", "--batch_videos"):
+        assert fails(2, *known, flag, 0) == f"{flag}: wanted 1 or more, got 0"
+    assert "invalid choice: 'no'" in fails(2, *known, "--pipeline", "no")
     for device in ("nonsense", "meta", "mps", "cuda:x", "cpu:0"):
         wanted = f"--device: wanted auto, cpu, cuda or cuda:N, got {device!r}"
         assert fails(2, *known, "--device", device) == wanted

@@ -77,8 +77,8 @@ def test_the_model_sees_the_shared_frames_again_and_the_state_before_them() -> N
     segmenter = joint_segmenter(5, 2)
     with segmenter.stream() as stream:
         collect(stream, frames)
-        assert stream._shared
-    assert not stream._shared
+        assert stream._grouping.shared
+    assert not stream._grouping.shared
     model = segmenter.model
     assert isinstance(model, JointColourModel)
     assert model.step_lengths == [5, 5, 5, 5]  # 0-4, 3-7, 6-10, 9-13
@@ -172,7 +172,8 @@ def test_the_state_of_a_long_stream_does_not_grow() -> None:
             stream(frame)
             if index % 20 == 9:  # the same place of the squares and of the clips
                 sizes.add(stream.tracker.state_size())
-                held.add((len(stream._waiting), len(stream._shared), len(stream._ready)))
+                grouping = stream._grouping
+                held.add((len(grouping.waiting), len(grouping.shared), len(stream._ready)))
     assert len(held) == 1
     assert max(sizes) < 2 * min(sizes)
 

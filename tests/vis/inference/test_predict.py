@@ -18,7 +18,8 @@ from vidgap_vis.formats.results import read_results
 from vidgap_vis.formats.rle import Rle
 from vidgap_vis.formats.youtube_vis import read_youtube_vis
 from vidgap_vis.inference.jobs import overlay_paths, plan
-from vidgap_vis.inference.predict import PredictOptions, predict, record
+from vidgap_vis.inference.outputs import record
+from vidgap_vis.inference.predict import PredictOptions, predict
 from vidgap_vis.inference.segmenter import VideoSegmenter
 from vidgap_vis.video.overlay import track_colour
 from vidgap_vis.video.read import open_video
@@ -240,6 +241,7 @@ def test_results_never_replace_an_input(tmp_path: Path, segmenter: VideoSegmente
         ({"score": float("nan")}, r"score must be in 0\.\.1, got nan"),
         ({"fps": 0.0}, r"fps must be above 0, got 0\.0"),
         ({"min_short_edge": -2}, "min_short_edge must be 0 or more, got -2"),
+        ({"batch_videos": 0}, "batch_videos must be 1 or more, got 0"),
     ],
     ids=str,
 )

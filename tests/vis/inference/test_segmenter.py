@@ -240,7 +240,7 @@ def test_wrong_frames_are_named(frame: object, message: str) -> None:
 def test_a_change_of_size_is_refused() -> None:
     stream = make().stream()
     stream(np.zeros((64, 96, 3), np.uint8))
-    with pytest.raises(ValueError, match=r"of a stream must be \(64, 96\), got \(96, 64\)"):
+    with pytest.raises(ValueError, match=r"of a video must be \(64, 96\), got \(96, 64\)"):
         stream(np.zeros((96, 64, 3), np.uint8))
 
 

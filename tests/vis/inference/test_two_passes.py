@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from tqdm import tqdm
 from vis.support.learned_heads import OFFLINE, small_head
 from vis.support.stream_model import moving_squares
 from vis.support.streams import assert_same
@@ -23,7 +22,8 @@ from vidgap_vis import VideoSegmenter
 from vidgap_vis.errors import ConfigError, InputError
 from vidgap_vis.inference.frame_result import FrameResult
 from vidgap_vis.inference.jobs import Job
-from vidgap_vis.inference.predict import PredictOptions, look, predict
+from vidgap_vis.inference.predict import PredictOptions, predict
+from vidgap_vis.inference.rounds import Task, turns
 from vidgap_vis.inference.two_passes import TwoPasses
 from vidgap_vis.trackers import VideoTracks
 from vidgap_vis.trackers.offline import OfflineTracker
@@ -212,7 +212,7 @@ def test_a_pipe_is_refused(folder: Path, tmp_path: Path) -> None:
     video = segmenter(folder).open()
     assert isinstance(video, TwoPasses)
     with pytest.raises(InputError, match=r"pipe: .* twice; a camera or a pipe gives it once"):
-        look(video, Job(1, source, None), tqdm(disable=True))
+        next(turns(Task(0, Job(1, source, None), video)))
 
 
 def test_other_trackers_need_one_pass(tmp_path: Path) -> None:

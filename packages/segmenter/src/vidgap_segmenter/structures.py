@@ -141,6 +141,16 @@ class HeadInputs:
             tuple(pyramid),
         )
 
+    def clip(self, index: int) -> HeadInputs:
+        """Return those of one clip, as a batch of one."""
+        one = slice(index, index + 1)
+        return HeadInputs(
+            self.queries[:, one],
+            self.mask_features[one],
+            self.before_projection[one],
+            tuple(map_[one] for map_ in self.pyramid),
+        )
+
 
 @dataclass(frozen=True)
 class ClipOutput:
@@ -210,6 +220,7 @@ class ClipOutput:
             padded_size=self.padded_size,
             boxes=None if self.boxes is None else self.boxes[one],
             independent_classes=self.independent_classes,
+            head_inputs=None if self.head_inputs is None else self.head_inputs.clip(index),
         )
 
     @property

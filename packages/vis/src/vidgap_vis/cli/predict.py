@@ -40,6 +40,18 @@ class Predict(Command):
             "--short_edge", type=whole(1), help="resize frames to this before the model"
         )
         parser.add_argument("--top_k", type=whole(1), help="tracks a video lists in the results")
+        parser.add_argument(
+            "--batch_videos",
+            type=whole(1),
+            default=1,
+            help="videos that share the model's steps, where they have one size",
+        )
+        parser.add_argument(
+            "--pipeline",
+            choices=["on", "off"],
+            default="on",
+            help="decode, segment, draw and encode at the same time, in threads",
+        )
         add_tracker_flags(parser, "the weights'")
 
     def run(self, options: Namespace) -> int:
@@ -48,7 +60,12 @@ class Predict(Command):
 
         check_device(options.device)
         with naming(""):
-            settings = PredictOptions(latency=options.latency, score=options.score)
+            settings = PredictOptions(
+                latency=options.latency,
+                score=options.score,
+                batch_videos=options.batch_videos,
+                pipeline=options.pipeline == "on",
+            )
         names = None
         if options.classes is not None:
             names = [name.strip() for name in options.classes.split(",")]

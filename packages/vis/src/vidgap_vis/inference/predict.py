@@ -5,25 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import dataclass, replace
+from functools import partial
 from math import inf
 from pathlib import Path
 
 from tqdm import tqdm
 
-from vidgap_vis.classes import ClassList
-from vidgap_vis.errors import ConfigError, InputError, check
+from vidgap_segmenter import ClipOutput
+from vidgap_vis.errors import ConfigError, check
 from vidgap_vis.formats.images import Picture
-from vidgap_vis.formats.result_writer import ResultEntry, ResultWriter
+from vidgap_vis.formats.result_writer import ResultWriter
 from vidgap_vis.inference.frame_result import FrameResult
 from vidgap_vis.inference.jobs import Job, plan
+from vidgap_vis.inference.outputs import Ended, Event, Looked, Outputs, Shown
+from vidgap_vis.inference.pipeline import Pipeline, each
+from vidgap_vis.inference.rounds import Steps, Task, Turn, rounds, turns
 from vidgap_vis.inference.segmenter import VideoSegmenter
-from vidgap_vis.inference.stream import Stream
-from vidgap_vis.inference.two_passes import TwoPasses
-from vidgap_vis.trackers import VideoTracks
 from vidgap_vis.video.overlay import display_scale, draw_tracks
-from vidgap_vis.video.write import OverlayWriter
 
 MIN_SCORE = 0.01
 """Pairs of a track and a class below it are not listed in the results."""
@@ -41,6 +40,10 @@ class PredictOptions:
         fps: frames a second of an overlay whose input does not say (folders, data sets).
         min_short_edge: smaller frames are enlarged for the overlay by a whole factor.
         progress: show a bar.
+        batch_videos: how many videos advance together, their frames sharing steps of the model
+            where they have one size; results are the same to rounding. Worth it on a GPU.
+        pipeline: decode, segment, make masks, draw and encode at the same time, in a thread each;
+            False: one after the other, in the caller's thread, with the same results.
     """
 
     latency: int | None = None
@@ -48,12 +51,15 @@ class PredictOptions:
     fps: float = 10.0
     min_short_edge: int = 240
     progress: bool = True
+    batch_videos: int = 1
+    pipeline: bool = True
 
     def __post_init__(self) -> None:
         check("latency", self.latency is None or self.latency >= 1, "1 frame or more", self.latency)
         check("score", 0 <= self.score <= 1, "in 0..1", self.score)
         check("fps", 0 < self.fps < inf, "above 0", self.fps)
         check("min_short_edge", self.min_short_edge >= 0, "0 or more", self.min_short_edge)
+        check("batch_videos", self.batch_videos >= 1, "1 or more", self.batch_videos)
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,7 @@ def predict(
 
     Raises:
         InputError: an input is missing or broken, or an output cannot be written. Overlays of
-            earlier videos stay; the results file appears whole or not at all.
+            videos that have ended stay; the results file appears whole or not at all.
         ConfigError: the latency is none of the tracker's.
     """
     options = options or PredictOptions()
@@ -98,94 +104,80 @@ def predict(
     jobs = plan(
         inputs, segmenter.classes, out=out, json=json, images_root=images_root, weights=weights
     )
-    try:  # before anything is written; the first video's, for a tracker is made for each in turn
-        video = segmenter.open(options.latency, score_threshold=0.0)
+    try:  # before anything is written
+        segmenter.open(options.latency)
     except ValueError as error:
         raise ConfigError("", "--latency", str(error)) from error
     lengths = [job.source.num_frames for job in jobs]
     total = None if None in lengths else sum(length or 0 for length in lengths)
-    num_frames = 0
     with ExitStack() as stack:
         writer = stack.enter_context(ResultWriter(json)) if json is not None else None
         bar = stack.enter_context(tqdm(total=total, unit="frame", disable=not options.progress))
-        for number, job in enumerate(jobs, start=1):
-            bar.set_description(f"video {number}/{len(jobs)}")
-            if number > 1:
-                video = segmenter.open(options.latency, score_threshold=0.0)
-            num_frames += predict_video(job, video, segmenter, writer, options, bar)
+        outputs = Outputs(
+            writer,
+            bar,
+            len(jobs),
+            segmenter.classes,
+            fps=options.fps,
+            min_short_edge=options.min_short_edge,
+        )
+        stack.enter_context(outputs)
+        pipeline = stack.enter_context(Pipeline(threads=options.pipeline))
+        for event in stages(pipeline, jobs, segmenter, options):
+            outputs.take(event)
+            del event  # nothing is held while the next one comes
     overlays = tuple(job.overlay for job in jobs if job.overlay is not None)
-    return PredictSummary(overlays, len(jobs), num_frames, time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    return PredictSummary(overlays, len(jobs), outputs.num_frames, seconds)
 
 
-def predict_video(
-    job: Job,
-    video: Stream | TwoPasses,
-    segmenter: VideoSegmenter,
-    writer: ResultWriter | None,
-    options: PredictOptions,
-    bar: tqdm,
-) -> int:
-    """Track one video; return its number of frames."""
-    scale = display_scale(job.source.size, options.min_short_edge)
-    num_frames = 0
-    with ExitStack() as stack:
-        overlay = None
-        if job.overlay is not None:
-            height, width = job.source.size
-            fps = job.source.fps or Fraction(options.fps)
-            overlay = stack.enter_context(
-                OverlayWriter(job.overlay, fps, (scale * height, scale * width))
-            )
-        if isinstance(video, TwoPasses):
-            look(video, job, bar)
-        for frame, result in video.track(job.source):
-            if writer is not None:
-                record(writer, job.video_id, result)
-            if overlay is not None:
-                overlay.write(draw_result(frame, result.above(options.score), scale))
-            num_frames += 1
-            bar.update()
-        found = video.finish().best(segmenter.top_k, MIN_SCORE)
-    if writer is not None:
-        writer.finish_video(job.video_id, num_frames, listed(found, segmenter.classes))
-    return num_frames
+def stages(
+    pipeline: Pipeline, jobs: Sequence[Job], segmenter: VideoSegmenter, options: PredictOptions
+) -> Iterator[Event]:
+    """Yield what becomes of videos, made in stages that work at the same time.
 
-
-def look(video: TwoPasses, job: Job, bar: tqdm) -> None:
-    """Take the first of two passes over a video.
-
-    Raises:
-        InputError: it is a camera or a pipe, which gives each frame once.
+    What a stage hands on, only the next one touches. The network goes ahead of the tracker, as it
+    does not depend on it; masks stay with the tracker, which is told their scores before its next
+    step. A network's outputs are large, so one at a time waits.
     """
-    path = job.source.path
-    if path.is_char_device() or path.is_fifo():
-        message = "the tracker goes through a video twice; a camera or a pipe gives it once"
-        raise InputError(path, "", message)
-    with tqdm(desc="first pass", unit="frame", disable=bar.disable, leave=False) as passed:
-        video.look(passed_on(job.source, passed))
+    videos = (
+        turns(Task(number, job, segmenter.open(options.latency, score_threshold=0.0)))
+        for number, job in enumerate(jobs)
+    )
+    taken = pipeline.ahead(rounds(videos, options.batch_videos), name="decode")
+    seen = pipeline.ahead(each(Steps(segmenter.step), taken), name="network")
+    found = pipeline.ahead(events(seen, segmenter.top_k), capacity=2, name="masks")
+    if any(job.overlay is not None for job in jobs):
+        found = pipeline.ahead(each(partial(drawn, options), found), capacity=2, name="draw")
+    return found
 
 
-def passed_on(frames: Iterable[Picture], bar: tqdm) -> Iterator[Picture]:
-    """Yield frames and count them."""
-    for frame in frames:
-        yield frame
-        bar.update()
+def events(seen: Iterable[list[tuple[Turn, ClipOutput | None]]], top_k: int) -> Iterator[Event]:
+    """Yield what becomes of videos whose frames the network has seen."""
+    for pairs in seen:
+        while pairs:  # outputs are dropped as soon as their masks are made
+            yield from followed(*pairs.pop(0), top_k)
 
 
-def record(writer: ResultWriter, video_id: int, result: FrameResult) -> None:
-    """Write the masks of a frame to disk."""
-    for track_id, rle, score in zip(
-        result.track_ids.tolist(), result.rles, result.mask_scores, strict=True
-    ):
-        if score > 0:  # an empty mask, which the files write as null, has none
-            writer.add(video_id, result.frame_index, track_id, rle)
-    for span in result.retracted:
-        writer.retract(video_id, *span)
+def followed(turn: Turn, output: ClipOutput | None, top_k: int) -> list[Event]:
+    """Track a group of frames, or rank the tracks at a video's end."""
+    task, group = turn.task, turn.group
+    if group is None or output is None:
+        return [Ended(task, task.video.finish().best(top_k, MIN_SCORE))]
+    shown = task.video.take(group, output)
+    if group.look:
+        return [Looked(task, len(group.pixels))]
+    wanted = task.job.overlay is not None
+    return [Shown(task, frame if wanted else None, result) for frame, result in shown]
 
 
-def listed(tracks: VideoTracks, classes: ClassList) -> list[ResultEntry]:
-    """Return the tracks of a video as results files list them."""
-    return [ResultEntry(id_, classes[label].category_id, score) for id_, label, score in tracks]
+def drawn(options: PredictOptions, event: Event) -> Event:
+    """Draw the tracks of a frame that is shown, if an overlay is wanted of it."""
+    if not isinstance(event, Shown) or event.picture is None:
+        return event
+    scale = display_scale(event.result.size, options.min_short_edge)
+    result = event.result.above(options.score)
+    return replace(event, picture=draw_result(event.picture, result, scale))
 
 
 def draw_result(frame: Picture, result: FrameResult, scale: int = 1) -> Picture:

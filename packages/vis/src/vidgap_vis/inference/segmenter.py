@@ -14,8 +14,9 @@ from vidgap_segmenter.weights import CONFIG_FILE
 from vidgap_vis.classes import ClassList
 from vidgap_vis.errors import ConfigError, InputError, check
 from vidgap_vis.inference.frame_result import FrameResult
+from vidgap_vis.inference.groups import AnyFrameT
 from vidgap_vis.inference.step import ModelStep, Precision, StepModel
-from vidgap_vis.inference.stream import AnyFrameT, Stream
+from vidgap_vis.inference.stream import Stream
 from vidgap_vis.inference.two_passes import TwoPasses
 from vidgap_vis.trackers import OnlineTracker, QueryAssociator, Tracker, by_name
 from vidgap_vis.trackers.by_name import TOP_K

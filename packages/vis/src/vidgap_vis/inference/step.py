@@ -32,7 +32,7 @@ class StepModel(Protocol):
         with_head_inputs: bool = False,
         repeated_next: int = 0,
     ) -> tuple[ClipOutput, TemporalState | None]:
-        """Segment the next frames of a stream, (1, T, 3, H, W) RGB 0..255."""
+        """Segment the next frames of B streams, (B, T, 3, H, W) RGB 0..255; B is 1 for one."""
 
 
 class ModelStep:
@@ -91,15 +91,44 @@ class ModelStep:
         Returns:
             Predictions for a batch of this one clip, and the state with which the next step begins.
         """
-        clip = torch.stack(list(frames)).to(self.device)  # (T, H, W, 3)
-        clip = clip.permute(0, 3, 1, 2).contiguous()  # (T, 3, H, W)
-        clip = with_short_edge(clip, self.short_edge)
+        return self.batch(
+            [frames], state, with_head_inputs=with_head_inputs, repeated_next=repeated_next
+        )
+
+    @torch.inference_mode()
+    def batch(
+        self,
+        clips: Sequence[Sequence[Tensor]],
+        state: TemporalState | None,
+        *,
+        with_head_inputs: bool = False,
+        repeated_next: int = 0,
+    ) -> tuple[ClipOutput, TemporalState | None]:
+        """Segment the next frames of B streams.
+
+        Args:
+            clips: B of them, each as `frames` of one stream, all of one T and one size.
+            state: what the last steps returned, stacked, (B, ...) each; None before the first.
+            with_head_inputs: as for one stream.
+            repeated_next: as for one stream.
+
+        Returns:
+            Predictions for B clips, and the state (B, ...) with which the next step begins.
+        """
+        frames = torch.stack([frame for clip in clips for frame in clip])  # (B*T, H, W, 3)
+        to_gpu = self.device.type == "cuda" and frames.device.type == "cpu"
+        if to_gpu:
+            frames = frames.pin_memory()  # the host need not wait for the copy
+        frames = frames.to(self.device, non_blocking=to_gpu)
+        frames = frames.permute(0, 3, 1, 2).contiguous()  # (B*T, 3, H, W)
+        frames = with_short_edge(frames, self.short_edge)
+        frames = frames.unflatten(0, (len(clips), -1))  # (B, T, 3, H, W)
         with self.autocast():
             # Models that serve no heads, or frame by frame, need not know the arguments.
             wants: dict[str, Any] = {"with_head_inputs": True} if with_head_inputs else {}
             if repeated_next:
                 wants["repeated_next"] = repeated_next
-            return self.model.step(clip[None], state, **wants)
+            return self.model.step(frames, state, **wants)
 
 
 def with_short_edge(frames: Tensor, short_edge: int | None) -> Tensor:

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from PIL import Image
-from torch import Tensor
 
+from vidgap_segmenter import ClipOutput
 from vidgap_segmenter.temporal import TemporalState
 from vidgap_vis.classes import ClassList
 from vidgap_vis.inference.clip_results import clip_results, of_kept_classes, without_classes
 from vidgap_vis.inference.frame_result import FrameResult
+from vidgap_vis.inference.groups import AnyFrame, AnyFrameT, Group, Grouping, groups
 from vidgap_vis.inference.step import ModelStep
-from vidgap_vis.trackers import Tracker, VideoTracks, detections_of
+from vidgap_vis.trackers import ClipTracks, Tracker, VideoTracks, detections_of
 from vidgap_vis.trackers.base import Need
-
-AnyFrame = npt.NDArray[np.uint8] | Image.Image | Tensor
-AnyFrameT = TypeVar("AnyFrameT", npt.NDArray[np.uint8], Image.Image, Tensor)
 
 OF_DETECTIONS: frozenset[Need] = frozenset({"boxes", "class_logits"})
 """What a tracker may read of detections besides class probabilities, embeddings and masks."""
@@ -82,9 +77,7 @@ class Stream:
         self.latency = latency
         self.score_threshold = score_threshold
         self._state: TemporalState | None = None
-        self._size: tuple[int, int] | None = None
-        self._waiting: list[Tensor] = []  # frames not yet given to the model, (H, W, 3)
-        self._shared: list[Tensor] = []  # the last ones that it has seen, to be repeated
+        self._grouping = Grouping(latency, tracker.repeated)
         self._ready: deque[FrameResult] = deque()
         self._closed = False
 
@@ -98,8 +91,7 @@ class Stream:
         """Drop the state and all that was not flushed."""
         self._closed = True
         self._state = None
-        self._waiting.clear()
-        self._shared.clear()
+        self._grouping.clear()
         self._ready.clear()
 
     def __call__(self, frame: AnyFrame) -> FrameResult | None:
@@ -114,20 +106,16 @@ class Stream:
         """
         if self._closed:
             raise ValueError("the stream is closed; open another with VideoSegmenter.stream()")
-        pixels = as_pixels(frame)
-        size = (pixels.shape[0], pixels.shape[1])
-        if self._size not in (None, size):
-            raise ValueError(f"every frame of a stream must be {self._size}, got {size}")
-        self._size = size
-        self._waiting.append(pixels)
-        if len(self._shared) + len(self._waiting) == self.latency:
-            self._advance(size)
+        group = self._grouping.add(frame)
+        if group is not None:
+            self._advance(group)
         return self._ready.popleft() if self._ready else None
 
     def flush(self) -> list[FrameResult]:
         """Run the model on the waiting frames; return all outstanding results in order."""
-        if self._waiting and self._size is not None:
-            self._advance(self._size)
+        group = self._grouping.rest()
+        if group is not None:
+            self._advance(group)
         results = list(self._ready)
         self._ready.clear()
         return results
@@ -150,50 +138,60 @@ class Stream:
         """
         return of_kept_classes(self.tracker.finish(), self.step)
 
+    @property
+    def with_head_inputs(self) -> bool:
+        """Whether the tracker reads what heads read of the network's output."""
+        return bool(self.tracker.needs - OF_DETECTIONS - OF_OUTPUT)
+
+    def groups(self, frames: Iterable[AnyFrameT]) -> Iterator[Group]:
+        """Yield the frames of a video as the model sees them, for `take`."""
+        return groups(frames, self.latency, self.tracker.repeated)
+
     @torch.inference_mode()
-    def _advance(self, size: tuple[int, int]) -> None:
-        """Run the model and the tracker over the waiting frames, after those that are shared."""
-        # A frame at which a step fails is not given to the next one.
-        frames, self._waiting = [*self._shared, *self._waiting], []
-        repeated, repeated_next = len(self._shared), min(self.tracker.repeated, len(frames))
-        reads = self.tracker.needs - OF_DETECTIONS
+    def take(self, group: Group, output: ClipOutput) -> list[tuple[Any, FrameResult]]:
+        """Return each new frame of a group with its result.
+
+        The network may be steps ahead: this reads and changes the tracker alone.
+
+        Args:
+            group: the next one; all are given here, or all frames to the stream itself.
+            output: of the network, for this group.
+        """
+        results = self._results(group, output, self._tracks(group, output))
+        return list(zip(group.given, results, strict=True))
+
+    @torch.inference_mode()
+    def _advance(self, group: Group) -> None:
+        """Run the model and the tracker over a group."""
         output, state = self.step(
-            frames,
+            group.pixels,
             self._state,
-            with_head_inputs=bool(reads - OF_OUTPUT),
-            repeated_next=repeated_next,
+            with_head_inputs=self.with_head_inputs,
+            repeated_next=group.repeated_next,
         )
-        if reads:
+        tracks = self._tracks(group, output)
+        self._state = state
+        self._grouping.done(group)
+        self._ready += self._results(group, output, tracks)
+
+    def _tracks(self, group: Group, output: ClipOutput) -> ClipTracks:
+        """Take a step of the tracker."""
+        if self.tracker.needs - OF_DETECTIONS:
             with self.step.autocast():
-                tracks = without_classes(self.tracker.step(output, repeated), self.step)
-        else:
-            weights = self.step.class_weights
-            found = detections_of(output, weights, self.tracker.needs)
-            tracks = self.tracker.step(found, repeated)
-        self._state, self._shared = state, frames[len(frames) - repeated_next :]
-        self._ready += clip_results(
-            output, tracks, self.tracker, size, self.classes, self.score_threshold, repeated
+                tracks = self.tracker.step(output, group.repeated)
+            return without_classes(tracks, self.step)
+        found = detections_of(output, self.step.class_weights, self.tracker.needs)
+        return self.tracker.step(found, group.repeated)
+
+    def _results(
+        self, group: Group, output: ClipOutput, tracks: ClipTracks
+    ) -> Iterator[FrameResult]:
+        return clip_results(
+            output,
+            tracks,
+            self.tracker,
+            group.size,
+            self.classes,
+            self.score_threshold,
+            group.repeated,
         )
-
-
-def as_pixels(frame: AnyFrame) -> Tensor:
-    """Return a copy of a frame as (H, W, 3) uint8, on the device where it is.
-
-    Raises:
-        ValueError: it is not an ndarray (H, W, 3) uint8, a PIL image or a tensor (3, H, W) uint8.
-    """
-    if isinstance(frame, Image.Image):
-        frame = np.array(frame.convert("RGB"))
-    if isinstance(frame, np.ndarray):
-        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
-            raise ValueError(f"frame must be (H, W, 3) uint8, got {frame.shape} {frame.dtype}")
-        return torch.from_numpy(np.array(frame))  # a copy: the caller's may change
-    if isinstance(frame, Tensor):
-        if frame.ndim != 3 or frame.shape[0] != 3 or frame.dtype != torch.uint8:
-            raise ValueError(
-                f"frame must be (3, H, W) uint8, got {tuple(frame.shape)} {frame.dtype}"
-            )
-        return frame.permute(1, 2, 0).clone()
-    raise ValueError(
-        f"frame must be an ndarray, a PIL image or a tensor, got {type(frame).__name__}"
-    )

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from vidgap_segmenter import ClipOutput
 from vidgap_segmenter.temporal import TemporalState
 from vidgap_vis.classes import ClassList
 from vidgap_vis.inference.clip_results import clip_results, of_kept_classes, without_classes
 from vidgap_vis.inference.frame_result import FrameResult
+from vidgap_vis.inference.groups import AnyFrameT, Group, groups
 from vidgap_vis.inference.step import ModelStep
-from vidgap_vis.inference.stream import AnyFrameT, as_pixels
 from vidgap_vis.trackers import VideoTracks
 from vidgap_vis.trackers.offline import OfflineTracker
 
@@ -33,6 +34,9 @@ class TwoPasses:
         score_threshold: results leave out tracks whose score is below it.
     """
 
+    with_head_inputs = True
+    """Whether the tracker reads what heads read of the network's output."""
+
     def __init__(
         self,
         step: ModelStep,
@@ -50,7 +54,6 @@ class TwoPasses:
         self.score_threshold = score_threshold
         self._num_frames = 0
 
-    @torch.inference_mode()
     def look(self, frames: Iterable[AnyFrameT]) -> int:
         """Take all frames of the video; return how many there are.
 
@@ -60,12 +63,9 @@ class TwoPasses:
         Raises:
             ValueError: a frame is none, or its size differs from the first one's.
         """
-        state: TemporalState | None = None
-        for group, _ in self._groups(frames):
-            output, state = self._run(group, state)
-            with self.step.autocast():
-                self.tracker.step(output)
-            self._num_frames += len(group)
+        for group, output in self._outputs(self._first(frames)):
+            self.take(group, output)
+            self._num_frames += len(group.given)
         return self._num_frames
 
     def track(self, frames: Iterable[AnyFrameT]) -> Iterator[tuple[AnyFrameT, FrameResult]]:
@@ -77,51 +77,69 @@ class TwoPasses:
         Raises:
             ValueError: they are more or fewer than those.
         """
-        state: TemporalState | None = None
+        for group, output in self._outputs(self._second(frames, self._num_frames)):
+            yield from self.take(group, output)
+
+    def groups(self, frames: Iterable[AnyFrameT]) -> Iterator[Group]:
+        """Yield the frames of both passes as the model sees them, for `take`.
+
+        Args:
+            frames: something that can be gone through twice.
+
+        Raises:
+            ValueError: as `look` and `track`.
+        """
         num_frames = 0
-        for group, given in self._groups(frames):
-            num_frames += len(group)
-            if num_frames > self._num_frames:
-                break
-            with torch.inference_mode():
-                output, state = self._run(group, state)
-                with self.step.autocast():
-                    tracks = without_classes(self.tracker.masks(output), self.step)
-                size = (group[0].shape[0], group[0].shape[1])
-                results = clip_results(
-                    output, tracks, self.tracker, size, self.classes, self.score_threshold
-                )
-                found = list(results)
-            yield from zip(given, found, strict=True)
-        if num_frames != self._num_frames:
-            few = "fewer" if num_frames < self._num_frames else "more"
-            raise ValueError(f"frames must be the {self._num_frames} of the first pass, got {few}")
+        for group in self._first(frames):
+            num_frames += len(group.given)
+            yield group
+            del group  # nothing is held while the next frames come
+        yield from self._second(frames, num_frames)
+
+    @torch.inference_mode()
+    def take(self, group: Group, output: ClipOutput) -> list[tuple[Any, FrameResult]]:
+        """Return each frame of a group with its result; none in the first pass.
+
+        The network may be steps ahead: this reads and changes the tracker alone.
+
+        Args:
+            group: the next one.
+            output: of the network, for this group.
+        """
+        if group.look:
+            with self.step.autocast():
+                self.tracker.step(output)
+            return []
+        with self.step.autocast():
+            tracks = without_classes(self.tracker.masks(output), self.step)
+        results = clip_results(
+            output, tracks, self.tracker, group.size, self.classes, self.score_threshold
+        )
+        return list(zip(group.given, results, strict=True))
 
     def finish(self) -> VideoTracks:
         """Rank the tracks; all frames must have been tracked, with a score threshold of 0."""
         return of_kept_classes(self.tracker.finish(), self.step)
 
-    def _run(
-        self, group: list[Tensor], state: TemporalState | None
-    ) -> tuple[ClipOutput, TemporalState | None]:
-        return self.step(group, state, with_head_inputs=True)
+    def _outputs(self, given: Iterable[Group]) -> Iterator[tuple[Group, ClipOutput]]:
+        """Run the model over the groups of a pass."""
+        state: TemporalState | None = None
+        for group in given:
+            output, state = self.step(group.pixels, state, with_head_inputs=True)
+            yield group, output
 
-    def _groups(
-        self, frames: Iterable[AnyFrameT]
-    ) -> Iterator[tuple[list[Tensor], list[AnyFrameT]]]:
-        """Yield up to `latency` frames at a time: as pixels, (H, W, 3), and as they were given."""
-        size: tuple[int, int] | None = None
-        pixels: list[Tensor] = []
-        given: list[AnyFrameT] = []
-        for frame in frames:
-            pixels.append(as_pixels(frame))
-            given.append(frame)
-            now = (pixels[-1].shape[0], pixels[-1].shape[1])
-            if size not in (None, now):
-                raise ValueError(f"every frame of a video must be {size}, got {now}")
-            size = now
-            if len(pixels) == self.latency:
-                yield pixels, given
-                pixels, given = [], []
-        if pixels:
-            yield pixels, given
+    def _first(self, frames: Iterable[AnyFrameT]) -> Iterator[Group]:
+        return (replace(group, look=True) for group in groups(frames, self.latency))
+
+    def _second(self, frames: Iterable[AnyFrameT], num_frames: int) -> Iterator[Group]:
+        """Yield the groups of the second pass, of as many frames as the first."""
+        left = num_frames
+        for group in groups(frames, self.latency):
+            left -= len(group.given)
+            if left < 0:
+                break
+            yield group
+            del group  # nothing is held while the next frames come
+        if left:
+            few = "fewer" if left > 0 else "more"
+            raise ValueError(f"frames must be the {num_frames} of the first pass, got {few}")

@@ -65,7 +65,12 @@ class OverlayWriter:
         self._session.__exit__(kind, error, trace)
 
     def write(self, frame: Picture) -> None:
-        """Append a frame, (H, W, 3) uint8 RGB."""
+        """Append a frame, (H, W, 3) uint8 RGB.
+
+        Raises:
+            ValueError: it is none, or of another size.
+            InputError: the file cannot be written.
+        """
         if frame.shape != (*self.size, 3) or frame.dtype != np.uint8:
             raise ValueError(
                 f"frame must be {(*self.size, 3)} uint8, got {frame.shape} {frame.dtype}"
@@ -74,20 +79,34 @@ class OverlayWriter:
             frame = np.pad(frame, [*((0, side % 2) for side in self.size), (0, 0)], mode="edge")
         picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
         picture = picture.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
-        self._container.mux(self._stream.encode(picture))
+        with self._named():
+            self._encode(picture)
 
     @contextmanager
     def _open(self) -> Iterator[None]:
         """Hold the container open; what the encoder still holds is written when the block ends."""
-        with replacing(self.path) as temporary:
-            try:
-                with av.open(str(temporary), "w", options={"movflags": "+faststart"}) as container:
-                    self._container, self._stream = container, self._add_stream(container)
-                    yield
-                    container.mux(self._stream.encode(None))
-            except av.FFmpegError as error:
-                message = f"cannot be written ({error.strerror})"
-                raise InputError(self.path, "", message) from error
+        options = {"movflags": "+faststart"}
+        with (
+            replacing(self.path) as temporary,
+            self._named(),
+            av.open(str(temporary), "w", options=options) as container,
+        ):
+            self._container, self._stream = container, self._add_stream(container)
+            yield
+            self._encode(None)
+
+    def _encode(self, picture: av.VideoFrame | None) -> None:
+        """Encode the next frame, or what the encoder still holds."""
+        self._container.mux(self._stream.encode(picture))
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Turn an error of FFmpeg into an InputError that names the file."""
+        try:
+            yield
+        except av.FFmpegError as error:
+            message = f"cannot be written ({error.strerror})"
+            raise InputError(self.path, "", message) from error
 
     def _add_stream(self, container: av.container.OutputContainer) -> av.VideoStream:
         options = {"crf": str(self.crf), "preset": "veryfast"}

@@ -33,6 +33,11 @@ class Predict(Command):
         parser.add_argument(
             "--dtype", default="fp32", choices=["fp32", "bf16"], help="of the model"
         )
+        parser.add_argument(
+            "--compile",
+            action="store_true",
+            help="have torch.compile make the model's step; worth its minutes for long videos",
+        )
         parser.add_argument("--classes", help="names of the classes to look for, as cat,dog")
         parser.add_argument("--score", type=float, default=0.3, help="least score drawn")
         parser.add_argument("--latency", type=int, help="frames the model sees at once (1)")
@@ -79,6 +84,7 @@ class Predict(Command):
                 keep=names,
                 tracker=tracker,
                 top_k=options.top_k,
+                compiled=options.compile,
             )
         summary = predict(
             options.inputs,

@@ -43,6 +43,7 @@ class VideoSegmenter:
         keep: names of the classes to look for; None: all.
         tracker: makes the tracker of a new stream.
         top_k: how many pairs of a track and a class a video lists in results.
+        compiled: whether `torch.compile` makes the model's step, as `ModelStep`.
 
     Raises:
         ValueError: `keep` holds a name that no class has, or `top_k` is below 1.
@@ -60,6 +61,7 @@ class VideoSegmenter:
         keep: Sequence[str] | None = None,
         tracker: Callable[[], Tracker] = query_tracker,
         top_k: int = TOP_K,
+        compiled: bool = False,
     ) -> None:
         self.device = device_of(device)
         self.classes = classes
@@ -73,6 +75,7 @@ class VideoSegmenter:
             class_weights=kept_labels(classes, keep),
             dtype=dtype,
             short_edge=short_edge,
+            compiled=compiled,
         )
 
     @property
@@ -92,6 +95,7 @@ class VideoSegmenter:
         keep: Sequence[str] | None = None,
         tracker: Mapping[str, Any] | Callable[[], Tracker] | None = None,
         top_k: int | None = None,
+        compiled: bool = False,
     ) -> VideoSegmenter:
         """Load a weights folder (`config.json` and `model.safetensors`).
 
@@ -136,6 +140,7 @@ class VideoSegmenter:
             keep=keep,
             tracker=tracker,
             top_k=top_k,
+            compiled=compiled,
         )
 
     def stream(self, latency: int | None = None, *, score_threshold: float | None = None) -> Stream:

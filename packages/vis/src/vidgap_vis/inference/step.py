@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
-from vidgap_segmenter import ClipOutput
+from vidgap_segmenter import ClipOutput, HeadInputs, Prediction
 from vidgap_segmenter.temporal import TemporalState
 
 Precision = Literal["fp32", "bf16"]
@@ -44,6 +45,8 @@ class ModelStep:
         class_weights: (K,), 0 for classes that are not looked for, else 1.
         dtype: "bf16" runs the model under autocast.
         short_edge: frames are resized to this short edge first; None: as they come.
+        compiled: whether `torch.compile` makes the model's step, anew for each size and number of
+            frames (a minute or two on a CPU); on a GPU its kernels are replayed as CUDA graphs.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class ModelStep:
         class_weights: Tensor,
         dtype: Precision = "fp32",
         short_edge: int | None = None,
+        compiled: bool = False,
     ) -> None:
         if dtype not in get_args(Precision):
             raise ValueError(f"dtype must be 'fp32' or 'bf16', got {dtype!r}")
@@ -64,6 +68,11 @@ class ModelStep:
         self.class_weights = class_weights.to(device)
         self.dtype = dtype
         self.short_edge = short_edge
+        self.compiled = compiled
+        self._graphs = compiled and device.type == "cuda"
+        if compiled:
+            mode = "reduce-overhead" if self._graphs else "default"
+            self._step = torch.compile(model.step, dynamic=False, mode=mode)
 
     def autocast(self) -> torch.autocast:
         """Return the context in which the model, and heads on it, compute."""
@@ -128,7 +137,22 @@ class ModelStep:
             wants: dict[str, Any] = {"with_head_inputs": True} if with_head_inputs else {}
             if repeated_next:
                 wants["repeated_next"] = repeated_next
-            return self.model.step(frames, state, **wants)
+            if not self.compiled:
+                return self.model.step(frames, state, **wants)
+            output, state = self._step(frames, state, **wants)
+        # A replayed graph writes to where it wrote before.
+        return (copied(output), copied(state)) if self._graphs else (output, state)
+
+
+def copied(value: Any) -> Any:
+    """Return a network's output, or a state, with tensors of its own."""
+    if isinstance(value, Tensor):
+        return value.clone()
+    if isinstance(value, list | tuple):
+        return type(value)(copied(item) for item in value)
+    if isinstance(value, ClipOutput | HeadInputs | Prediction):
+        return replace(value, **{name: copied(item) for name, item in vars(value).items()})
+    return value
 
 
 def with_short_edge(frames: Tensor, short_edge: int | None) -> Tensor:

@@ -17,7 +17,7 @@ FLOORS = (
     ("build",),
     ("weights",),
     ("inference", "prepare"),
-    ("training",),
+    ("training", "speed"),
     ("experiments",),
     ("demo", "doctor"),
     ("cli",),

@@ -88,8 +88,9 @@ def test_a_parent_without_temporal_module_gives_the_rest(tmp_path: Path) -> None
     child = make_model(seed=1, temporal=replace(TEMPORAL, init="identity"))
     said = initialise(child, CLASSES, tmp_path / "w")
     frames = torch.randint(0, 256, (1, 2, 3, HEIGHT, WIDTH), dtype=torch.uint8)
+    parent = make_model(temporal=None)
     with torch.inference_mode():
-        ours, parents = child(frames), make_model(temporal=None)(frames)
+        ours, parents = child(frames), parent(frames)
     assert "the parent has no temporal module" in said
     torch.testing.assert_close(ours.class_logits, parents.class_logits, rtol=0, atol=0)
 

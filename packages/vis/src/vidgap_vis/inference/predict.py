@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from math import inf
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from vidgap_vis.inference.outputs import Ended, Event, Looked, Outputs, Shown
 from vidgap_vis.inference.pipeline import Pipeline, each
 from vidgap_vis.inference.rounds import Steps, Task, Turn, rounds, turns
 from vidgap_vis.inference.segmenter import VideoSegmenter
+from vidgap_vis.inference.stream import Stream
+from vidgap_vis.inference.two_passes import TwoPasses
 from vidgap_vis.video.overlay import display_scale, draw_tracks
 
 MIN_SCORE = 0.01
@@ -104,8 +107,8 @@ def predict(
     jobs = plan(
         inputs, segmenter.classes, out=out, json=json, images_root=images_root, weights=weights
     )
-    try:  # before anything is written
-        segmenter.open(options.latency)
+    try:  # before anything is written; the first video's, for a tracker is made for each in turn
+        first = segmenter.open(options.latency, score_threshold=0.0)
     except ValueError as error:
         raise ConfigError("", "--latency", str(error)) from error
     lengths = [job.source.num_frames for job in jobs]
@@ -123,7 +126,7 @@ def predict(
         )
         stack.enter_context(outputs)
         pipeline = stack.enter_context(Pipeline(threads=options.pipeline))
-        for event in stages(pipeline, jobs, segmenter, options):
+        for event in stages(pipeline, jobs, first, segmenter, options):
             outputs.take(event)
             del event  # nothing is held while the next one comes
     overlays = tuple(job.overlay for job in jobs if job.overlay is not None)
@@ -132,7 +135,11 @@ def predict(
 
 
 def stages(
-    pipeline: Pipeline, jobs: Sequence[Job], segmenter: VideoSegmenter, options: PredictOptions
+    pipeline: Pipeline,
+    jobs: Sequence[Job],
+    first: Stream | TwoPasses,
+    segmenter: VideoSegmenter,
+    options: PredictOptions,
 ) -> Iterator[Event]:
     """Yield what becomes of videos, made in stages that work at the same time.
 
@@ -140,9 +147,10 @@ def stages(
     does not depend on it; masks stay with the tracker, which is told their scores before its next
     step. A network's outputs are large, so one at a time waits.
     """
+    later = (segmenter.open(options.latency, score_threshold=0.0) for _ in jobs[1:])
     videos = (
-        turns(Task(number, job, segmenter.open(options.latency, score_threshold=0.0)))
-        for number, job in enumerate(jobs)
+        turns(Task(number, job, video))
+        for number, (job, video) in enumerate(zip(jobs, chain([first], later), strict=True))
     )
     taken = pipeline.ahead(rounds(videos, options.batch_videos), name="decode")
     seen = pipeline.ahead(each(Steps(segmenter.step), taken), name="network")

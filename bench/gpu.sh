@@ -137,10 +137,26 @@ counters() {
   done
 }
 
-export -f environment carried packages backends peer fuzz sanitizer counters
-export PYTHON WHEELS SITE ARCHITECTURES
+# From a video to an overlay; what vidgap-vis needs and the machine lacks is carried.
+video() {
+  local missing
+  missing=$("$PYTHON" -c 'import importlib.util as u
+print(*[n for n in ("av", "pycocotools", "accelerate", "cv2", "yaml", "tqdm", "timm") if not u.find_spec(n)])')
+  [[ -z "$missing" ]] || { echo "skipped: no $missing"; return 0; }
+  "$PYTHON" -m pip install -q --no-index --no-build-isolation --no-deps --target "$SITE" \
+    ./packages/augment ./packages/vis || return
+  mkdir -p "$RESULTS/video"
+  "$PYTHON" -m pytest -q -p no:cacheprovider tests/vis/inference/test_masks_cuda.py || return
+  "$PYTHON" -m vidgap_vis bench --device cuda --frames 1,10 --tracks 1,10,30 --steps 20 \
+    --json "$RESULTS/video/fp32-cuda.json" || return
+  "$PYTHON" -m vidgap_vis bench --device cuda --dtype bf16 --frames 1,10 --tracks 10,30 --steps 20 \
+    --json "$RESULTS/video/bf16-cuda.json"
+}
 
-TESTS=(tests/segmenter/test_ms_deform_attn*.py tests/temporal)
+export -f environment carried packages backends peer fuzz sanitizer counters video
+export PYTHON WHEELS SITE ARCHITECTURES RESULTS
+
+TESTS=(tests/segmenter/ops tests/temporal)
 step environment 15 bash -c environment
 step carried 30 bash -c carried
 step packages 100 bash -c packages || exit 1
@@ -164,6 +180,7 @@ bench ms_deform_attn 110 ms_deform_attn --dtype bfloat16
 bench window_attention 90 window_attention --dtype bfloat16 "${SOME[@]}"
 bench conv_gru 45 conv_gru "${SOME[@]}"
 bench segmenter 90 segmenter
+step video 90 bash -c video
 bench ms_deform_attn_float32 40 ms_deform_attn --dtype float32 "${SOME[@]}"
 step counters 30 bash -c counters
 

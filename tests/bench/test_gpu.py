@@ -21,5 +21,15 @@ def test_gpu_script_is_a_shell_script_that_says_what_it_would_do() -> None:
     names = [benchmark.name for benchmark in run.BENCHMARKS if "cuda" in benchmark.devices]
     kernels = [f"bench-{name}" for name in (*names, "ms_deform_attn_float32")]
     assert steps[:4] == ["environment", "carried", "packages", "backends"]
-    assert set(steps[4:]) == {"builds", "tests", "sanitizer", "counters", *kernels}
+    assert set(steps[4:]) == {"builds", "tests", "sanitizer", "video", "counters", *kernels}
     assert steps[-1] == "counters"
+
+
+def test_gpu_script_runs_tests_that_are_there() -> None:
+    named = [
+        line for line in SCRIPT.read_text().splitlines() if "tests/" in line and "#" not in line
+    ]
+    paths = {word.strip('()"') for line in named for word in line.replace("=", " ").split()}
+    wanted = {path for path in paths if path.startswith("tests/")}
+    assert len(wanted) >= 4
+    assert all((ROOT / path).exists() for path in wanted)

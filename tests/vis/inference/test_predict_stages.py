@@ -153,13 +153,13 @@ def break_stage(
         class Failing(OnlineTracker):
             def score_masks(self, *masks: Any) -> None:
                 super().score_masks(*masks)
-                if self._num_frames == 4 and self._shape and scenes["opened"] == 4:
+                if self._num_frames == 4 and self._shape and scenes["opened"] == 3:
                     raise_fault()
 
         scenes = {"opened": 0}
 
         def make() -> OnlineTracker:
-            scenes["opened"] += 1  # one to check the latency, then one a video
+            scenes["opened"] += 1  # one a video
             return Failing(QueryAssociator())
 
         return colours(tracker=make), *fault

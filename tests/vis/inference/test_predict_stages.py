@@ -316,7 +316,8 @@ def test_few_frames_are_alive_whatever_is_slow(
     try:
         with Pipeline() as pipeline:
             options = PredictOptions(latency=latency, progress=False)
-            for event in stages(pipeline, [job], segmenter, options):
+            video = segmenter.open(latency, score_threshold=0.0)
+            for event in stages(pipeline, [job], video, segmenter, options):
                 num_shown += isinstance(event, Shown)
                 time.sleep(pause.get("encode", 0))
                 del event

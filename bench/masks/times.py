@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ def measure(effort: Effort, path: Path | None) -> bool:
             return False
         share = float(found["torch"].areas.mean() / (SIZE[0] * SIZE[1]))
         timings = measured(
-            {name: lambda call=call: call(case.logits) for name, call in finishes.items()},  # noqa: B023
+            {name: partial(call, case.logits) for name, call in finishes.items()},
             effort,
         )
         report["cases"].append(rows(case, share, timings))

@@ -5,44 +5,27 @@ What needs a GPU is in `test_window_attention_cuda.py`.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from interpreted import needs_interpreter, needs_triton, run
 from temporal.test_window_attention import make_inputs, options
 from tolerances import SHARED_MEMORY, SPILLED
-from torch.torch_version import TorchVersion
 
 from vidgap_temporal.ops import window_attention
 from vidgap_temporal.ops.window_attention import obstacles, triton
 
 FOLDER = Path(__file__).parent
 CUDA = torch.device("cuda")
-VERSION = importlib.metadata.version("triton") if triton.IS_INSTALLED else "0"
-needs_triton = pytest.mark.skipif(not triton.IS_INSTALLED, reason="Triton is not installed")
-
-
-def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run Python on `command`; Triton reads its environment once, when it is imported."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
-    own.pop("TRITON_INTERPRET", None)
-    return subprocess.run(
-        [sys.executable, *command], env={**own, **environment}, capture_output=True, text=True
-    )
 
 
 @pytest.mark.slow
 @needs_triton
-@pytest.mark.skipif(
-    TorchVersion(VERSION) < "3.8", reason="Triton 3.6 cannot interpret loops with NumPy 2.4"
-)
+@needs_interpreter
 def test_the_kernels_compute_the_definition_when_interpreted():
     path = str(FOLDER / "window_attention_interpreted.py")
     done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", path, TRITON_INTERPRET="1")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 
 import pytest
@@ -78,6 +80,32 @@ def test_the_twin_is_in_no_state_dict(backbone: Backbone) -> None:
     after = backbone.state_dict()
     assert after.keys() == before.keys()
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+
+
+def test_a_saved_network_has_no_twin() -> None:
+    backbone = build_backbone("resnet18").double().eval()
+    before = len(pickle.dumps(backbone))
+    maps = folded(backbone)
+    saved = pickle.dumps(backbone)
+    assert len(saved) < 1.01 * before
+    assert all(map(torch.equal, folded(pickle.loads(saved)), maps))
+
+
+def test_threads_may_share_a_network() -> None:
+    backbone = build_backbone("resnet18").double().eval()
+    randomise(backbone)
+    with ThreadPoolExecutor(4) as pool:
+        every = list(pool.map(lambda _: folded(backbone), range(8)))
+    for maps in every:
+        assert all(map(torch.equal, maps, every[0]))
+    assert_same(every[0], backbone(IMAGES))
+
+
+def test_no_image_gives_no_map() -> None:
+    backbone = build_backbone("resnet18").double().eval()
+    with torch.no_grad():
+        assert [len(map_) for map_ in backbone(IMAGES[:0])] == [0, 0, 0, 0]
+    assert_same(folded(backbone), backbone(IMAGES))
 
 
 class Reused(nn.Module):

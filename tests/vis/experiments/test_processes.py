@@ -1,4 +1,4 @@
-"""Jobs side by side: each after what it needs, in processes that keep their memory."""
+"""Jobs side by side: each after what it needs; some yield to others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vidgap_vis.experiments.processes import KEEP_MEMORY, Job, process_pool, run_jobs
+from vidgap_vis.experiments.processes import NICE, Job, run_jobs
 
 
 def test_each_job_comes_after_what_it_needs(tmp_path: Path) -> None:
@@ -40,13 +40,7 @@ def test_the_first_error_ends_all(tmp_path: Path) -> None:
     assert not (tmp_path / "b").exists()
 
 
-def test_processes_keep_their_memory_and_this_one_is_left_as_it_was(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    name, other, *_ = KEEP_MEMORY
-    monkeypatch.setenv(name, "7")
-    monkeypatch.delenv(other, raising=False)
-    with process_pool(1) as pool:
-        inside = pool.submit(os.getenv, other).result()
-    assert inside == KEEP_MEMORY[other]
-    assert (os.environ[name], os.environ.get(other)) == ("7", None)
+def test_a_job_that_yields_is_nicer_than_others() -> None:
+    jobs = {"first": Job(partial(os.nice, 0)), "yields": Job(partial(os.nice, 0), "first", True)}
+    found = run_jobs(jobs, lambda _: None, processes=1)
+    assert found["yields"] == min(19, found["first"] + NICE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +14,9 @@ from vis.support.tiny_runs import MODEL, TEMPORAL
 
 from vidgap_segmenter.backbones.folding import FoldedNetwork
 from vidgap_vis import build
+from vidgap_vis.cli.main import main
 from vidgap_vis.inference.step import ModelStep, copied
+from vidgap_vis.speed.scene import Scene
 
 FRAMES = torch.randint(0, 256, (4, 32, 48, 3), dtype=torch.uint8)
 CPU = torch.device("cpu")
@@ -52,6 +55,23 @@ def test_a_stream_of_compiled_steps_is_that_of_plain_ones() -> None:
             torch.testing.assert_close(one, other, **TOLERANCE[torch.float32])
         for one, other in zip(*states, strict=True):
             torch.testing.assert_close(one, other, **TOLERANCE[torch.float32])
+
+
+def test_the_command_compiles_the_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+
+    def compiled(step: object, **options: object) -> object:
+        told.append(options)
+        return step
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    network = build.segmenter(MODEL, TEMPORAL, len(CLASSES))
+    network.save_pretrained(tmp_path / "weights", [vars(info) for info in CLASSES])
+    Scene(2).write(tmp_path / "clip.mp4", (32, 48), 2)
+    words = ["--model", tmp_path / "weights", "--json", tmp_path / "found.json", "--device", "cpu"]
+    for flags in ([], ["--compile"]):
+        assert main(["predict", *map(str, [tmp_path / "clip.mp4", *words, *flags])]) == 0
+    assert told == [{"dynamic": False, "mode": "default"}]
 
 
 def test_copies_are_equal_and_apart() -> None:

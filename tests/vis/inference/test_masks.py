@@ -89,7 +89,8 @@ def agree_whatever_the_sizes(case: Case, seed: int, kind: str) -> None:
     assert_same_masks(case, logits, got)
 
 
-def test_kernels_agree_whatever_the_sizes(level: ModuleType) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("level")
+def test_kernels_agree_whatever_the_sizes() -> None:
     agree_whatever_the_sizes()
 
 
@@ -108,7 +109,8 @@ def agree_in_odd_numbers(case: Case, data: st.DataObject) -> None:
         assert_same_masks(case, logits, got)
 
 
-def test_what_is_not_finite_is_decided_as_by_the_definition(level: ModuleType) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("level")
+def test_what_is_not_finite_is_decided_as_by_the_definition() -> None:
     agree_in_odd_numbers()
 
 

@@ -5,17 +5,13 @@ What needs a GPU is in `test_masks_cuda.py`.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-from torch.torch_version import TorchVersion
+from interpreted import needs_interpreter, needs_triton, run
 from vis.support.mask_logits import CASES, draw
 
 from vidgap_vis.inference import masks
@@ -23,24 +19,11 @@ from vidgap_vis.inference.masks import triton
 from vidgap_vis.native import extension
 
 FOLDER = Path(__file__).parent
-VERSION = importlib.metadata.version("triton") if triton.IS_INSTALLED else "0"
-needs_triton = pytest.mark.skipif(not triton.IS_INSTALLED, reason="Triton is not installed")
-
-
-def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run Python on `command`; Triton reads its environment once, when it is imported."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
-    own.pop("TRITON_INTERPRET", None)
-    return subprocess.run(
-        [sys.executable, *command], env={**own, **environment}, capture_output=True, text=True
-    )
 
 
 @pytest.mark.slow
 @needs_triton
-@pytest.mark.skipif(
-    TorchVersion(VERSION) < "3.8", reason="Triton 3.6 cannot interpret loops with NumPy 2.4"
-)
+@needs_interpreter
 @pytest.mark.skipif(extension(warns=False) is None, reason="the extension writes the strings")
 def test_the_kernel_computes_the_definition_when_interpreted() -> None:
     path = str(FOLDER / "masks_interpreted.py")

@@ -4,16 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-import torch.nn.functional as F
-from torch import Tensor, nn
-
-
-def linear_relu(layer: nn.Linear, tokens: Tensor) -> Tensor:
-    """Return relu(layer(tokens)), (..., C).
-
-    The bias is added afterwards: together with the product a CPU first writes it to every row.
-    """
-    return F.linear(tokens, layer.weight).add_(layer.bias).relu_()
+from torch import nn
 
 
 def mlp(in_channels: int, channels: int, out_channels: int, num_layers: int = 3) -> nn.Sequential:

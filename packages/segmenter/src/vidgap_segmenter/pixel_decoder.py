@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from vidgap_segmenter.backbones.base import STRIDES
 from vidgap_segmenter.checkpointing import Checkpointed
 from vidgap_segmenter.deformable_attention import DeformableAttention, reference_points
-from vidgap_segmenter.mlp import linear_relu
 from vidgap_segmenter.position import sine_position_embedding
 from vidgap_segmenter.precision import at_least_float32, autocast_off
 
@@ -254,7 +253,7 @@ class EncoderLayer(Checkpointed):
         """Return refined tokens (B*T, S, C); `position` is (S, C), `reference` (B*T, S, L, 2)."""
         attended = self.self_attn(tokens + position, reference, tokens, sizes)
         tokens = self.norm1(tokens + attended)
-        return self.norm2(tokens + self.linear2(linear_relu(self.linear1, tokens)))
+        return self.norm2(tokens + self.linear2(F.relu(self.linear1(tokens), inplace=True)))
 
 
 def _first_map(strides: Sequence[int]) -> int:

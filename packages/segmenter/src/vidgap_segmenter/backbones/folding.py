@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,9 @@ from vidgap_segmenter.backbones.frozen_norm import FrozenBatchNorm2d
 
 TOLERANCE = 0.05
 """Of the largest value: half precision keeps within it, what must not be folded does not."""
+
+_MAKING = threading.Lock()
+"""Held while a twin is made; of the module, for networks are copied and pickled."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,8 @@ class FoldedNetwork:
     """Runs a network by a twin in which each norm behind a convolution is in that one's weights.
 
     The twin is made in the first call and anew whenever a weight of the network has changed. It
-    belongs to no state dict, and takes as much memory again as the convolutions.
+    belongs to no state dict and to no copy, and takes as much memory again as the convolutions.
+    Threads may share it. Hooks on the network's modules see no call of the twin's.
 
     Args:
         network: without dropout, in which a norm behind a convolution is all that reads it. Where
@@ -36,8 +41,10 @@ class FoldedNetwork:
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
-        self._twin: nn.Module | None = None
-        self._made_from: list[Any] = []
+        self._made: tuple[list[Any], nn.Module] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"network": self.network, "_made": None}
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> list[Tensor]:
@@ -45,18 +52,22 @@ class FoldedNetwork:
         network = self.network
         tensors = [*network.parameters(), *network.buffers()]
         # Neither a compiler nor a tensor made in inference mode says whether weights have changed.
-        if torch.compiler.is_compiling() or any(tensor.is_inference() for tensor in tensors):
+        unknown = torch.compiler.is_compiling() or any(tensor.is_inference() for tensor in tensors)
+        if unknown or not len(images):
             return list(network(images))
         now = [(tensor.data_ptr(), tensor._version) for tensor in tensors]
-        if now == self._made_from:
-            return list((self._twin or network)(images))
-        pairs, maps = find_pairs(network, images)
-        twin = fold(network, pairs)
-        folded = list(twin(images))
-        self._twin, self._made_from = None, now
-        if _close(folded, maps):  # what is returned is the twin's from the first call on
-            self._twin, maps = twin, folded
-        return maps
+        with _MAKING:
+            if self._made is None or self._made[0] != now:
+                self._made = now, twin_of(network, images)
+            twin = self._made[1]
+        return list(twin(images))
+
+
+def twin_of(network: nn.Module, images: Tensor) -> nn.Module:
+    """Return a network's twin; the network itself where that gives other maps of `images`."""
+    pairs, maps = find_pairs(network, images)
+    twin = fold(network, pairs)
+    return twin if _close(list(twin(images)), maps) else network
 
 
 def find_pairs(network: nn.Module, images: Tensor) -> tuple[list[Pair], list[Tensor]]:

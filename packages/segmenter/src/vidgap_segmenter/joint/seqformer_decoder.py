@@ -18,7 +18,7 @@ from vidgap_segmenter.attention import Attention
 from vidgap_segmenter.boxes import inverse_sigmoid
 from vidgap_segmenter.checkpointing import Checkpointed
 from vidgap_segmenter.deformable_attention import DeformableAttention
-from vidgap_segmenter.mlp import linear_relu, mlp
+from vidgap_segmenter.mlp import mlp
 from vidgap_segmenter.structures import Prediction, by_clip, describe, over_frames, stack_frames
 
 SMALL_BOX = -2.0
@@ -269,11 +269,11 @@ class SeqFormerLayer(Checkpointed):
         box_queries = self.box_self_norm(box_queries + attended)
         sampled = self.cross_attn.sample(box_queries + query_pos, reference, tokens, sizes)
         box_queries = self.box_cross_norm(box_queries + self.box_output_proj(sampled))
-        hidden = linear_relu(self.box_linear1, box_queries)
+        hidden = F.relu(self.box_linear1(box_queries), inplace=True)
         box_queries = self.box_ffn_norm(box_queries + self.box_linear2(hidden))
         num_clips = len(instances)
         weights = self.time_attention(box_queries).unflatten(0, (num_clips, -1)).softmax(1)
         found = self.cross_attn.output_proj(sampled).unflatten(0, (num_clips, -1))  # (B, T, Q, C)
         instances = self.cross_norm(instances + (weights * found).sum(1))
-        hidden = linear_relu(self.linear1, instances)
+        hidden = F.relu(self.linear1(instances), inplace=True)
         return self.ffn_norm(instances + self.linear2(hidden)), box_queries

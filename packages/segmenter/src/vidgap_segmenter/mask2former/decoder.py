@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vidgap_segmenter.attention import Attention
 from vidgap_segmenter.checkpointing import Checkpointed
-from vidgap_segmenter.mlp import linear_relu, mlp
+from vidgap_segmenter.mlp import mlp
 from vidgap_segmenter.position import clip_position_embedding, sine_position_embedding
 from vidgap_segmenter.structures import FramePrediction, describe, stack_frames
 
@@ -213,7 +213,7 @@ class MaskedDecoderLayer(Checkpointed):
         queries = self.cross_norm(queries + attended)
         positioned = queries + query_pos
         queries = self.self_norm(queries + self.self_attn(positioned, positioned, queries))
-        return self.ffn_norm(queries + self.linear2(linear_relu(self.linear1, queries)))
+        return self.ffn_norm(queries + self.linear2(F.relu(self.linear1(queries), inplace=True)))
 
 
 def predict_attention_mask(mask_embed: Tensor, mask_features: Tensor) -> Tensor:

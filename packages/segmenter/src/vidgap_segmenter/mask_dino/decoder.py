@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vidgap_segmenter.attention import Attention
@@ -19,7 +20,7 @@ from vidgap_segmenter.boxes import (
 from vidgap_segmenter.checkpointing import Checkpointed
 from vidgap_segmenter.deformable_attention import DeformableAttention
 from vidgap_segmenter.mask_dino.denoising import Denoising
-from vidgap_segmenter.mlp import linear_relu, mlp
+from vidgap_segmenter.mlp import mlp
 from vidgap_segmenter.structures import FramePrediction
 
 Anchors = Literal["mask2box", "bitmask", "selected"]
@@ -225,7 +226,7 @@ class DeformableDecoderLayer(Checkpointed):
         reference = boxes[:, :, None].expand(-1, -1, len(sizes), -1)
         attended = self.cross_attn(queries + query_pos, reference, tokens, sizes)
         queries = self.cross_norm(queries + attended)
-        return self.ffn_norm(queries + self.linear2(linear_relu(self.linear1, queries)))
+        return self.ffn_norm(queries + self.linear2(F.relu(self.linear1(queries), inplace=True)))
 
 
 def _settled(boxes: Tensor) -> Tensor:

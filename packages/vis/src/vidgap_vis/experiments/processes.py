@@ -23,14 +23,6 @@ MOST_PROCESSES = 2
 NICE = 10
 """Added to a yielding process's niceness."""
 
-KEEP_MEMORY = {
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 33),
-    "MALLOC_TOP_PAD_": str(1 << 26),
-}
-"""glibc's malloc holds on to what is freed. By default it hands a step's large temporaries back to
-the system and gets them anew, at a page fault for every 4 kB."""
-
 
 @dataclass(frozen=True)
 class Job:
@@ -98,8 +90,6 @@ def num_processes() -> int:
 @contextmanager
 def process_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
     """Yield a pool; where its block fails, what has not begun is dropped."""
-    before = {name: os.environ.get(name) for name in KEEP_MEMORY}
-    os.environ |= KEEP_MEMORY  # read by a process as it starts
     # Not forked: a fork of a process with OpenMP's threads may never return.
     context = get_context("spawn")
     pool = ProcessPoolExecutor(processes, context, initializer=torch.set_num_threads, initargs=(1,))
@@ -107,11 +97,6 @@ def process_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 @contextmanager

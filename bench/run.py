@@ -20,8 +20,8 @@ the trackers, masks, drawing, evaluation and inference have tables of their own;
 not timed if clips differ, nor masks if pixels do, nor drawing if pictures do, nor evaluations if
 metrics do.
 
-Numbers go to bench/results/NAME-DEVICE.json or to --out, with --quick only to --out; ops and
-networks draw a chart beside it.
+Numbers go to bench/results/NAME-DEVICE.json or to --out, with --quick only to --out; ops,
+networks and inference draw a chart beside it.
 """
 
 from __future__ import annotations

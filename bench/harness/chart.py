@@ -35,6 +35,11 @@ def draw(rows: Sequence[Row], path: Path) -> None:
             top += ROW
             bar(picture, row, longest, top)
         top += ROW + GAP
+    save(picture, path)
+
+
+def save(picture: npt.NDArray[np.uint8], path: Path) -> None:
+    """Write a PNG."""
     done, data = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])
     assert done
     path.write_bytes(data.tobytes())

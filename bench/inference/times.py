@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from bench.harness.timing import circumstances
+from bench.inference import chart
 from bench.inference.hugging_face import milliseconds
 from vidgap_segmenter import Mask2Former
 from vidgap_temporal import MultiScaleTemporalModule
@@ -37,8 +38,9 @@ CASES: dict[str, dict[str, tuple[Case, ...]]] = {
         "resnet50": (
             *(Case(360, SIZE, 1, tracks) for tracks in (1, 10, 30)),
             Case(360, SIZE, 10, 10, steps=1),
+            Case(480, SIZE, 1, 10, steps=3),
         ),
-        "swin_tiny": (Case(480, SIZE, 1, 10, steps=3),),
+        "swin_tiny": tuple(Case(edge, SIZE, 1, 10, steps=3) for edge in (360, 480)),
     },
     "quick": {"resnet50": (Case(96, (192, 320), 1, 5, steps=1),)},
 }
@@ -61,6 +63,7 @@ def measure(amount: str, path: Path | None) -> bool:
         path.parent.mkdir(parents=True, exist_ok=True)
         report = circumstances(PACKAGES) | {"rows": rows}
         path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        chart.draw(rows, path.with_suffix(".png"))
         print(f"\nwritten: {path}")
     return True
 

@@ -71,7 +71,7 @@ def test_the_command_compiles_the_step(tmp_path: Path, monkeypatch: pytest.Monke
     words = ["--model", tmp_path / "weights", "--json", tmp_path / "found.json", "--device", "cpu"]
     for flags in ([], ["--compile"]):
         assert main(["predict", *map(str, [tmp_path / "clip.mp4", *words, *flags])]) == 0
-    assert told == [{"dynamic": False, "mode": "default"}]
+    assert told == [{"dynamic": False}]
 
 
 def test_copies_are_equal_and_apart() -> None:

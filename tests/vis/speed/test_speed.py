@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from vidgap_vis import VideoSegmenter, build
 from vidgap_vis.cli.main import main
 from vidgap_vis.config import TemporalConfig
 from vidgap_vis.inference.segmenter import query_tracker
-from vidgap_vis.speed import END_TO_END, NETWORK, STAGES, Case, Subject, format_speeds
+from vidgap_vis.speed import COMPILED, END_TO_END, NETWORK, STAGES, Case, Subject, format_speeds
 from vidgap_vis.speed.clock import Clock
 from vidgap_vis.speed.scene import Scene, SceneModel
 from vidgap_vis.trackers.dvis import DVIS, DVISTracker, ReferringTracker
@@ -61,14 +62,30 @@ def test_every_stage_is_timed(temporal: TemporalConfig | None) -> None:
     speed = subject(temporal).measure(SMALL)
     assert list(speed.ms) == [*STAGES, END_TO_END]
     absent = {name for name, ms in speed.ms.items() if ms == 0}
-    assert absent == (set() if temporal else {"temporal"})
+    assert absent == ({COMPILED} if temporal else {COMPILED, "temporal"})
     assert speed.network == pytest.approx(sum(speed.ms[name] for name in NETWORK))
     assert speed.rest + speed.network == pytest.approx(sum(speed.ms[name] for name in STAGES))
     table = format_speeds([speed, speed])
-    assert all(f"\n{name} " in table for name in (*STAGES, END_TO_END, "everything else"))
+    for name in (*STAGES, END_TO_END, "everything else"):
+        assert (f"\n{name} " in table) == (name not in absent)
     kept = speed.to_json()
     assert kept["tracks"] == 3
     assert kept["ms"].keys() == speed.ms.keys()
+
+
+def test_a_compiled_network_is_one_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def compiled(step: Callable[..., Any], **_: object) -> Callable[..., Any]:
+        made.append(step)
+        return step
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    plain = subject()
+    speed = replace(plain, compiled=True).measure(SMALL)
+    assert made == [plain.network.step]  # for stages and end to end
+    assert [name for name in NETWORK if speed.ms[name]] == [COMPILED]
+    assert speed.network == speed.ms[COMPILED]
 
 
 def test_tracks_are_the_scenes() -> None:

@@ -52,6 +52,9 @@ class Bench(Command):
         parser.add_argument(
             "--dtype", default="fp32", choices=["fp32", "bf16"], help="of the model"
         )
+        parser.add_argument(
+            "--compile", action="store_true", help="torch.compile; on a GPU CUDA graphs"
+        )
         parser.add_argument("--json", type=Path, help="file for the numbers")
 
     def run(self, options: Namespace) -> int:
@@ -67,7 +70,13 @@ class Bench(Command):
         segmenter = segmenter_of(options)
         network = segmenter.model
         assert isinstance(network, ClipSegmenter)
-        subject = Subject(network, segmenter.classes, segmenter.make_tracker, segmenter.device)
+        subject = Subject(
+            network,
+            segmenter.classes,
+            segmenter.make_tracker,
+            segmenter.device,
+            compiled=options.compile,
+        )
         with naming(""):
             for case in cases(options):
                 subject.check(case)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal, Protocol, get_args
 
@@ -14,6 +14,8 @@ from vidgap_segmenter import ClipOutput, HeadInputs, Prediction
 from vidgap_segmenter.temporal import TemporalState
 
 Precision = Literal["fp32", "bf16"]
+Step = Callable[..., tuple[ClipOutput, TemporalState | None]]
+"""As `StepModel.step`."""
 
 
 class StepModel(Protocol):
@@ -68,11 +70,7 @@ class ModelStep:
         self.class_weights = class_weights.to(device)
         self.dtype = dtype
         self.short_edge = short_edge
-        self.compiled = compiled
-        self._graphs = compiled and device.type == "cuda"
-        if compiled:
-            mode = "reduce-overhead" if self._graphs else "default"
-            self._step = torch.compile(model.step, dynamic=False, mode=mode)
+        self._step = compiled_step(self.model, device) if compiled else self.model.step
 
     def autocast(self) -> torch.autocast:
         """Return the context in which the model, and heads on it, compute."""
@@ -137,11 +135,22 @@ class ModelStep:
             wants: dict[str, Any] = {"with_head_inputs": True} if with_head_inputs else {}
             if repeated_next:
                 wants["repeated_next"] = repeated_next
-            if not self.compiled:
-                return self.model.step(frames, state, **wants)
-            output, state = self._step(frames, state, **wants)
+            return self._step(frames, state, **wants)
+
+
+def compiled_step(model: StepModel, device: torch.device) -> Step:
+    """Return a model's step, made by `torch.compile` anew for each size and number of frames."""
+    if device.type != "cuda":
+        step: Step = torch.compile(model.step, dynamic=False)
+        return step
+    graphs = torch.compile(model.step, dynamic=False, mode="reduce-overhead")
+
+    def replayed(*args: Any, **options: Any) -> tuple[ClipOutput, TemporalState | None]:
         # A replayed graph writes to where it wrote before.
-        return (copied(output), copied(state)) if self._graphs else (output, state)
+        output, state = graphs(*args, **options)
+        return copied(output), copied(state)
+
+    return replayed
 
 
 def copied(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vidgap_vis.speed.measure import (
+    COMPILED,
     END_TO_END,
     NETWORK,
     STAGES,
@@ -12,4 +13,13 @@ from vidgap_vis.speed.measure import (
 )
 from vidgap_vis.speed.table import format_speeds
 
-__all__ = ["END_TO_END", "NETWORK", "STAGES", "Case", "Speed", "Subject", "format_speeds"]
+__all__ = [
+    "COMPILED",
+    "END_TO_END",
+    "NETWORK",
+    "STAGES",
+    "Case",
+    "Speed",
+    "Subject",
+    "format_speeds",
+]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +19,7 @@ from vidgap_vis.classes import ClassList
 from vidgap_vis.inference.clip_results import clip_results
 from vidgap_vis.inference.predict import PredictOptions, draw_result, predict
 from vidgap_vis.inference.segmenter import VideoSegmenter
-from vidgap_vis.inference.step import ModelStep, Precision
+from vidgap_vis.inference.step import ModelStep, Precision, Step, compiled_step
 from vidgap_vis.inference.stream import OF_DETECTIONS
 from vidgap_vis.speed.clock import Clock
 from vidgap_vis.speed.scene import FPS, Scene, SceneModel
@@ -26,7 +27,9 @@ from vidgap_vis.trackers import Tracker, detections_of
 from vidgap_vis.video.read import open_video
 from vidgap_vis.video.write import OverlayWriter
 
-NETWORK = ("backbone", "encoder", "temporal", "decoder")
+COMPILED = "compiled network"
+NETWORK = ("backbone", "encoder", "temporal", "decoder", COMPILED)
+"""The parts of a network, or all of it where it is compiled."""
 AFTER = ("tracker", "masks to run lengths", "draw", "encode")
 STAGES = ("decode", "to device", *NETWORK, *AFTER)
 END_TO_END = "end to end"
@@ -92,6 +95,7 @@ class Subject:
         make_tracker: of a video.
         device: where all of it computes.
         now: the time in seconds: of a clock on the wall, or `time.process_time`.
+        compiled: whether `torch.compile` makes the network's step.
     """
 
     network: ClipSegmenter
@@ -99,6 +103,13 @@ class Subject:
     make_tracker: Callable[[], Tracker]
     device: torch.device
     now: Callable[[], float] = time.perf_counter
+    compiled: bool = False
+
+    @cached_property
+    def step(self) -> Step:
+        """The network's step, compiled once for all cases."""
+        network = self.network.to(self.device).eval()
+        return compiled_step(network, self.device) if self.compiled else network.step
 
     def check(self, case: Case) -> None:
         """Say whether a case can be measured.
@@ -130,7 +141,7 @@ class Subject:
     def stages(self, case: Case, scene: Scene, video: Path) -> dict[str, float]:
         """Return milliseconds a frame of each stage, one after another, but for the first step."""
         clock = Clock(self.device, self.now)
-        model = SceneModel(self.network, scene)
+        model = SceneModel(self.network, scene, self.step)
         step = ModelStep(
             model,
             self.device,
@@ -144,7 +155,8 @@ class Subject:
             overlay = stack.enter_context(
                 OverlayWriter(video.with_suffix(".stages.mp4"), FPS, case.size)
             )
-            for owner, method, name in (*parts(self.network), (model, "replaced", "the scene")):
+            watched = [(model, "computed", COMPILED)] if self.compiled else parts(self.network)
+            for owner, method, name in (*watched, (model, "replaced", "the scene")):
                 stack.enter_context(clock.watching(owner, method, name))
             for index in range(case.steps + 1):
                 if index == 1:
@@ -174,7 +186,7 @@ class Subject:
     def end_to_end(self, case: Case, scene: Scene, video: Path) -> float:
         """Return milliseconds a frame of `predict`, with overlay and results, from start to end."""
         segmenter = VideoSegmenter(
-            SceneModel(self.network, scene),
+            SceneModel(self.network, scene, self.step),
             self.classes,
             device=self.device,
             dtype=case.dtype,

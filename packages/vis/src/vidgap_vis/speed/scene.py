@@ -18,6 +18,7 @@ from torch import Tensor
 from vidgap_segmenter import ClipOutput
 from vidgap_segmenter.temporal import TemporalState
 from vidgap_vis.formats.images import Picture
+from vidgap_vis.inference.step import Step
 from vidgap_vis.video.write import OverlayWriter
 
 FPS = Fraction(25)
@@ -75,11 +76,13 @@ class SceneModel:
     Args:
         network: computes, as `StepModel`.
         scene: what is found; its first frame is that of the first step.
+        step: the network's, or what `torch.compile` made of it.
     """
 
-    def __init__(self, network: Any, scene: Scene) -> None:
+    def __init__(self, network: Any, scene: Scene, step: Step | None = None) -> None:
         self.network = network
         self.scene = scene
+        self._step = step or network.step
         self._frame = 0
         self._looks: Tensor | None = None
 
@@ -97,8 +100,14 @@ class SceneModel:
         self, frames: Tensor, state: TemporalState | None, **options: Any
     ) -> tuple[ClipOutput, TemporalState | None]:
         """Segment the next frames, (1, T, 3, H, W), by the network; return the scene's tracks."""
-        output, state = self.network.step(frames, state, **options)
+        output, state = self.computed(frames, state, **options)
         return self.replaced(output), state
+
+    def computed(
+        self, frames: Tensor, state: TemporalState | None, **options: Any
+    ) -> tuple[ClipOutput, TemporalState | None]:
+        """Return what the network itself finds."""
+        return self._step(frames, state, **options)
 
     def replaced(self, output: ClipOutput) -> ClipOutput:
         """Return an output whose first queries are the scene's tracks, and the others nothing."""

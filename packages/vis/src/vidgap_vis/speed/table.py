@@ -10,9 +10,10 @@ from vidgap_vis.speed.measure import END_TO_END, STAGES, Speed
 
 
 def format_speeds(speeds: Sequence[Speed]) -> str:
-    """Lay out milliseconds a frame: a line for each stage, a column for each case."""
+    """Lay out milliseconds a frame: a line for each stage that there is, a column for each case."""
     columns = [f"{speed.case.frames} x {speed.case.tracks}" for speed in speeds]
-    lines = [[name, *(_text(speed.ms[name]) for speed in speeds)] for name in STAGES]
+    stages = [name for name in STAGES if any(speed.ms[name] for speed in speeds)]
+    lines = [[name, *(_text(speed.ms[name]) for speed in speeds)] for name in stages]
     lines.append(["network", *(_text(speed.network) for speed in speeds)])
     lines.append(["everything else", *(_text(speed.rest) for speed in speeds)])
     lines.append([END_TO_END, *(_text(speed.ms[END_TO_END]) for speed in speeds)])

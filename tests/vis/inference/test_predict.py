@@ -17,8 +17,8 @@ from vidgap_vis.formats.result_writer import ResultEntry, ResultWriter
 from vidgap_vis.formats.results import read_results
 from vidgap_vis.formats.rle import Rle
 from vidgap_vis.formats.youtube_vis import read_youtube_vis
-from vidgap_vis.inference.jobs import overlay_paths, plan
-from vidgap_vis.inference.outputs import record
+from vidgap_vis.inference.jobs import Targets, apart, output_paths, plan
+from vidgap_vis.inference.outputs.sink import tracks_of
 from vidgap_vis.inference.predict import PredictOptions, predict
 from vidgap_vis.inference.segmenter import VideoSegmenter
 from vidgap_vis.video.overlay import track_colour
@@ -178,15 +178,16 @@ def test_an_empty_mask_is_null_in_the_file(tmp_path: Path, segmenter: VideoSegme
     result = segmenter.stream()(moving_squares(2)[1])
     assert result is not None
     empty = Rle.encode(np.zeros(result.size, np.bool_))
+    later = replace(
+        result,
+        frame_index=1,
+        rles=(empty, *result.rles[1:]),
+        mask_scores=np.float32([0, 1, 1]),
+    )
     with ResultWriter(tmp_path / "results.json") as writer:
-        record(writer, 1, result)
-        later = replace(
-            result,
-            frame_index=1,
-            rles=(empty, *result.rles[1:]),
-            mask_scores=np.float32([0, 1, 1]),
-        )
-        record(writer, 1, later)
+        for one in (result, later):
+            for track, _, _, rle in tracks_of(one, 0.0):
+                writer.add(1, one.frame_index, track, rle)
         writer.finish_video(1, 2, [ResultEntry(1, 7, 0.5)])
     (entry,) = json.loads((tmp_path / "results.json").read_text())
     assert [mask is None for mask in entry["segmentations"]] == [False, True]
@@ -222,7 +223,7 @@ def test_an_overlay_never_replaces_an_input(tmp_path: Path) -> None:
     videos = [write_video(tmp_path / f"{name}.mp4", moving_squares(2)) for name in "ab"]
     for inputs, out in ((videos[:1], videos[0]), (videos, tmp_path)):
         with pytest.raises(ConfigError, match=r"--out: .*a\.mp4 is an input"):
-            plan(inputs, CLASSES, out=out)
+            plan(inputs, CLASSES, Targets(out=out))
 
 
 def test_results_never_replace_an_input(tmp_path: Path, segmenter: VideoSegmenter) -> None:
@@ -251,7 +252,8 @@ def test_options_check_themselves(options: dict[str, Any], message: str) -> None
 
 
 def test_overlay_names_differ(tmp_path: Path) -> None:
-    found = overlay_paths(["a", "a", "a_2", "b"], tmp_path, folder=True)
+    names = apart(["a", "a", "a_2", "b"])
+    found = output_paths("--out", names, tmp_path, (".mp4",), folder=True)
     assert [path.name for path in found if path] == ["a.mp4", "a_2.mp4", "a_2_2.mp4", "b.mp4"]
 
 
@@ -260,7 +262,7 @@ def test_categories_that_the_model_knows_by_another_name_are_named(tmp_path: Pat
     dataset.write_text(dataset.read_text().replace('"square"', '"giraffe"'))
     wanted = r"valid\.json: categories \(id 9\): must be 'square', as the model has it, got 'giraf"
     with pytest.raises(InputError, match=wanted):
-        plan([dataset], CLASSES, out=tmp_path / "out", images_root=tmp_path / "data")
+        plan([dataset], CLASSES, Targets(out=tmp_path / "out"), images_root=tmp_path / "data")
 
 
 @pytest.mark.parametrize(
@@ -273,16 +275,16 @@ def test_categories_that_the_model_knows_by_another_name_are_named(tmp_path: Pat
 )
 def test_wrong_arguments_are_named(inputs: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        plan(inputs, CLASSES, out="out")
+        plan(inputs, CLASSES, Targets(out=Path("out")))
 
 
 def test_a_file_as_output_of_several_videos_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--out: must be a folder for 2 videos, got .*out\.mp4"):
-        overlay_paths(["a", "b"], tmp_path / "out.mp4", folder=True)
+        output_paths("--out", ["a", "b"], tmp_path / "out.mp4", (".mp4",), folder=True)
 
 
 def test_nothing_to_write_is_named(segmenter: VideoSegmenter) -> None:
-    with pytest.raises(ConfigError, match="--out: nothing to write; give --out, --json or both"):
+    with pytest.raises(ConfigError, match="--out: nothing to write; give one of --out, --json"):
         predict(["a.mp4"], segmenter)
 
 

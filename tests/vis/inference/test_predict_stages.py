@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from weakref import finalize
 
 import av
@@ -27,14 +29,17 @@ from vis.support.tiny_runs import make_model
 
 from vidgap_vis import VideoSegmenter
 from vidgap_vis.errors import InputError
-from vidgap_vis.inference import predict as predicting
-from vidgap_vis.inference.jobs import Job
+from vidgap_vis.inference import draw as drawing
+from vidgap_vis.inference.draw import Draw, Drawing
+from vidgap_vis.inference.jobs import Job, Targets
 from vidgap_vis.inference.outputs import Shown
 from vidgap_vis.inference.pipeline import Pipeline
-from vidgap_vis.inference.predict import PredictOptions, predict, stages
+from vidgap_vis.inference.predict import PredictOptions, Stopped, predict, stages
+from vidgap_vis.inference.rounds import Task
 from vidgap_vis.trackers import OnlineTracker, QueryAssociator
 from vidgap_vis.trackers.by_name import TRACKERS
-from vidgap_vis.video.read import FrameSource, VideoFile
+from vidgap_vis.video.read import open_video
+from vidgap_vis.video.sources import FrameSource, Shot, VideoFile
 from vidgap_vis.video.write import OverlayWriter
 from vidgap_vis.weights import save
 
@@ -164,14 +169,14 @@ def break_stage(
 
         return colours(tracker=make), *fault
     if stage == "draw":
-        draw = predicting.draw_result
+        draw = drawing.draw_result
 
-        def failing(frame: np.ndarray, result: Any, scale: int) -> np.ndarray:
+        def failing(frame: np.ndarray, result: Any, *how: Any) -> np.ndarray:
             if frame.shape[0] == 40 and result.frame_index == 3:
                 raise_fault()
-            return draw(frame, result, scale)
+            return draw(frame, result, *how)
 
-        monkeypatch.setattr(predicting, "draw_result", failing)
+        monkeypatch.setattr(drawing, "draw_result", failing)
         return colours(), *fault
     frames = {"written": 0}
     encode = OverlayWriter._encode
@@ -185,6 +190,15 @@ def break_stage(
     monkeypatch.setattr(OverlayWriter, "_encode", full)
     return colours(), InputError, r"overlays/c\.mp4: cannot be written \(No space left on device\)"
 
+
+FILES = {
+    "out": "o.mp4",
+    "json": "r.json",
+    "jsonl": "lines.jsonl",
+    "csv": "tracks.csv",
+    "mots": "mots.txt",
+}
+"""By flag."""
 
 STAGES = ["decode", "network", "tracker", "draw", "encode"]
 
@@ -206,11 +220,9 @@ def test_a_fault_anywhere_leaves_the_overlays_of_earlier_videos_and_no_results(
 
 
 @pytest.mark.parametrize("pipeline", [True, False], ids=["threads", "none"])
-def test_ctrl_c_leaves_what_a_fault_leaves(
-    pipeline: bool, tmp_path: Path, inputs: list[Path]
-) -> None:
-    model = Breaking(14, lambda: os.kill(os.getpid(), signal.SIGINT))
-    with pytest.raises(KeyboardInterrupt):
+def test_ctrl_c_keeps_what_was_done(pipeline: bool, tmp_path: Path, inputs: list[Path]) -> None:
+    model = Breaking(14, lambda: os.kill(os.getpid(), signal.SIGINT))  # in the third video
+    with pytest.raises(Stopped, match=r"stopped after \d+ frames; they are in ") as stopped:
         written(
             tmp_path / "out",
             [*inputs, inputs[0]],
@@ -218,32 +230,52 @@ def test_ctrl_c_leaves_what_a_fault_leaves(
             pipeline=pipeline,
         )
     left = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*")}
-    assert left <= {"overlays", *(f"overlays/{name}.mp4" for name in "abc")}
-    assert "overlays/a.mp4" in left
+    assert {"overlays", "overlays/a.mp4", "results.json"} <= left
+    assert left <= {"results.json", "overlays", *(f"overlays/{n}.mp4" for n in "abc")}
+    entries = json.loads((tmp_path / "out" / "results.json").read_text())
+    lengths = {entry["video_id"]: len(entry["segmentations"]) for entry in entries}
+    assert lengths[1] == 9
+    assert sum(lengths.values()) == stopped.value.summary.num_frames
+    videos = [open_video(tmp_path / "out" / name) for name in left if name.endswith(".mp4")]
+    assert sum(len(list(video)) for video in videos) == stopped.value.summary.num_frames
 
 
-def test_ctrl_c_on_the_command_line_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_to_the_command_keeps_what_was_done(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
     """A real process in the middle of a long video."""
     save(tmp_path / "weights", make_model(), OF_WEIGHTS, {})
     video = write_video(tmp_path / "in.mp4", moving_squares(25) * 60)
-    outputs = ["--out", tmp_path / "out" / "o.mp4", "--json", tmp_path / "out" / "r.json"]
+    out = tmp_path / "out"
+    outputs = [f"--{name}={out / file}" for name, file in FILES.items()]
     words = ["predict", video, "--model", tmp_path / "weights", *outputs, "--device", "cpu"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "vidgap_vis", *map(str, words)], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "vidgap_vis", *map(str, words)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     deadline = time.monotonic() + 60
-    while len(list(tmp_path.glob("out/.*"))) < 3 and time.monotonic() < deadline:
+    lines = out / FILES["jsonl"]
+    while not (lines.is_file() and lines.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(0.2)  # some frames on
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
-    assert process.returncode == 130, said
-    assert said.splitlines()[-1].endswith("vidgap: interrupted")
+    process.send_signal(number)
+    shown, said = process.communicate(timeout=30)
+    assert process.returncode == code, said
+    assert "vidgap: stopped after " in said.splitlines()[-1]
     assert "Traceback" not in said
-    assert list((tmp_path / "out").iterdir()) == []
+    assert {path.name for path in out.iterdir()} - {"lines.jsonl.state"} == {*FILES.values()}
+    assert sorted(shown.split()) == sorted(str(out / name) for name in FILES.values())
+    done = len(list(open_video(out / FILES["out"])))
+    assert 0 < done < 1500
+    assert {len(e["segmentations"]) for e in json.loads((out / "r.json").read_text())} <= {done}
+    read = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert [line["type"] for line in read].count("frame") == done
 
 
-class Source:
+class Source(FrameSource):
     """Frames that are watched for how many of them are alive."""
 
     def __init__(self, num_frames: int, pause: float) -> None:
@@ -254,16 +286,18 @@ class Source:
         self.pause = pause
         self.alive = self.most = 0
 
-    def __iter__(self) -> Iterator[np.ndarray]:
+    def shots(self) -> Generator[Shot]:
         for number in range(self.num_frames):
             time.sleep(self.pause)
-            frame = moving_squares(1)[0].copy()
-            frame[0, 0, 0] = number % 256
-            self.alive += 1
-            self.most = max(self.most, self.alive)
-            finalize(frame, self.died)
-            yield frame
-            del frame
+            yield Shot(number, None, partial(self.picture, number))
+
+    def picture(self, number: int) -> np.ndarray:
+        frame = moving_squares(1)[0].copy()
+        frame[0, 0, 0] = number % 256
+        self.alive += 1
+        self.most = max(self.most, self.alive)
+        finalize(frame, self.died)
+        return frame
 
     def died(self) -> None:
         self.alive -= 1
@@ -305,19 +339,21 @@ def test_few_frames_are_alive_whatever_is_slow(
         time.sleep(pause.get("draw", 0))
         return frame[:1]
 
-    monkeypatch.setattr(predicting, "draw_result", draw)
+    monkeypatch.setattr(drawing, "draw_result", draw)
     source, model = Source(80, pause.get("decode", 0)), Slow(pause.get("network", 0))
     segmenter = VideoSegmenter(
         model, CLASSES, device="cpu", tracker=lambda: Tracker(QueryAssociator())
     )
-    job = Job(1, cast(FrameSource, source), Path("overlay.mp4"))
+    job = Job(1, "source", source, Path("overlay.mp4"))
+    targets, draw_frame = Targets(out=job.overlay), Drawing(Draw.of(Draw.usual), 0.3, 0)
     num_shown = 0
     gc.disable()  # what is dropped must go at once
     try:
         with Pipeline() as pipeline:
             options = PredictOptions(latency=latency, progress=False)
             video = segmenter.open(latency, score_threshold=0.0)
-            for event in stages(pipeline, [job], video, segmenter, options):
+            tasks = [Task(0, job, video)]
+            for event in stages(pipeline, tasks, segmenter, options, targets, draw_frame):
                 num_shown += isinstance(event, Shown)
                 time.sleep(pause.get("encode", 0))
                 del event
@@ -336,9 +372,9 @@ def test_a_decoder_is_closed_when_another_stage_fails(
     closed = []
     decode = VideoFile._decode
 
-    def watched(self: VideoFile) -> Iterator[np.ndarray]:
+    def watched(self: VideoFile, faults: Any) -> Iterator[Any]:
         try:
-            yield from decode(self)
+            yield from decode(self, faults)
         finally:
             closed.append(threading.current_thread().name)
 

@@ -27,7 +27,7 @@ from vidgap_vis.inference.rounds import Task, turns
 from vidgap_vis.inference.two_passes import TwoPasses
 from vidgap_vis.trackers import VideoTracks
 from vidgap_vis.trackers.offline import OfflineTracker
-from vidgap_vis.video.read import FrameSource
+from vidgap_vis.video.sources import FrameSource
 from vidgap_vis.weights import save
 
 NUM_FRAMES = 7
@@ -208,11 +208,11 @@ def test_predict_writes_tracks_and_overlays(
 def test_a_pipe_is_refused(folder: Path, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    source = cast(FrameSource, SimpleNamespace(path=pipe))
+    source = cast(FrameSource, SimpleNamespace(path=pipe, live=True))
     video = segmenter(folder).open()
     assert isinstance(video, TwoPasses)
     with pytest.raises(InputError, match=r"pipe: .* twice; a camera or a pipe gives it once"):
-        next(turns(Task(0, Job(1, source, None), video)))
+        next(turns(Task(0, Job(1, "pipe", source), video)))
 
 
 def test_other_trackers_need_one_pass(tmp_path: Path) -> None:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vidgap_vis.inference.frame_result import FrameResult
     from vidgap_vis.inference.segmenter import VideoSegmenter
+    from vidgap_vis.inference.track_stream import TrackStream
 
-__all__ = ["FrameResult", "VideoSegmenter"]
+__all__ = ["FrameResult", "TrackStream", "VideoSegmenter"]
 
 _HOMES = {
     "FrameResult": "vidgap_vis.inference.frame_result",
+    "TrackStream": "vidgap_vis.inference.track_stream",
     "VideoSegmenter": "vidgap_vis.inference.segmenter",
 }
 

@@ -24,7 +24,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     their format. Missing parent folders are made.
 
     Raises:
-        InputError: `path` is a folder, or its parent cannot be made.
+        InputError: `path` is a folder, its parent cannot be made, or no file can be written there.
     """
     target = Path(path)
     if target.is_dir():
@@ -33,6 +33,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(target)
+    except OSError as error:
+        if error.filename is None or Path(error.filename) != temporary:
+            raise
+        raise InputError(target, "", f"cannot be written ({error.strerror})") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -91,11 +95,16 @@ def check_output(flag: str, output: Path, inputs: Iterable[str | Path]) -> None:
 
 def temporary_sibling(target: Path) -> Path:
     """Return an unused hidden name in `target`'s folder, which is made where it is missing."""
+    make_parent(target)
+    return target.with_name(f".{target.stem}.{secrets.token_hex(6)}{target.suffix}")
+
+
+def make_parent(target: Path) -> None:
+    """Make the folder that an output goes to; InputError where that cannot be."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(target, "", f"its folder cannot be made ({error.strerror})") from error
-    return target.with_name(f".{target.stem}.{secrets.token_hex(6)}{target.suffix}")
 
 
 def _rename_over(source: Path, target: Path) -> None:

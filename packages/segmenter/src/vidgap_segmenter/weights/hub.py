@@ -15,8 +15,17 @@ from types import ModuleType
 from vidgap_segmenter.weights.folder import CONFIG_FILE, WEIGHTS_FILE
 
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
-FILES = [CONFIG_FILE, WEIGHTS_FILE, "provenance.json", "README.md"]
+FILES = [CONFIG_FILE, WEIGHTS_FILE, "head.safetensors", "provenance.json", "README.md"]
 """The files of a repository that are sent and fetched."""
+
+OTHERS = ["model-*.safetensors", f"{WEIGHTS_FILE}.index.json", "preprocessor_config.json"]
+"""Further files of other projects' repositories."""
+
+OLD_WEIGHTS = ["pytorch_model*.bin", "pytorch_model.bin.index.json"]
+"""Fetched where a repository has no safetensors."""
+
+FILE_ENDINGS = (".bin", ".pkl", ".pt", ".pth", ".safetensors")
+"""Of what is a file, not a repository."""
 
 REMEDY = "pip install 'vidgap-segmenter[hub]'"
 
@@ -24,7 +33,8 @@ REMEDY = "pip install 'vidgap-segmenter[hub]'"
 def resolve(source: str | Path, *, revision: str | None = None) -> Path:
     """Return a folder: `source` itself, or the one of a repository `user/name`, fetched if needed.
 
-    A folder that exists is never looked for elsewhere. What was fetched before is found offline.
+    What exists is never looked for elsewhere. What was fetched before is found offline. Weights of
+    other projects are fetched too, for `vidgap_segmenter.convert`.
 
     Args:
         source: a folder, or a repository's name.
@@ -34,20 +44,23 @@ def resolve(source: str | Path, *, revision: str | None = None) -> Path:
         FileNotFoundError: there is no such folder, and no such repository could be fetched.
     """
     folder = Path(source)
-    if folder.exists() or not REPOSITORY.fullmatch(str(source)):
+    named = REPOSITORY.fullmatch(str(source)) and folder.suffix not in FILE_ENDINGS
+    if folder.exists() or not named:
         return folder
     if importlib.util.find_spec("huggingface_hub") is None:
         raise FileNotFoundError(
             f"no folder {source}; to look for it on the Hugging Face Hub: {REMEDY}"
         )
     try:
-        fetched = _hub().snapshot_download(str(source), revision=revision, allow_patterns=FILES)
+        fetched = _fetched(str(source), revision, FILES + OTHERS)
+        if not [*fetched.glob("model*.safetensors")]:
+            fetched = _fetched(str(source), revision, FILES + OTHERS + OLD_WEIGHTS)
     except Exception as error:  # the library's own, of HTTP, and OSError
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise FileNotFoundError(
             f"no folder {source}, and the Hugging Face Hub gave none ({reason})"
         ) from error
-    return Path(fetched)
+    return fetched
 
 
 def push_to_hub(folder: str | Path, repo_id: str, *, private: bool = False) -> str:
@@ -74,6 +87,10 @@ def push_to_hub(folder: str | Path, repo_id: str, *, private: bool = False) -> s
     url = hub.create_repo(repo_id, private=private, exist_ok=True)
     hub.upload_folder(repo_id=repo_id, folder_path=folder, allow_patterns=FILES)
     return str(url)
+
+
+def _fetched(repository: str, revision: str | None, patterns: list[str]) -> Path:
+    return Path(_hub().snapshot_download(repository, revision=revision, allow_patterns=patterns))
 
 
 def _hub() -> ModuleType:

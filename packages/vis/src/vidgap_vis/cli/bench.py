@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidgap_vis.cli.command import Command
-from vidgap_vis.cli.parser import Parser, picture_size, several, whole
+from vidgap_vis.cli.parser import MODEL, Parser, picture_size, several, whole
 from vidgap_vis.cli.predict import check_device, naming
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Bench(Command):
     summary = "how fast videos are followed on this machine: every stage, and end to end"
 
     def add_arguments(self, parser: Parser) -> None:
-        parser.add_argument("--model", type=Path, help="weights folder; random weights by default")
+        parser.add_argument("--model", type=Path, help=f"{MODEL}; random weights by default")
         parser.add_argument("--backbone", default="resnet50", help="of random weights (resnet50)")
         parser.add_argument(
             "--no_module", action="store_true", help="random weights without temporal module"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vidgap_vis.cli.command import Command
-from vidgap_vis.cli.parser import Parser, whole
+from vidgap_vis.cli.parser import MODEL, Parser, whole
 from vidgap_vis.errors import ConfigError, InputError
 from vidgap_vis.files import check_output, replacing
 
@@ -117,7 +117,7 @@ class EvaluateImages(Command):
     summary = "COCO mask AP of a model on still images, as clips of copies (paper A.2)"
 
     def add_arguments(self, parser: Parser) -> None:
-        parser.add_argument("model", metavar="WEIGHTS", type=Path, help="weights folder")
+        parser.add_argument("model", metavar="WEIGHTS", type=Path, help=MODEL)
         parser.add_argument("--gt", type=Path, required=True, help="COCO JSON with truth")
         parser.add_argument("--images", type=Path, required=True, help="folder of its images")
         parser.add_argument(
@@ -134,16 +134,20 @@ class EvaluateImages(Command):
         from vidgap_vis.evaluation import IMAGE_METRICS, evaluate_images, format_table
         from vidgap_vis.formats import read_coco
         from vidgap_vis.inference.images import check_same_classes, segment_images
-        from vidgap_vis.weights import load
+        from vidgap_vis.weights import open_weights
 
         if options.json is not None:
             inputs = [options.gt, options.images, options.model]
             check_output("--json", options.json, inputs)
         truth = read_coco(options.gt, options.images)
-        model, classes = load(options.model)
-        check_same_classes(truth, classes)
+        weights = open_weights(options.model)
+        check_same_classes(truth, weights.classes)
         found = segment_images(
-            model, truth, num_copies=options.copies, short_edge=options.short_edge, progress=tqdm
+            weights.model,
+            truth,
+            num_copies=options.copies,
+            short_edge=options.short_edge,
+            progress=tqdm,
         )
         metrics = evaluate_images(truth, found)
         write_metrics(options.json, metrics)

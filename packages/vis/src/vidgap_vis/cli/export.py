@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from vidgap_vis.cli.command import Command
-from vidgap_vis.cli.parser import Parser, picture_size, whole
+from vidgap_vis.cli.parser import MODEL, Parser, picture_size, whole
 from vidgap_vis.files import check_output
 
 
@@ -16,7 +16,7 @@ class Export(Command):
     summary = "one step of a stream as a file that torch runs without this project"
 
     def add_arguments(self, parser: Parser) -> None:
-        parser.add_argument("model", metavar="WEIGHTS", type=Path, help="weights folder")
+        parser.add_argument("model", metavar="WEIGHTS", type=Path, help=MODEL)
         parser.add_argument("--out", type=Path, required=True, help="file to write (.pt2)")
         parser.add_argument(
             "--size",

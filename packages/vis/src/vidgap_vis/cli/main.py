@@ -1,6 +1,7 @@
 """`vidgap`: finds the command, and turns what goes wrong into one line and an exit code.
 
-0: done. 1: failed. 2: the command line or the configuration is wrong. 130: stopped by a signal.
+0: done. 1: failed. 2: the command line or the configuration is wrong. 130: stopped by Ctrl-C.
+143: by SIGTERM.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from vidgap_vis.cli.commands import COMMANDS
 from vidgap_vis.cli.memory import keep_freed_memory
+from vidgap_vis.cli.signals import was_terminated
 from vidgap_vis.config.reading import suggest
 from vidgap_vis.errors import ConfigError, InputError, TrainingError, WeightsError
 
@@ -35,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # --help
         return int(stop.code or 0)
     except KeyboardInterrupt as stop:
-        return complain(str(stop) or "interrupted", 130)
+        return complain(str(stop) or "interrupted", 143 if was_terminated(stop) else 130)
     except WeightsError as error:
         return complain("\n".join([str(error), *shortened(str(error.report))]), error.exit_code)
     except InputError as error:

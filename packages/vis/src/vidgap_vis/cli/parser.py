@@ -20,6 +20,9 @@ from vidgap_vis.errors import ConfigError
 
 Config = TypeVar("Config")
 
+MODEL = "weights folder, Hugging Face folder, USER/NAME on its Hub, or official file"
+"""What weights may be."""
+
 FLAGS = "--"
 """The source of a value that a flag gave; others are files."""
 

@@ -19,7 +19,10 @@ class WeightsConvert(Command):
 
     def add_arguments(self, parser: Parser) -> None:
         parser.add_argument(
-            "source", metavar="SOURCE", type=Path, help=".pkl, .pth, .safetensors, or a folder"
+            "source",
+            metavar="SOURCE",
+            type=Path,
+            help=".pkl, .pth, .safetensors, a folder, or USER/NAME on the Hugging Face Hub",
         )
         parser.add_argument("--out", type=Path, required=True, help="weights folder to make")
         parser.add_argument(

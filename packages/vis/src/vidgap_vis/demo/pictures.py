@@ -13,8 +13,8 @@ from vidgap_vis.formats.images import Picture
 from vidgap_vis.formats.rle import Rle
 from vidgap_vis.inference.segmenter import VideoSegmenter
 from vidgap_vis.video.overlay import draw_tracks
-from vidgap_vis.video.read import DatasetVideo
 from vidgap_vis.video.sheet import strip, write_sheet
+from vidgap_vis.video.sources import DatasetVideo
 
 MIN_SCORE = 0.3
 NUM_VIDEOS, NUM_FRAMES = 4, 6

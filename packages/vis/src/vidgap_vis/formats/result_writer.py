@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,18 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from vidgap_vis.errors import InputError
-from vidgap_vis.files import replacing, temporary_sibling
+from vidgap_vis.files import replacing
+from vidgap_vis.formats.mask_spool import MaskSpool
 from vidgap_vis.formats.rle import Rle
-
-_SCHEMA = """
-    PRAGMA journal_mode = OFF;  -- the file is thrown away when anything fails
-    PRAGMA synchronous = OFF;
-    CREATE TABLE masks (
-        video INTEGER, track INTEGER, frame INTEGER, height INTEGER, width INTEGER, counts TEXT,
-        PRIMARY KEY (video, track, frame)
-    ) WITHOUT ROWID;
-"""
 
 
 @dataclass(frozen=True)
@@ -55,21 +45,15 @@ class ResultWriter:
 
     def __init__(self, path: str | os.PathLike[str], *, masks_per_transaction: int = 1024) -> None:
         self.path = Path(path)
-        self._masks_per_transaction = masks_per_transaction
-        self._num_pending = 0
+        self._spool = MaskSpool(self.path, masks_per_transaction=masks_per_transaction)
         self._finished: set[int] = set()
         self._num_entries = 0
 
     def __enter__(self) -> ResultWriter:
         with ExitStack() as stack:
             target = stack.enter_context(replacing(self.path))
-            spool = temporary_sibling(self.path.with_suffix(".spool"))
-            stack.callback(spool.unlink, missing_ok=True)
             self._json: IO[str] = stack.enter_context(target.open("w", encoding="utf-8"))
-            self._spool = sqlite3.connect(spool, isolation_level=None)
-            stack.callback(self._spool.close)
-            self._spool.executescript(_SCHEMA)
-            self._spool.execute("BEGIN")
+            stack.enter_context(self._spool)
             self._json.write("[")
             self._stack = stack.pop_all()
         return self
@@ -85,13 +69,11 @@ class ResultWriter:
                 self._finish()
             return
         self._stack.__exit__(kind, error, traceback)
-        if isinstance(error, sqlite3.OperationalError):  # a full disk, most likely
-            raise InputError(self.path, "", f"cannot be written ({error})") from error
 
     def _finish(self) -> None:
-        row = self._spool.execute("SELECT video FROM masks LIMIT 1").fetchone()
-        if row is not None:
-            raise ValueError(f"video {row[0]} has masks but was not finished")
+        video = self._spool.any_video()
+        if video is not None:
+            raise ValueError(f"video {video} has masks but was not finished")
         self._json.write("\n]\n")
 
     def add(self, video_id: int, frame_index: int, track_id: int, mask: Rle) -> None:
@@ -101,24 +83,12 @@ class ResultWriter:
             ValueError: the video is finished, the frame is negative, or the track has a mask there.
         """
         self._check_open(video_id)
-        if frame_index < 0:
-            raise ValueError(f"frame_index must be at least 0, got {frame_index}")
-        row = (video_id, track_id, frame_index, *mask.size, mask.counts)
-        try:
-            self._spool.execute("INSERT INTO masks VALUES (?, ?, ?, ?, ?, ?)", row)
-        except sqlite3.IntegrityError:
-            raise ValueError(
-                f"track {track_id} has a mask in frame {frame_index} of video {video_id} already"
-            ) from None
-        self._num_pending += 1
-        if self._num_pending >= self._masks_per_transaction:
-            self._commit()
+        self._spool.add(video_id, frame_index, track_id, mask)
 
     def retract(self, video_id: int, track_id: int, first: int, last: int) -> None:
         """Take back a track's masks in frames `first` to `last`, both included."""
         self._check_open(video_id)
-        where = "WHERE video = ? AND track = ? AND frame BETWEEN ? AND ?"
-        self._spool.execute(f"DELETE FROM masks {where}", (video_id, track_id, first, last))
+        self._spool.retract(video_id, track_id, first, last)
 
     def finish_video(self, video_id: int, num_frames: int, tracks: Sequence[ResultEntry]) -> None:
         """Write a video's entries, in the order of `tracks`.
@@ -141,8 +111,7 @@ class ResultWriter:
                     f"score must be in [0, 1], got {track.score} of track {track.track_id}"
                 )
             self._write_entry(video_id, num_frames, track)
-        self._spool.execute("DELETE FROM masks WHERE video = ?", (video_id,))
-        self._commit()
+        self._spool.drop(video_id)
         self._finished.add(video_id)
 
     def _check_open(self, video_id: int) -> None:
@@ -150,16 +119,14 @@ class ResultWriter:
             raise ValueError(f"video {video_id} is finished already")
 
     def _check_masks(self, video_id: int, num_frames: int) -> None:
-        of_video = "FROM masks WHERE video = ?"
-        (last,) = self._spool.execute(f"SELECT MAX(frame) {of_video}", (video_id,)).fetchone()
+        last = self._spool.last_frame(video_id)
         if last is not None and last >= num_frames:
             raise ValueError(
                 f"video {video_id} must have masks in frames 0..{num_frames - 1}, got frame {last}"
             )
-        sizes = self._spool.execute(f"SELECT DISTINCT height, width {of_video}", (video_id,))
-        found = sizes.fetchall()
-        if len(found) > 1:
-            raise ValueError(f"the masks of video {video_id} must be of one size, got {found}")
+        sizes = self._spool.sizes(video_id)
+        if len(sizes) > 1:
+            raise ValueError(f"the masks of video {video_id} must be of one size, got {sizes}")
 
     def _write_entry(self, video_id: int, num_frames: int, track: ResultEntry) -> None:
         frames = self._entry_frames(video_id, track.track_id, num_frames)
@@ -180,19 +147,10 @@ class ResultWriter:
 
     def _entry_frames(self, video_id: int, track_id: int, num_frames: int) -> Iterator[str]:
         """Yield the JSON of each frame's mask or null; nothing where the track has no mask."""
-        query = (
-            "SELECT frame, height, width, counts FROM masks "
-            "WHERE video = ? AND track = ? ORDER BY frame"
-        )
         following = 0
-        for frame, height, width, counts in self._spool.execute(query, (video_id, track_id)):
-            yield from ["null"] * (frame - following)
-            yield json.dumps({"size": [height, width], "counts": counts})
-            following = frame + 1
+        for row in self._spool.track(video_id, track_id):
+            yield from ["null"] * (row.frame - following)
+            yield json.dumps({"size": [*row.mask.size], "counts": row.mask.counts})
+            following = row.frame + 1
         if following:
             yield from ["null"] * (num_frames - following)
-
-    def _commit(self) -> None:
-        self._spool.execute("COMMIT")
-        self._spool.execute("BEGIN")
-        self._num_pending = 0

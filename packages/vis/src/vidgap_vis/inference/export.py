@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from vidgap_segmenter import ClipOutput, ClipSegmenter
 from vidgap_vis.errors import ConfigError
 from vidgap_vis.files import replacing
-from vidgap_vis.weights import load
+from vidgap_vis.weights import open_weights
 
 DESCRIPTION = "vidgap.json"
 OUTPUTS = ("class_logits", "mask_logits", "embeddings", "boxes")
@@ -67,7 +67,7 @@ def export(
     """Write a frame step of a model as a `torch.export` program.
 
     Args:
-        weights: the model's folder.
+        weights: the model, as `open_weights` takes it.
         out: file to write, whole or not at all.
         size: (H, W) of the frames; the program takes no other.
         num_frames: T, frames of a step.
@@ -78,13 +78,14 @@ def export(
         One line on what was written.
 
     Raises:
-        InputError: the folder holds no model.
+        InputError: there are no such weights.
         ConfigError: a step would have no new frame.
     """
     if not 0 <= repeated < num_frames:
         message = f"wanted 0 or more and below --num_frames ({num_frames}), got {repeated}"
         raise ConfigError("", "--repeated", message)
-    model, classes = load(weights)
+    found = open_weights(weights)
+    model, classes = found.model, found.classes
     frames = torch.zeros(1, num_frames, 3, *size, dtype=torch.uint8)
     with torch.no_grad(), reference_ops():
         output, state = model.step(frames)

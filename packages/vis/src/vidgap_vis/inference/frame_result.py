@@ -32,6 +32,7 @@ class FrameResult:
         mask_scores: (N,) float32, mean mask probability over each mask's pixels in this frame.
         classes: the model's classes.
         retracted: (id, first frame, last frame) of what earlier results had and is taken back.
+        ended: tracks that will not be seen again.
     """
 
     frame_index: int
@@ -44,6 +45,7 @@ class FrameResult:
     mask_scores: npt.NDArray[np.float32]
     classes: ClassList
     retracted: tuple[Span, ...] = ()
+    ended: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         num = len(self.track_ids)
@@ -73,6 +75,7 @@ class FrameResult:
             classes: the model's.
         """
         class_scores = tracks.class_scores[rows, time].reshape(len(rows), len(classes))
+        last = time == tracks.queries.shape[1] - 1
         return cls(
             frame_index=tracks.first_frame + time,
             size=size,
@@ -83,7 +86,8 @@ class FrameResult:
             class_scores=class_scores,
             mask_scores=masks.scores,
             classes=classes,
-            retracted=tracks.retracted if time == tracks.queries.shape[1] - 1 else (),
+            retracted=tracks.retracted if last else (),
+            ended=tracks.ended if last else (),
         )
 
     def __len__(self) -> int:

@@ -12,8 +12,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-AnyFrame = npt.NDArray[np.uint8] | Image.Image | Tensor
-AnyFrameT = TypeVar("AnyFrameT", npt.NDArray[np.uint8], Image.Image, Tensor)
+from vidgap_vis.video.sources import Frame
+
+AnyFrame = npt.NDArray[np.uint8] | Image.Image | Tensor | Frame
+AnyFrameT = TypeVar("AnyFrameT", npt.NDArray[np.uint8], Image.Image, Tensor, Frame)
 
 
 @dataclass(frozen=True)
@@ -49,19 +51,22 @@ class Grouping:
     Args:
         latency: frames of a group; the last may have fewer.
         repeated: how many of them, the last ones, the next group begins with again.
+        after: `shared` of frames that the model has seen before these; None: it has seen none.
 
     Attributes:
         waiting: frames that are in no group yet.
         shared: the last ones of the group before, with which the next one begins.
     """
 
-    def __init__(self, latency: int, repeated: int = 0) -> None:
+    def __init__(
+        self, latency: int, repeated: int = 0, after: tuple[Tensor, ...] | None = None
+    ) -> None:
         self.latency = latency
         self.repeated = repeated
         self._size: tuple[int, int] | None = None
         self.waiting: list[Tensor] = []
-        self.shared: tuple[Tensor, ...] = ()
-        self._begins = True
+        self.shared: tuple[Tensor, ...] = after or ()
+        self._begins = after is None
 
     def add(self, frame: AnyFrame) -> Group | None:
         """Take the next frame; return the group that it completes.
@@ -97,12 +102,17 @@ class Grouping:
         self.shared = ()
 
 
-def groups(frames: Iterable[AnyFrameT], latency: int, repeated: int = 0) -> Iterator[Group]:
+def groups(
+    frames: Iterable[AnyFrameT],
+    latency: int,
+    repeated: int = 0,
+    after: tuple[Tensor, ...] | None = None,
+) -> Iterator[Group]:
     """Yield a video's groups, with the frames as they were given.
 
     Arguments and errors as `Grouping`'s.
     """
-    grouping = Grouping(latency, repeated)
+    grouping = Grouping(latency, repeated, after)
     given: list[AnyFrameT] = []
     for frame in frames:
         group = grouping.add(frame)
@@ -121,8 +131,11 @@ def as_pixels(frame: AnyFrame) -> Tensor:
     """Return a copy of a frame as (H, W, 3) uint8, on the device where it is.
 
     Raises:
-        ValueError: it is not an ndarray (H, W, 3) uint8, a PIL image or a tensor (3, H, W) uint8.
+        ValueError: it is not an ndarray (H, W, 3) uint8, a PIL image, a tensor (3, H, W) uint8 or a
+            source's `Frame`.
     """
+    if isinstance(frame, Frame):
+        frame = frame.picture
     if isinstance(frame, Image.Image):
         frame = np.array(frame.convert("RGB"))
     if isinstance(frame, np.ndarray):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import count
 from pathlib import Path, PurePosixPath
 
@@ -11,48 +11,101 @@ from vidgap_vis.classes import ClassList
 from vidgap_vis.errors import ConfigError, InputError
 from vidgap_vis.files import check_output
 from vidgap_vis.formats.youtube_vis import VideoInfo, VideoSet, read_youtube_vis
-from vidgap_vis.video.read import DatasetVideo, FrameSource, open_video
+from vidgap_vis.video.read import named_videos
+from vidgap_vis.video.sources import WHOLE, DatasetVideo, Excerpt, FrameSource, Span
+from vidgap_vis.video.write import OVERLAY_SUFFIXES
 
 
 @dataclass(frozen=True)
 class Job:
-    """One video to predict; `overlay` is the file to write, or None."""
+    """One video to predict.
+
+    Attributes:
+        video_id: in the results.
+        name: of its outputs.
+        source: its frames.
+        overlay: the file to write; None: none.
+        mots: likewise, its MOTS text file.
+    """
 
     video_id: int
+    name: str
     source: FrameSource
-    overlay: Path | None
+    overlay: Path | None = None
+    mots: Path | None = None
+
+    def source_frame(self, index: int) -> int:
+        """Return the number in the source of the `index`th frame that is tracked."""
+        return self.source.number(index)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What is to be written; None: not that.
+
+    Attributes:
+        out: the overlay, or the folder of overlays.
+        json: results in YouTube-VIS's format.
+        jsonl: lines as frames come.
+        mots: a MOTS text file, or a folder of them.
+        csv: a table of tracks.
+        crops: a folder of cut-outs.
+    """
+
+    out: Path | None = None
+    json: Path | None = None
+    jsonl: Path | None = None
+    mots: Path | None = None
+    csv: Path | None = None
+    crops: Path | None = None
+
+    @property
+    def shows(self) -> bool:
+        """Whether frames themselves are wanted."""
+        return self.out is not None or self.crops is not None
+
+    def given(self) -> dict[str, Path]:
+        """Return those that are wanted, by flag."""
+        return {f"--{name}": path for name, path in vars(self).items() if path is not None}
 
 
 def plan(
     inputs: Sequence[str | Path],
     classes: ClassList,
+    targets: Targets,
     *,
-    out: str | Path | None = None,
-    json: str | Path | None = None,
     images_root: str | Path | None = None,
     weights: str | Path | None = None,
+    span: Span = WHOLE,
+    strict: bool = False,
 ) -> list[Job]:
-    """Open every input, decide on its id and its overlay's name, and check all outputs.
+    """Open every input, decide on its id and its outputs' names, and check all outputs.
 
     Args:
         inputs: as `predict` takes them.
         classes: the model's.
-        out: the overlay, or the folder of overlays; None: none.
-        json: the results file; None: none.
+        targets: what is to be written.
         images_root: the folder from which the frames of a JSON are named.
         weights: the model's folder, where it is on disk.
+        span: which frames of each video.
+        strict: what is wrong in a video on the way raises.
 
     Raises:
         InputError: an input is missing or broken.
         ConfigError: the inputs do not go together, nothing would be written, or an output would
             replace what is read or another output.
     """
-    if out is None and json is None:
-        raise ConfigError("", "--out", "nothing to write; give --out, --json or both")
+    flags = targets.given()
+    if not flags:
+        wanted = ", ".join(f"--{field.name}" for field in fields(Targets))
+        raise ConfigError("", "--out", f"nothing to write; give one of {wanted}")
     paths = [Path(path) for path in inputs]
-    if json is not None:
-        folders = (Path(path) for path in (images_root, weights) if path is not None)
-        check_output("--json", Path(json), [*paths, *folders])
+    files = {flag: path for flag, path in flags.items() if flag in ("--json", "--jsonl", "--csv")}
+    folders = [Path(path) for path in (images_root, weights) if path is not None]
+    for flag, path in files.items():
+        check_output(flag, path, [*paths, *folders])
+    if targets.crops is not None and targets.crops.exists() and not targets.crops.is_dir():
+        raise ConfigError("", "--crops", f"must be a folder, got {targets.crops}")
     if not paths:
         raise ConfigError("", "INPUT", "at least one video, folder or JSON is wanted, got none")
     if any(path.suffix.lower() == ".json" for path in paths):
@@ -62,36 +115,62 @@ def plan(
         names = [video_name(video) for video in videos.videos]
         ids = [video.id for video in videos.videos]
         sources: list[FrameSource] = [DatasetVideo(videos, video) for video in videos.videos]
-        overlays = overlay_paths(names, out, folder=True)
+        several = True
     else:
-        sources = [open_video(path) for path in paths]
-        names = [path.resolve().name if path.is_dir() else path.stem for path in paths]
-        ids = list(range(1, len(paths) + 1))
-        overlays = overlay_paths(names, out, folder=len(paths) > 1)
-    written = [overlay for overlay in overlays if overlay is not None]
-    for overlay in written:
-        check_output("--out", overlay, paths)
-    if json is not None:
-        check_output("--json", Path(json), written)
-    return [Job(*row) for row in zip(ids, sources, overlays, strict=True)]
+        named = [*named_videos(inputs, strict=strict)]
+        names, sources = [name for name, _ in named], [source for _, source in named]
+        ids = list(range(1, len(named) + 1))
+        several = len(named) > 1
+    if span != WHOLE:
+        sources = [Excerpt(source, span) for source in sources]
+    names = apart(names)
+    overlays = output_paths("--out", names, targets.out, OVERLAY_SUFFIXES, folder=several)
+    mots = output_paths("--mots", names, targets.mots, (".txt",), folder=several)
+    taken: list[Path] = []
+    for flag, written in [
+        *(("--out", path) for path in overlays),
+        *(("--mots", path) for path in mots),
+        *files.items(),
+    ]:
+        if written is not None:
+            check_output(flag, written, [*paths, *taken])
+            taken.append(written)
+    return [Job(*row) for row in zip(ids, names, sources, overlays, mots, strict=True)]
 
 
-def overlay_paths(
-    names: Sequence[str], out: str | Path | None, *, folder: bool
-) -> list[Path | None]:
-    """Return the overlay of each video; `folder`: `out` must be a folder."""
-    if out is None:
-        return [None] * len(names)
-    out = Path(out)
-    if not folder and out.suffix and not out.is_dir():
-        return [out]
-    if out.suffix.lower() == ".mp4" and not out.is_dir():
-        raise ConfigError("", "--out", f"must be a folder for {len(names)} videos, got {out}")
-    paths: list[Path | None] = []
+def apart(names: Sequence[str]) -> list[str]:
+    """Return names of which no two are the same: name, name_2, ..."""
+    found: list[str] = []
     for name in names:
         tries = (f"{name}_{number}" if number > 1 else name for number in count(1))
-        paths.append(next(path for t in tries if (path := out / f"{t}.mp4") not in paths))
-    return paths
+        found.append(next(one for one in tries if one not in found))
+    return found
+
+
+def output_paths(
+    flag: str,
+    names: Sequence[str],
+    out: Path | None,
+    suffixes: Sequence[str],
+    *,
+    folder: bool,
+) -> list[Path | None]:
+    """Return the file of each video, in a folder if there are several or `out` is one.
+
+    Args:
+        flag: names the output in errors.
+        names: of the videos.
+        out: the file or folder; None: none is wanted.
+        suffixes: of such files, the usual one first.
+        folder: `out` must be a folder.
+    """
+    if out is None:
+        return [None] * len(names)
+    if not folder and out.suffix and not out.is_dir():
+        return [out]
+    if out.suffix.lower() in suffixes and not out.is_dir():
+        raise ConfigError("", flag, f"must be a folder for {len(names)} videos, got {out}")
+    return [out / f"{name}{suffixes[0]}" for name in names]
 
 
 def read_dataset(path: Path, classes: ClassList, images_root: str | Path | None) -> VideoSet:

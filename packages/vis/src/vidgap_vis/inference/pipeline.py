@@ -97,19 +97,23 @@ def each(function: Callable[[_S], _T], items: Iterable[_S]) -> Iterator[_T]:
 
 @contextmanager
 def interrupt_held_back() -> Iterator[None]:
-    """Let Ctrl-C come after the block, whatever the handler does about it."""
-    handler = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+    """Let Ctrl-C, and SIGTERM, come after the block, whatever the handlers do about them."""
+    if threading.current_thread() is not threading.main_thread():
         yield  # Python runs handlers in its main thread alone
         return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    held = {number: handler for number, handler in handlers.items() if callable(handler)}
     came: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda *call: came.append(call))
+    for number in held:
+        signal.signal(number, lambda *call: came.append(call))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
-        if came:
-            handler(*came[0])
+        for number, handler in held.items():
+            signal.signal(number, handler)
+        for call in came[:1]:
+            held[signal.Signals(call[0])](*call)
 
 
 class _Stopped(BaseException):

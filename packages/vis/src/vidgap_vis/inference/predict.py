@@ -1,31 +1,45 @@
-"""Track videos: overlays to look at, and results in YouTube-VIS's format."""
+"""Track videos: overlays to look at, and results in several formats."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from itertools import chain
 from math import inf
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from vidgap_segmenter import ClipOutput
 from vidgap_vis.errors import ConfigError, check
-from vidgap_vis.formats.images import Picture
-from vidgap_vis.formats.result_writer import ResultWriter
-from vidgap_vis.inference.frame_result import FrameResult
-from vidgap_vis.inference.jobs import Job, plan
-from vidgap_vis.inference.outputs import Ended, Event, Looked, Outputs, Shown
-from vidgap_vis.inference.pipeline import Pipeline, each
+from vidgap_vis.inference.draw import Draw, Drawing
+from vidgap_vis.inference.jobs import Job, Targets, plan
+from vidgap_vis.inference.outputs import (
+    CropSink,
+    Ended,
+    Event,
+    LineSink,
+    Looked,
+    MotsSink,
+    Outputs,
+    OverlaySink,
+    ResultSink,
+    Saved,
+    Shown,
+    Sink,
+    TableSink,
+)
+from vidgap_vis.inference.outputs.progress import Progress
+from vidgap_vis.inference.outputs.replay import replayed
+from vidgap_vis.inference.pipeline import Pipeline, each, interrupt_held_back
 from vidgap_vis.inference.rounds import Steps, Task, Turn, rounds, turns
 from vidgap_vis.inference.segmenter import VideoSegmenter
 from vidgap_vis.inference.stream import Stream
 from vidgap_vis.inference.two_passes import TwoPasses
-from vidgap_vis.video.overlay import display_scale, draw_tracks
+from vidgap_vis.video.sources import WHOLE, SourceGoneError, Span
 
 MIN_SCORE = 0.01
 """Pairs of a track and a class below it are not listed in the results."""
@@ -45,6 +59,10 @@ class PredictOptions:
         progress: show a bar.
         batch_videos: how many videos advance together, their frames sharing steps of the model
             where they have one size; results are the same to rounding. Worth it on a GPU.
+        span: which frames of each video; results count those that are taken.
+        draw: what of `draw.LAYERS` an overlay shows.
+        strict: a packet of a video that does not decode, or a change of its size, is an error.
+        save_every: with lines, frames after which a run that ends early can go on.
         pipeline: decode, segment, make masks, draw and encode at the same time, in a thread each;
             False: one after the other, in the caller's thread, with the same results.
     """
@@ -55,6 +73,10 @@ class PredictOptions:
     min_short_edge: int = 240
     progress: bool = True
     batch_videos: int = 1
+    span: Span = WHOLE
+    draw: Sequence[str] = Draw.usual
+    strict: bool = False
+    save_every: int = 100
     pipeline: bool = True
 
     def __post_init__(self) -> None:
@@ -63,16 +85,40 @@ class PredictOptions:
         check("fps", 0 < self.fps < inf, "above 0", self.fps)
         check("min_short_edge", self.min_short_edge >= 0, "0 or more", self.min_short_edge)
         check("batch_videos", self.batch_videos >= 1, "1 or more", self.batch_videos)
+        check("save_every", self.save_every >= 1, "1 or more", self.save_every)
+        Draw.of(self.draw)
 
 
 @dataclass(frozen=True)
 class PredictSummary:
-    """What `predict` did: the overlays it wrote, how many frames it saw, and for how long."""
+    """What `predict` did.
+
+    Attributes:
+        overlays: those it wrote.
+        written: all it wrote, files and folders.
+        num_videos: how many videos there were.
+        num_frames: how many frames it showed.
+        seconds: for how long.
+    """
 
     overlays: tuple[Path, ...]
+    written: tuple[Path, ...]
     num_videos: int
     num_frames: int
     seconds: float
+
+
+class Stopped(KeyboardInterrupt):
+    """A run was asked to stop, and kept what it had done.
+
+    Attributes:
+        summary: of that.
+    """
+
+    def __init__(self, summary: PredictSummary) -> None:
+        self.summary = summary
+        files = ", ".join(map(str, summary.written))
+        super().__init__(f"stopped after {summary.num_frames} frames; they are in {files}")
 
 
 def predict(
@@ -81,65 +127,193 @@ def predict(
     *,
     out: str | Path | None = None,
     json: str | Path | None = None,
+    jsonl: str | Path | None = None,
+    mots: str | Path | None = None,
+    csv: str | Path | None = None,
+    crops: str | Path | None = None,
     images_root: str | Path | None = None,
     weights: str | Path | None = None,
+    resume: bool = False,
     options: PredictOptions | None = None,
 ) -> PredictSummary:
     """Track every video given; frames and masks go to disk as they come.
 
+    At Ctrl-C, or when a camera or a stream goes away, the outputs get what was done until then;
+    after any other error, what belongs to videos that have ended stays, and the lines.
+
     Args:
-        inputs: video files and folders of frames, whose video ids are 1, 2, ...; or one
-            YouTube-VIS JSON, whose ids are kept.
+        inputs: what `named_videos` opens, whose video ids are 1, 2, ...; or one YouTube-VIS JSON,
+            whose ids are kept.
         segmenter: the model and its tracker. Its score threshold does not matter here.
         out: the overlay; for several videos, or a JSON, a folder of overlays. None: no overlay.
-        json: the results file. None: no results.
+        json: the results file in YouTube-VIS's format, of all tracks whatever their score.
+        jsonl: a line of JSON for each frame and event, written as they come.
+        mots: a MOTS text file; for several videos a folder.
+        csv: a table with a row a track.
+        crops: a folder for cut-outs of every track.
         images_root: the folder from which the frames of a JSON are named.
         weights: the model's folder, where it is on disk: no output may replace it.
+        resume: go on where a run with the same `jsonl` ended. `json` cannot be made then.
         options: see `PredictOptions`.
 
     Raises:
-        InputError: an input is missing or broken, or an output cannot be written. Overlays of
-            videos that have ended stay; the results file appears whole or not at all.
-        ConfigError: the latency is none of the tracker's.
+        InputError: an input is missing or broken, or an output cannot be written.
+        ConfigError: the latency is none of the tracker's, or there is nothing to resume.
+        Stopped: Ctrl-C came.
     """
     options = options or PredictOptions()
     start = time.perf_counter()
+    given = {"out": out, "json": json, "jsonl": jsonl, "mots": mots, "csv": csv, "crops": crops}
+    targets = Targets(**{name: Path(path) for name, path in given.items() if path is not None})
     jobs = plan(
-        inputs, segmenter.classes, out=out, json=json, images_root=images_root, weights=weights
+        inputs,
+        segmenter.classes,
+        targets,
+        images_root=images_root,
+        weights=weights,
+        span=options.span,
+        strict=options.strict,
     )
     try:  # before anything is written; the first video's, for a tracker is made for each in turn
         first = segmenter.open(options.latency, score_threshold=0.0)
     except ValueError as error:
         raise ConfigError("", "--latency", str(error)) from error
+    kind = run_kind(inputs, segmenter, options)
+    progress = progress_of(targets, kind, first, jobs) if resume else None
     lengths = [job.source.num_frames for job in jobs]
     total = None if None in lengths else sum(length or 0 for length in lengths)
+    stop: BaseException | None = None
     with ExitStack() as stack:
-        writer = stack.enter_context(ResultWriter(json)) if json is not None else None
         bar = stack.enter_context(tqdm(total=total, unit="frame", disable=not options.progress))
-        outputs = Outputs(
-            writer,
-            bar,
-            len(jobs),
-            segmenter.classes,
-            fps=options.fps,
-            min_short_edge=options.min_short_edge,
-        )
-        stack.enter_context(outputs)
-        pipeline = stack.enter_context(Pipeline(threads=options.pipeline))
-        for event in stages(pipeline, jobs, first, segmenter, options):
-            outputs.take(event)
-            del event  # nothing is held while the next one comes
-    overlays = tuple(job.overlay for job in jobs if job.overlay is not None)
-    seconds = time.perf_counter() - start
-    return PredictSummary(overlays, len(jobs), outputs.num_frames, seconds)
+        sinks: list[Sink] = []
+        for sink in sinks_of(targets, segmenter, options, kind, progress):
+            sinks.append(stack.enter_context(sink))
+        outputs = Outputs(sinks, bar, len(jobs))
+        drawing = Drawing(Draw.of(options.draw), options.score, options.min_short_edge)
+        try:
+            tasks = tasks_of(jobs, first, segmenter, options, targets, progress)
+            if progress is not None and any(not sink.kept for sink in sinks):
+                going = next(tasks)
+                tasks = chain([going], tasks)
+
+                def task_of(number: int) -> Task:
+                    return going if number == going.number else Task(number, jobs[number], first)
+
+                for event in replayed(
+                    progress,
+                    task_of,
+                    segmenter.classes,
+                    every=options.span.every,
+                    pictures=targets.shows,
+                ):
+                    with interrupt_held_back():  # or a frame would be written in part
+                        outputs.take(drawing(event), again=True)
+            with Pipeline(threads=options.pipeline) as pipeline:
+                for event in stages(pipeline, tasks, segmenter, options, targets, drawing):
+                    with interrupt_held_back():
+                        outputs.take(event)
+                    del event  # nothing is held while the next one comes
+        except (KeyboardInterrupt, SourceGoneError) as error:
+            stop = error
+            outputs.end_early(segmenter.top_k, MIN_SCORE)
+        else:
+            outputs.done()
+    overlays = (sink.written for sink in sinks if isinstance(sink, OverlaySink))
+    summary = PredictSummary(
+        overlays=tuple(chain.from_iterable(overlays)),
+        written=tuple(outputs.written),
+        num_videos=len(jobs),
+        num_frames=outputs.num_frames,
+        seconds=time.perf_counter() - start,
+    )
+    if isinstance(stop, KeyboardInterrupt):
+        raise Stopped(summary) from stop
+    if stop is not None:
+        raise stop
+    return summary
 
 
-def stages(
-    pipeline: Pipeline,
+def run_kind(
+    inputs: Sequence[str | Path], segmenter: VideoSegmenter, options: PredictOptions
+) -> dict[str, Any]:
+    """Return what must be the same where a run goes on."""
+    return {
+        "inputs": [str(name) for name in inputs],
+        "classes": [info.name for info in segmenter.classes],
+        "latency": options.latency,
+        "score": options.score,
+        "frames": str(options.span),
+    }
+
+
+def progress_of(
+    targets: Targets, kind: Mapping[str, Any], first: Stream | TwoPasses, jobs: Sequence[Job]
+) -> Progress:
+    """Read how far a run came; ConfigError where it cannot go on."""
+    if targets.jsonl is None:
+        raise ConfigError("", "--resume", "goes on from the lines of a run; give its --jsonl")
+    if targets.json is not None:
+        message = "cannot be made of a run that goes on, as its lines leave out low scores"
+        raise ConfigError("", "--json", message)
+    if isinstance(first, TwoPasses):
+        message = "the tracker goes through a whole video before it shows a frame"
+        raise ConfigError("", "--resume", message)
+    if any(job.source.live for job in jobs):
+        raise ConfigError("", "--resume", "a camera or a stream cannot be gone through again")
+    return Progress(targets.jsonl, kind)
+
+
+def sinks_of(
+    targets: Targets,
+    segmenter: VideoSegmenter,
+    options: PredictOptions,
+    kind: Mapping[str, Any],
+    progress: Progress | None,
+) -> Iterator[Sink]:
+    """Yield what writes each kind of output."""
+    classes, score = segmenter.classes, options.score
+    if targets.json is not None:
+        yield ResultSink(targets.json, classes)
+    if targets.jsonl is not None:
+        yield LineSink(targets.jsonl, score, classes, kind, progress)
+    if targets.mots is not None:
+        yield MotsSink(targets.mots, score, classes)
+    if targets.csv is not None:
+        yield TableSink(targets.csv, score, classes)
+    if targets.crops is not None:
+        yield CropSink(targets.crops, score)
+    if targets.out is not None:
+        yield OverlaySink(options.fps, options.min_short_edge)
+
+
+def tasks_of(
     jobs: Sequence[Job],
     first: Stream | TwoPasses,
     segmenter: VideoSegmenter,
     options: PredictOptions,
+    targets: Targets,
+    progress: Progress | None,
+) -> Iterator[Task]:
+    """Yield the videos that are left; trackers are made one at a time."""
+    begins = 0 if progress is None else progress.number
+    later = (segmenter.open(options.latency, score_threshold=0.0) for _ in jobs[begins + 1 :])
+    saves = targets.jsonl is not None and options.batch_videos == 1
+    for number, video in enumerate(chain([first], later), begins):
+        resumed = None
+        if progress is not None and number == begins and isinstance(video, Stream):
+            resumed = progress.into(video, segmenter.device)
+        one_pass = isinstance(video, Stream) and not jobs[number].source.live
+        save_every = options.save_every if saves and one_pass else None
+        yield Task(number, jobs[number], video, save_every, resumed)
+
+
+def stages(
+    pipeline: Pipeline,
+    tasks: Iterable[Task],
+    segmenter: VideoSegmenter,
+    options: PredictOptions,
+    targets: Targets,
+    drawing: Drawing,
 ) -> Iterator[Event]:
     """Yield what becomes of videos, made in stages that work at the same time.
 
@@ -147,27 +321,25 @@ def stages(
     does not depend on it; masks stay with the tracker, which is told their scores before its next
     step. A network's outputs are large, so one at a time waits.
     """
-    later = (segmenter.open(options.latency, score_threshold=0.0) for _ in jobs[1:])
-    videos = (
-        turns(Task(number, job, video))
-        for number, (job, video) in enumerate(zip(jobs, chain([first], later), strict=True))
-    )
-    taken = pipeline.ahead(rounds(videos, options.batch_videos), name="decode")
+    taken = pipeline.ahead(rounds(map(turns, tasks), options.batch_videos), name="decode")
     seen = pipeline.ahead(each(Steps(segmenter.step), taken), name="network")
-    found = pipeline.ahead(events(seen, segmenter.top_k), capacity=2, name="masks")
-    if any(job.overlay is not None for job in jobs):
-        found = pipeline.ahead(each(partial(drawn, options), found), capacity=2, name="draw")
+    made = events(seen, segmenter.top_k, pictures=targets.shows)
+    found = pipeline.ahead(made, capacity=2, name="masks")
+    if targets.out is not None:
+        found = pipeline.ahead(each(drawing, found), capacity=2, name="draw")
     return found
 
 
-def events(seen: Iterable[list[tuple[Turn, ClipOutput | None]]], top_k: int) -> Iterator[Event]:
+def events(
+    seen: Iterable[list[tuple[Turn, ClipOutput | None]]], top_k: int, *, pictures: bool
+) -> Iterator[Event]:
     """Yield what becomes of videos whose frames the network has seen."""
     for pairs in seen:
         while pairs:  # outputs are dropped as soon as their masks are made
-            yield from followed(*pairs.pop(0), top_k)
+            yield from followed(*pairs.pop(0), top_k, pictures=pictures)
 
 
-def followed(turn: Turn, output: ClipOutput | None, top_k: int) -> list[Event]:
+def followed(turn: Turn, output: ClipOutput | None, top_k: int, *, pictures: bool) -> list[Event]:
     """Track a group of frames, or rank the tracks at a video's end."""
     task, group = turn.task, turn.group
     if group is None or output is None:
@@ -175,23 +347,15 @@ def followed(turn: Turn, output: ClipOutput | None, top_k: int) -> list[Event]:
     shown = task.video.take(group, output)
     if group.look:
         return [Looked(task, len(group.pixels))]
-    wanted = task.job.overlay is not None
-    return [Shown(task, frame if wanted else None, result) for frame, result in shown]
-
-
-def drawn(options: PredictOptions, event: Event) -> Event:
-    """Draw the tracks of a frame that is shown, if an overlay is wanted of it."""
-    if not isinstance(event, Shown) or event.picture is None:
-        return event
-    scale = display_scale(event.result.size, options.min_short_edge)
-    result = event.result.above(options.score)
-    return replace(event, picture=draw_result(event.picture, result, scale))
-
-
-def draw_result(frame: Picture, result: FrameResult, scale: int = 1) -> Picture:
-    """Draw the tracks of a frame, each with its class, id and score."""
-    captions = [
-        f"{name} {track_id} {score:.2f}"
-        for name, track_id, score in zip(result.names, result.track_ids, result.scores, strict=True)
+    found: list[Event] = [
+        Shown(task, frame.index, frame.time, result, frame.picture if pictures else None)
+        for frame, result in shown
     ]
-    return draw_tracks(frame, result.rles, result.track_ids.tolist(), captions, scale=scale)
+    if turn.save is not None:
+        state = {
+            "network": turn.state,
+            "tracker": task.video.tracker.state_dict(),
+            "shared": group.pixels[len(group.pixels) - group.repeated_next :],
+        }
+        found.append(Saved(task, turn.save, state))
+    return found

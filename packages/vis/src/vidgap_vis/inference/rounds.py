@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import torch
+from torch import Tensor
 
 from vidgap_segmenter import ClipOutput
 from vidgap_segmenter.temporal import TemporalState
@@ -16,23 +17,60 @@ from vidgap_vis.inference.jobs import Job
 from vidgap_vis.inference.step import ModelStep
 from vidgap_vis.inference.stream import Stream
 from vidgap_vis.inference.two_passes import TwoPasses
+from vidgap_vis.video.sources import Frame, FrameSource
+
+
+@dataclass(frozen=True, eq=False)
+class Resumed:
+    """Where a video goes on that was tracked in part before.
+
+    Attributes:
+        num_frames: how many frames were shown.
+        network: the temporal module's state after them.
+        shared: those of them, (H, W, 3) uint8, that the next group begins with again.
+        alive: tracks that were listed and may be again.
+    """
+
+    num_frames: int
+    network: TemporalState | None
+    shared: tuple[Tensor, ...]
+    alive: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A video that is being tracked: the `number`th of all, from 0."""
+    """A video that is being tracked.
+
+    Attributes:
+        number: the video is the `number`th of all, from 0.
+        job: where its frames come from.
+        video: tracks it.
+        save_every: after so many frames its state is handed out; None: never.
+        resumed: where it goes on; None: it begins.
+    """
 
     number: int
     job: Job
     video: Stream | TwoPasses
+    save_every: int | None = None
+    resumed: Resumed | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Turn:
-    """The next group of a video; None: it has ended."""
+    """The next group of a video.
+
+    Attributes:
+        task: the video.
+        group: None: it has ended.
+        save: how many frames have been shown after this one, where its state is wanted then.
+        state: the network's then, once it has seen the group.
+    """
 
     task: Task
     group: Group | None
+    save: int | None = None
+    state: TemporalState | None = None
 
 
 def turns(task: Task) -> Iterator[Turn]:
@@ -42,14 +80,34 @@ def turns(task: Task) -> Iterator[Turn]:
         InputError: a tracker goes through it twice, and it is a camera or a pipe, which gives each
             frame once; or a frame is at fault.
     """
-    path = task.job.source.path
-    if isinstance(task.video, TwoPasses) and (path.is_char_device() or path.is_fifo()):
-        message = "the tracker goes through a video twice; a camera or a pipe gives it once"
-        raise InputError(path, "", message)
-    for group in task.video.groups(task.job.source):
-        yield Turn(task, group)
+    source, resumed = task.job.source, task.resumed
+    if isinstance(task.video, TwoPasses):
+        if source.live:
+            message = "the tracker goes through a video twice; a camera or a pipe gives it once"
+            raise InputError(source.path, "", message)
+        groups, done = task.video.groups(Frames(source)), 0
+    else:
+        done = 0 if resumed is None else resumed.num_frames
+        shared = None if resumed is None else resumed.shared
+        groups = task.video.groups(islice(source.frames(), done, None), shared)
+    saved = done
+    for group in groups:
+        done += len(group.given)
+        save = task.save_every is not None and done - saved >= task.save_every
+        saved = done if save else saved
+        yield Turn(task, group, done if save else None)
         del group  # nothing is held while the next frames come
     yield Turn(task, None)
+
+
+class Frames:
+    """The frames of a source with their places, to be gone through twice."""
+
+    def __init__(self, source: FrameSource) -> None:
+        self.source = source
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self.source.frames()
 
 
 def rounds(videos: Iterable[Iterator[Turn]], together: int) -> Iterator[list[Turn]]:
@@ -105,6 +163,9 @@ class Steps:
             if turn.group is None:
                 self._states.pop(turn.task.number, None)
                 made.append((turn, None))
+            elif turn.save is not None:
+                (output,) = self._outputs([turn.task], [turn.group])
+                made.append((replace(turn, state=self._states[turn.task.number]), output))
             else:
                 kind = self._kind(turn.task, turn.group)
                 alike.setdefault(kind, []).append((turn, turn.group))
@@ -114,7 +175,11 @@ class Steps:
         return made
 
     def _state(self, task: Task, group: Group) -> TemporalState | None:
-        return None if group.begins else self._states[task.number]
+        if group.begins:
+            return None
+        if task.number not in self._states and task.resumed is not None:
+            return task.resumed.network
+        return self._states[task.number]
 
     def _kind(self, task: Task, group: Group) -> Hashable:
         """Return what turns that share a step have in common."""

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vidgap_segmenter.weights import CONFIG_FILE
 from vidgap_vis.classes import ClassList
 from vidgap_vis.errors import ConfigError, InputError, check
 from vidgap_vis.inference.frame_result import FrameResult
@@ -21,7 +20,7 @@ from vidgap_vis.inference.two_passes import TwoPasses
 from vidgap_vis.trackers import OnlineTracker, QueryAssociator, Tracker, by_name
 from vidgap_vis.trackers.by_name import TOP_K
 from vidgap_vis.trackers.offline import OfflineTracker
-from vidgap_vis.weights import Usage, load, load_head
+from vidgap_vis.weights import open_weights
 
 
 def query_tracker() -> Tracker:
@@ -86,7 +85,7 @@ class VideoSegmenter:
     @classmethod
     def from_pretrained(
         cls,
-        folder: str | Path,
+        source: str | Path,
         *,
         device: str | torch.device = "auto",
         dtype: Precision = "fp32",
@@ -97,20 +96,21 @@ class VideoSegmenter:
         top_k: int | None = None,
         compiled: bool = False,
     ) -> VideoSegmenter:
-        """Load a weights folder (`config.json` and `model.safetensors`).
+        """Load weights by name: a folder, another project's, or one of the Hugging Face Hub.
 
-        Arguments as the class; `short_edge`, `tracker` and `top_k` are by default what the folder
-        says, or else the frames as they come, the tracker that fits the weights (CTVIS's where they
-        have an embedding head), and 20. A tracker may be given as `name` and options of it, as in
+        `source` is as `vidgap_vis.weights.open_weights` takes it, "user/name" for the Hub. The
+        other arguments are the class's; `short_edge`, `tracker` and `top_k` are by default what the
+        weights say, or else the frames as they come, the tracker that fits the weights (CTVIS's
+        where they have an embedding head), and 20. A tracker may be given as `name` and options of
+        it, as in
         {"name": "ctvis", "match_threshold": 0.3}.
 
         Raises:
-            InputError: the folder is at fault.
+            InputError: there are no such weights, or they are at fault.
             ConfigError: the tracker does not fit the weights.
         """
-        model, classes = load(folder)
-        head = load_head(Path(folder), model)
-        usage = Usage.read(folder)
+        weights = open_weights(source)
+        model, classes, head, usage = weights.model, weights.classes, weights.head, weights.usage
         device = device_of(device)
         top_k = top_k or usage.test.top_k or TOP_K
         if not callable(tracker):
@@ -128,8 +128,8 @@ class VideoSegmenter:
             except ConfigError as error:
                 if tracker is not None:
                     raise
-                path = Path(folder) / CONFIG_FILE  # the folder's fault, not the caller's
-                raise InputError(path, error.item, error.message) from error
+                # the folder's fault, not the caller's
+                raise InputError(weights.usage_file, error.item, error.message) from error
         return cls(
             model,
             classes,

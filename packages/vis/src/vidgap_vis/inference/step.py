@@ -70,7 +70,7 @@ class ModelStep:
         self.class_weights = class_weights.to(device)
         self.dtype = dtype
         self.short_edge = short_edge
-        self._step = compiled_step(self.model, device) if compiled else self.model.step
+        self._compiled = compiled_step(self.model, device) if compiled else None
 
     def autocast(self) -> torch.autocast:
         """Return the context in which the model, and heads on it, compute."""
@@ -135,7 +135,8 @@ class ModelStep:
             wants: dict[str, Any] = {"with_head_inputs": True} if with_head_inputs else {}
             if repeated_next:
                 wants["repeated_next"] = repeated_next
-            return self._step(frames, state, **wants)
+            step = self.model.step if self._compiled is None else self._compiled
+            return step(frames, state, **wants)
 
 
 def compiled_step(model: StepModel, device: torch.device) -> Step:

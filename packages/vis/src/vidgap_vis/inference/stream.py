@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from vidgap_segmenter import ClipOutput
 from vidgap_segmenter.temporal import TemporalState
@@ -143,9 +144,17 @@ class Stream:
         """Whether the tracker reads what heads read of the network's output."""
         return bool(self.tracker.needs - OF_DETECTIONS - OF_OUTPUT)
 
-    def groups(self, frames: Iterable[AnyFrameT]) -> Iterator[Group]:
-        """Yield the frames of a video as the model sees them, for `take`."""
-        return groups(frames, self.latency, self.tracker.repeated)
+    def groups(
+        self, frames: Iterable[AnyFrameT], after: tuple[Tensor, ...] | None = None
+    ) -> Iterator[Group]:
+        """Yield the frames of a video as the model sees them, for `take`.
+
+        Args:
+            frames: all of them, or those that are left.
+            after: the frames before these that the next group begins with again, where the model
+                has seen some.
+        """
+        return groups(frames, self.latency, self.tracker.repeated, after)
 
     @torch.inference_mode()
     def take(self, group: Group, output: ClipOutput) -> list[tuple[Any, FrameResult]]:

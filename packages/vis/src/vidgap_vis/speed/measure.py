@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -17,7 +18,8 @@ import torch
 from vidgap_segmenter import ClipSegmenter
 from vidgap_vis.classes import ClassList
 from vidgap_vis.inference.clip_results import clip_results
-from vidgap_vis.inference.predict import PredictOptions, draw_result, predict
+from vidgap_vis.inference.draw import draw_result
+from vidgap_vis.inference.predict import PredictOptions, predict
 from vidgap_vis.inference.segmenter import VideoSegmenter
 from vidgap_vis.inference.step import ModelStep, Precision, Step, compiled_step
 from vidgap_vis.inference.stream import OF_DETECTIONS
@@ -152,7 +154,8 @@ class Subject:
         tracker, state = self.make_tracker(), None
         pictures = iter(open_video(video))
         with ExitStack() as stack:
-            overlay = stack.enter_context(
+            encoding = stack.enter_context(ExitStack())
+            overlay = encoding.enter_context(
                 OverlayWriter(video.with_suffix(".stages.mp4"), FPS, case.size)
             )
             watched = [(model, "computed", COMPILED)] if self.compiled else parts(self.network)
@@ -160,7 +163,7 @@ class Subject:
                 stack.enter_context(clock.watching(owner, method, name))
             for index in range(case.steps + 1):
                 if index == 1:
-                    clock.seconds.clear()
+                    clock.seconds = defaultdict(float, encode=clock.seconds["encode"])
                 with clock.stage("decode"):
                     clip = list(islice(pictures, case.frames))
                 with torch.inference_mode():
@@ -180,6 +183,9 @@ class Subject:
                         drawn = draw_result(frame, result)
                     with clock.stage("encode"):
                         overlay.write(drawn)
+            with clock.stage("encode"):  # it looks ahead: most of its work may be left
+                encoding.close()
+        clock.seconds["encode"] *= case.steps / (case.steps + 1)  # the first step's frames too
         timed = case.frames * case.steps
         return {name: 1e3 * clock.seconds.get(name, 0.0) / timed for name in STAGES}
 

@@ -86,6 +86,7 @@ class ClipTracks:
         mask_logits: (N, T, h, w), where the tracker makes its own masks; None: they are those of
             `queries`.
         retracted: parts of tracks in earlier steps that are taken back.
+        ended: tracks that will not be seen again.
         mask_resize: how mask logits, once at the padded frame's size, get the frame's own.
     """
 
@@ -95,6 +96,7 @@ class ClipTracks:
     class_scores: Floats
     mask_logits: Tensor | None = None
     retracted: tuple[Span, ...] = ()
+    ended: tuple[int, ...] = ()
     mask_resize: Resize = "bilinear"
 
     def __post_init__(self) -> None:

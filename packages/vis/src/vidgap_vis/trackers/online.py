@@ -34,14 +34,23 @@ class OnlineTracker:
     Args:
         associator: gives identities.
         recipe: how the scores of a track's frames make one.
+        any_number: whether frames may have other numbers of detections than the first, as those of
+            detectors do; not for associators that go by the query.
     """
 
     offline = False
     clip_frames = 1
     repeated = 0
 
-    def __init__(self, associator: Associator, recipe: ScoreRecipe | None = None) -> None:
+    def __init__(
+        self,
+        associator: Associator,
+        recipe: ScoreRecipe | None = None,
+        *,
+        any_number: bool = False,
+    ) -> None:
         self.associator = associator
+        self.any_number = any_number
         self.recipe = recipe or ScoreRecipe()
         self._shape: tuple[int, int, int] | None = None
         self._num_frames = 0
@@ -66,7 +75,8 @@ class OnlineTracker:
             clip = detections_of(clip, needs=self.needs)
         first = self._num_frames
         retracted: list[Span] = []
-        found = [self._update(frame, retracted) for frame in clip]
+        ended: list[int] = []
+        found = [self._update(frame, retracted, ended) for frame in clip]
         ids = np.unique(np.concatenate([np.zeros(0, np.int64), *(seen for seen, _, _ in found)]))
         num_classes = self._shape[1] if self._shape else 1
         queries = np.full((len(ids), len(clip)), ABSENT, np.int64)
@@ -82,12 +92,16 @@ class OnlineTracker:
             queries,
             class_scores,
             retracted=tuple(retracted),
+            ended=tuple(ended),
             mask_resize=self.recipe.mask_resize,
         )
 
-    def _update(self, frame: Detections, retracted: list[Span]) -> tuple[Ints, Ints, Doubles]:
+    def _update(
+        self, frame: Detections, retracted: list[Span], ended: list[int]
+    ) -> tuple[Ints, Ints, Doubles]:
         """Take a frame; return the tracks (R,) that it shows, their queries and class scores."""
-        if self._shape not in (None, frame.shape):
+        first = 1 if self.any_number else 0  # of what must be as before
+        if self._shape is not None and self._shape[first:] != frame.shape[first:]:
             raise ValueError(
                 f"queries, classes and channels must be {self._shape}, as in the first frame, "
                 f"got {frame.shape}"
@@ -97,6 +111,7 @@ class OnlineTracker:
         assignment = self.associator.update(frame)
         self._forget(assignment)
         retracted += assignment.retracted
+        ended += assignment.ended
         shown = np.flatnonzero(assignment.ids != NO_TRACK)[::-1]  # the last of a track first
         ids, firsts = np.unique(assignment.ids[shown], return_index=True)
         queries = shown[firsts]

@@ -17,6 +17,7 @@ from vidgap_vis.video.boxed_masks import BoxedMask
 
 Colour = tuple[int, int, int]
 Box = tuple[int, int, int, int]  # left, top, right, bottom
+Point = tuple[float, float]  # x, y, in pixels of the frame
 
 _GOLDEN = (5**0.5 - 1) / 2
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -43,6 +44,9 @@ def draw_tracks(
     *,
     scale: int = 1,
     opacity: float = 0.45,
+    masks: bool = True,
+    boxes: bool = False,
+    trails: Sequence[Sequence[Point]] = (),
 ) -> Picture:
     """Return a copy of the frame with masks, contours and labels.
 
@@ -55,6 +59,9 @@ def draw_tracks(
         captions: (N,), drawn beside each mask that has a pixel; "" draws none.
         scale: enlarge the picture by this factor first, so that labels fit small frames.
         opacity: of the masks' colour, 0..1.
+        masks: draw masks and contours.
+        boxes: draw the boxes around the masks.
+        trails: (N,) lines of points to draw, or none at all.
 
     Returns:
         (scale * H, scale * W, 3) RGB.
@@ -73,16 +80,24 @@ def draw_tracks(
         raise ValueError(f"rles must have the frame's size {size}, got {other}")
     large = (scale * size[1], scale * size[0])
     canvas = cv2.resize(frame, large, interpolation=cv2.INTER_CUBIC) if scale > 1 else frame.copy()
-    masks = [BoxedMask.of(rle) for rle in rles]
+    shapes = [BoxedMask.of(rle) for rle in rles]
     colours = [track_colour(track_id) for track_id in track_ids]
-    boxes: dict[int, Box] = {}
-    for index in sorted(range(len(masks)), key=lambda index: -masks[index].area):
-        if masks[index].area:
-            mask = masks[index] if scale == 1 else masks[index].enlarged(scale, size)
-            _paint(canvas, mask, colours[index], opacity)
-            boxes[index] = mask.box
+    around: dict[int, Box] = {}
+    for index in sorted(range(len(shapes)), key=lambda index: -shapes[index].area):
+        if shapes[index].area:
+            shape = shapes[index] if scale == 1 else shapes[index].enlarged(scale, size)
+            if masks:
+                _paint(canvas, shape, colours[index], opacity)
+            around[index] = shape.box
+    thickness = _thickness(canvas)
+    for index, box in around.items() if boxes else ():
+        corner = (box[2] - 1, box[3] - 1)
+        cv2.rectangle(canvas, box[:2], corner, colours[index], thickness)
+    for trail, colour in zip(trails, colours, strict=True) if trails else ():
+        line = np.round(scale * np.array(trail).reshape(-1, 1, 2)).astype(np.int32)
+        cv2.polylines(canvas, [line], isClosed=False, color=colour, thickness=2 * thickness)
     taken: list[Box] = []
-    for index, box in boxes.items():
+    for index, box in around.items():
         if captions[index]:
             taken.append(_label(canvas, captions[index], box, colours[index], taken))
     return canvas
@@ -94,8 +109,12 @@ def _paint(canvas: Picture, mask: BoxedMask, colour: Colour, opacity: float) -> 
     region, inside = canvas[top:bottom, left:right], mask.pixels.view(np.uint8)
     cv2.copyTo(cv2.LUT(region, _blended(colour, opacity)), inside, region)
     contours, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE, offset=(left, top))
-    thickness = max(1, round(min(canvas.shape[:2]) / 600))
-    cv2.drawContours(canvas, contours, -1, colour, thickness, cv2.LINE_AA)
+    cv2.drawContours(canvas, contours, -1, colour, _thickness(canvas), cv2.LINE_AA)
+
+
+def _thickness(canvas: Picture) -> int:
+    """Return the width of lines that a picture's size wants."""
+    return max(1, round(min(canvas.shape[:2]) / 600))
 
 
 @lru_cache(maxsize=1024)

@@ -1,170 +1,111 @@
-"""Frames in: video files, folders of images and data sets, one frame in memory at a time.
-
-Frames are RGB, (H, W, 3), uint8, from the decoder to the model.
-"""
+"""Frames in, by name: video files, images, folders, cameras, streams."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
-from fractions import Fraction
+from collections.abc import Iterator, Sequence
+from glob import glob, has_magic
 from pathlib import Path
-from typing import Protocol
-
-import av
-import numpy as np
 
 from vidgap_vis.errors import InputError
-from vidgap_vis.formats.images import Picture, decode_file
-from vidgap_vis.formats.youtube_vis import VideoInfo, VideoSet
+from vidgap_vis.video.sources import (
+    Camera,
+    FrameSource,
+    ImageFolder,
+    LiveStream,
+    VideoFile,
+    natural_key,
+)
+from vidgap_vis.video.sources.images import IMAGE_SUFFIXES
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-
-
-class FrameSource(Protocol):
-    """Frames of one video, read lazily; iterating again starts again."""
-
-    path: Path
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(H, W) of every frame."""
-
-    @property
-    def fps(self) -> Fraction | None:
-        """Frames a second; None where the source does not say."""
-
-    @property
-    def num_frames(self) -> int | None:
-        """How many frames there are; None where that is known only at the end."""
-
-    def __iter__(self) -> Iterator[Picture]: ...
+URL = re.compile(r"[a-z][a-z0-9+.-]+://.+", re.IGNORECASE)
 
 
-def open_video(path: str | Path) -> FrameSource:
-    """Open a video file, or a folder whose images are the frames in natural order.
+def open_video(path: str | Path, *, strict: bool = False) -> FrameSource:
+    """Open what frames come from.
+
+    Args:
+        path: a video file; a folder whose images are the frames in natural order; the number of a
+            camera, as "0"; a URL that FFmpeg opens; a pipe or a capture device. What exists under
+            its name is that.
+        strict: frames of a video that do not decode, or change their size, raise while iterating;
+            otherwise they are left out, or fitted into the first one's size, and the log says so.
 
     Raises:
-        InputError: nothing is there, the file is no video, or the folder holds no image. A frame
+        InputError: nothing is there, the file is no video, or the folder holds no image. An image
             that does not decode, or has another size than the first, raises while iterating.
     """
-    path = Path(path)
+    name, path = str(path), Path(path)
     if path.is_dir():
-        images = [
-            file
-            for file in path.iterdir()
-            if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
-        ]
+        images = [file for file in path.iterdir() if is_image(file) and file.name[0] != "."]
         if not images:
             raise InputError(path, "", f"no image in this folder ({', '.join(IMAGE_SUFFIXES)})")
         return ImageFolder(path, sorted(images, key=natural_key))
-    if not path.exists():
-        raise InputError(path, "", "no such file or folder")
-    return VideoFile(path)
+    if path.exists():
+        once = path.is_fifo() or path.is_char_device()
+        return LiveStream(path, strict=strict) if once else VideoFile(path, strict=strict)
+    if name.isascii() and name.isdecimal():
+        return Camera(int(name))
+    if URL.fullmatch(name):
+        return LiveStream(name, strict=strict)
+    raise InputError(name, "", "no such file or folder")
 
 
-def natural_key(path: Path) -> list[tuple[int, str]]:
-    """Return a sorting key by which frame2.jpg comes before frame10.jpg."""
-    parts = re.split(r"(\d+)", path.name)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+def named_videos(
+    inputs: Sequence[str | Path], *, strict: bool = False
+) -> Iterator[tuple[str, FrameSource]]:
+    """Open the inputs of a command, with a name for the outputs of each.
 
-
-class ImageFolder:
-    """Frames that are image files, in the order given.
-
-    Args:
-        path: the folder.
-        files: the frames' files, at least one.
-
-    Raises:
-        InputError: the first frame does not decode.
-    """
-
-    def __init__(self, path: Path, files: Sequence[Path]) -> None:
-        self.path = path
-        self.files = tuple(files)
-        self.size = decode_file(self.files[0]).shape[:2]
-        self.fps: Fraction | None = None
-        self.num_frames: int | None = len(self.files)
-
-    def __iter__(self) -> Iterator[Picture]:
-        for file in self.files:
-            frame = decode_file(file)
-            check_size(frame, self.size, file, "")
-            yield frame
-
-
-class DatasetVideo:
-    """Frames of a video that a YouTube-VIS file lists.
-
-    A frame that does not decode, or has another size than declared, raises while iterating.
-    """
-
-    def __init__(self, videos: VideoSet, video: VideoInfo) -> None:
-        self.videos = videos
-        self.video = video
-        self.path = videos.path
-        self.size = video.size
-        self.fps: Fraction | None = None
-        self.num_frames: int | None = len(video)
-
-    def __iter__(self) -> Iterator[Picture]:
-        for index in range(len(self.video)):
-            yield self.videos.read_frame(self.video, index)
-
-
-class VideoFile:
-    """Frames of a video file, turned upright as its rotation tag says.
+    A pattern (`clips/*.mp4`) is all that fits it. Images that are named one after another, or by a
+    pattern, are the frames of one video, in the order given or in natural order.
 
     Raises:
-        InputError: the file is no video or its first frame does not decode.
+        InputError: as `open_video`, or nothing fits a pattern.
     """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.fps: Fraction | None = None
-        self.num_frames: int | None = None
-        try:
-            with av.open(str(path)) as container:
-                if not container.streams.video:
-                    raise InputError(path, "", "holds no video stream")
-                stream = container.streams.video[0]
-                self.fps = stream.average_rate or stream.guessed_rate
-                self.num_frames = stream.frames or None
-                if self.num_frames is None and container.duration and self.fps:
-                    self.num_frames = round(container.duration / av.time_base * self.fps)
-        except av.FFmpegError as error:
-            raise InputError(path, "", f"not a video that decodes ({error.strerror})") from error
-        with closing(self._decode()) as frames:
-            first = next(frames, None)
-        if first is None:
-            raise InputError(path, "", "holds no video frame")
-        self.size: tuple[int, int] = first.shape[:2]
-
-    def __iter__(self) -> Iterator[Picture]:
-        for index, frame in enumerate(self._decode()):
-            check_size(frame, self.size, self.path, f"frame {index}")
-            yield frame
-
-    def _decode(self) -> Generator[Picture]:
-        index = 0
-        try:
-            with av.open(str(self.path)) as container:
-                container.streams.video[0].thread_type = "AUTO"
-                for picture in container.decode(video=0):
-                    # FFmpeg's angle is counter-clockwise, as numpy's.
-                    turns = round(picture.rotation / 90) % 4
-                    yield np.ascontiguousarray(np.rot90(picture.to_ndarray(format="rgb24"), turns))
-                    index += 1
-        except av.FFmpegError as error:
-            item = f"frame {index}"
-            raise InputError(self.path, item, f"does not decode ({error.strerror})") from error
+    images: list[Path] = []
+    for name in expanded(inputs):
+        path = Path(name)
+        if is_image(path) and path.is_file():
+            images.append(path)
+            continue
+        yield from images_of(images)
+        images = []
+        yield video_name(name), open_video(name, strict=strict)
+    yield from images_of(images)
 
 
-def check_size(frame: Picture, size: tuple[int, int], path: Path, item: str) -> None:
-    """Raise InputError where a frame has another size, (H, W), than wanted."""
-    if frame.shape[:2] != size:
-        got = f"{frame.shape[1]}x{frame.shape[0]}"
-        wanted = f"{size[1]}x{size[0]} (width x height)"
-        raise InputError(path, item, f"every frame must be {wanted}, got {got}")
+def images_of(files: Sequence[Path]) -> Iterator[tuple[str, FrameSource]]:
+    """Yield images that follow each other as one video, if there are any."""
+    if files:
+        folder = files[0].resolve().parent
+        name = files[0].stem if len(files) == 1 else folder.name
+        yield name, ImageFolder(folder, files)
+
+
+def expanded(inputs: Sequence[str | Path]) -> Iterator[str]:
+    """Yield the inputs, and for a pattern what fits it, in natural order."""
+    for given in map(str, inputs):
+        if not has_magic(given) or Path(given).exists() or URL.fullmatch(given):
+            yield given
+            continue
+        found = sorted(map(Path, glob(given, recursive=True)), key=natural_key)
+        if not found:
+            raise InputError(given, "", "no file fits this pattern")
+        yield from map(str, found)
+
+
+def video_name(name: str) -> str:
+    """Return what the outputs of an input are called."""
+    path = Path(name)
+    if path.is_dir():
+        return path.resolve().name
+    if not path.exists() and name.isdecimal():
+        return f"camera_{name}"
+    if URL.fullmatch(name):
+        return re.sub(r"[^\w.-]+", "_", Path(name.partition("?")[0]).stem) or "stream"
+    return path.stem
+
+
+def is_image(path: Path) -> bool:
+    """Return whether a name is that of an image file."""
+    return path.suffix.lower() in IMAGE_SUFFIXES

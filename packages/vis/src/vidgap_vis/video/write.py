@@ -18,6 +18,9 @@ from vidgap_vis.formats.images import Picture
 
 OVERLAY_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 
+TICKS = 90_000
+"""Of a second, in which times are written."""
+
 _BT709 = 1  # FFmpeg's number for the matrix, the primaries and the transfer curve
 _LIMITED_RANGE = 1
 
@@ -26,7 +29,8 @@ class OverlayWriter:
     """Write frames as H.264 that browsers play: yuv420p, BT.709, faststart.
 
     A context manager. The file appears under its name when the block succeeds; otherwise nothing is
-    left behind, and an existing file stays. Odd sides are padded by repeating the edge.
+    left behind, and an existing file stays. Odd sides are padded by repeating the edge. Frames are
+    shown one after another at `fps`, or each at its own time where all have one.
 
     Args:
         path: the file to write; its suffix names the container.
@@ -50,6 +54,9 @@ class OverlayWriter:
         self.fps = Fraction(fps).limit_denominator(1001)
         self.size = size
         self.crf = crf
+        self._num_frames = 0
+        self._start: Fraction | None = None  # the first frame's time
+        self._free = 0  # the first tick after the last frame's
 
     def __enter__(self) -> OverlayWriter:
         self._session = self._open()
@@ -64,11 +71,15 @@ class OverlayWriter:
     ) -> None:
         self._session.__exit__(kind, error, trace)
 
-    def write(self, frame: Picture) -> None:
-        """Append a frame, (H, W, 3) uint8 RGB.
+    def write(self, frame: Picture, time: Fraction | None = None) -> None:
+        """Append a frame.
+
+        Args:
+            frame: (H, W, 3) uint8 RGB.
+            time: when it is shown, in seconds; not before the last one. None: after the last one.
 
         Raises:
-            ValueError: it is none, or of another size.
+            ValueError: it is no frame, or of another size.
             InputError: the file cannot be written.
         """
         if frame.shape != (*self.size, 3) or frame.dtype != np.uint8:
@@ -79,8 +90,21 @@ class OverlayWriter:
             frame = np.pad(frame, [*((0, side % 2) for side in self.size), (0, 0)], mode="edge")
         picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
         picture = picture.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
+        picture.pts, picture.time_base = self._tick(time), Fraction(1, TICKS)
+        picture.duration = round(TICKS / self.fps)
         with self._named():
             self._encode(picture)
+
+    def _tick(self, time: Fraction | None) -> int:
+        """Return when the next frame is shown."""
+        if time is None:
+            tick = round(self._num_frames * TICKS / self.fps)
+        else:
+            self._start = time if self._start is None else self._start
+            tick = round((time - self._start) * TICKS)
+        tick = max(tick, self._free)
+        self._num_frames, self._free = self._num_frames + 1, tick + 1
+        return tick
 
     @contextmanager
     def _open(self) -> Iterator[None]:
@@ -114,6 +138,7 @@ class OverlayWriter:
         stream.height, stream.width = (side + side % 2 for side in self.size)
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
+        context.time_base = Fraction(1, TICKS)
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED_RANGE
         return stream

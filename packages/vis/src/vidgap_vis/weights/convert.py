@@ -12,13 +12,13 @@ import torch
 from vidgap_segmenter import LoadReport, Mask2Former, WeightsMismatch, convert
 from vidgap_segmenter.clip_segmenter import ClipSegmenter
 from vidgap_segmenter.mask_dino import Anchors
-from vidgap_segmenter.weights import CONFIG_FILE, WEIGHTS_FILE
+from vidgap_segmenter.weights import CONFIG_FILE, WEIGHTS_FILE, hub
 from vidgap_vis.classes import ClassList
 from vidgap_vis.errors import ConfigError, InputError, WeightsError
 from vidgap_vis.files import check_folder_is_free, replacing, replacing_folder
 from vidgap_vis.trackers import by_name
 from vidgap_vis.trackers.heads import LearnedHead, check_head
-from vidgap_vis.weights.class_names import name_classes
+from vidgap_vis.weights.class_names import NamedClasses, name_classes
 from vidgap_vis.weights.folder import load, save
 from vidgap_vis.weights.heads import HEAD_FILE, load_head
 from vidgap_vis.weights.official_heads.files import PREFIXES, official_names, read_head, title_of
@@ -63,25 +63,40 @@ class ConvertOptions:
     tracker: Mapping[str, Any] | None = None
 
 
-def convert_weights(source: Path, out: Path, options: ConvertOptions) -> str:
-    """Write the weights folder `out` of a source (see `vidgap_segmenter.convert.read`).
+@dataclass(frozen=True)
+class ConvertedWeights:
+    """Others' weights in our networks.
+
+    Attributes:
+        model: in eval mode.
+        named: its classes.
+        head: what the source has beside the segmenter.
+        usage: the tracker that was chosen, or that the head is for; None: as the parts suggest.
+        origin: whose weights they are.
+        report: what was done with each weight, a headline and rows.
+        same_classes: whether the class head is the source's.
+    """
+
+    model: ClipSegmenter
+    named: NamedClasses
+    head: LearnedHead | None
+    usage: Usage | None
+    origin: str
+    report: str
+    same_classes: bool
+
+
+def converted(source: Path, options: ConvertOptions) -> ConvertedWeights:
+    """Read a source (see `vidgap_segmenter.convert.read`) into our networks.
 
     A class head that starts afresh is drawn from seed 0.
 
-    Where the source has the head of a learned tracker, the folder gets the sections `head` and
-    `tracker`.
-
-    Returns:
-        A report of several lines on what was done with each weight.
-
     Raises:
-        InputError: the source is broken, does not fit (`WeightsError`), or differs from Hugging
-            Face's network; or the output is not free. Nothing is written.
+        InputError: the source is broken, or does not fit (`WeightsError`).
         ConfigError: the tracker, or another number of classes, does not fit the source.
     """
-    check_folder_is_free(out, overwrite=options.overwrite)
     try:
-        converted = convert.read(
+        found = convert.read(
             source,
             num_heads=options.num_heads,
             aside=PREFIXES,
@@ -89,33 +104,71 @@ def convert_weights(source: Path, out: Path, options: ConvertOptions) -> str:
         )
     except ValueError as error:
         raise InputError("", "", str(error)) from error
-    _check_keeps_source(out, [source, *convert.files(source)])
-    model, fit = _build(converted, source, options)
-    head = _head(converted, source, model, options)
+    model, fit = _build(found, source, options)
+    head = _head(found, source, model, options)
     usage = _usage(model, head, options)
-    source_classes = converted.settings.get("num_classes")
-    named = name_classes(model.num_classes, options.classes, converted.class_names, source_classes)
-    folder = source if source.is_dir() and model.num_classes == source_classes else None
-    parity = _parity(model, folder, source) if options.check else "no check, as asked"
-    report = converted.describe(model, fit)
+    source_classes = found.settings.get("num_classes")
+    named = name_classes(model.num_classes, options.classes, found.class_names, source_classes)
+    report = found.describe(model, fit)
     if head is not None:
-        report += f"\n{title_of(head)}: {len(converted.aside)} weights taken over"
+        report += f"\n{title_of(head)}: {len(found.aside)} weights taken over"
+    same = model.num_classes == source_classes
+    return ConvertedWeights(model, named, head, usage, found.origin, report, same)
+
+
+def convert_weights(source: str | Path, out: Path, options: ConvertOptions) -> str:
+    """Write the weights folder `out` of a source.
+
+    Where the source has the head of a learned tracker, the folder gets the sections `head` and
+    `tracker`.
+
+    Args:
+        source: a file or folder, as `converted` reads it, or a repository of the Hugging Face Hub.
+        out: the folder.
+        options: see `ConvertOptions`.
+
+    Returns:
+        A report of several lines on what was done with each weight.
+
+    Raises:
+        InputError: as `converted`; or the source differs from Hugging Face's network, or cannot be
+            fetched, or the output is not free. Nothing is written.
+        ConfigError: as `converted`.
+    """
+    check_folder_is_free(out, overwrite=options.overwrite)
+    path = fetched(source)
+    made = converted(path, options)
+    _check_keeps_source(out, [path, *convert.files(path)])
+    folder = path if path.is_dir() and made.same_classes else None
+    parity = _parity(made.model, folder, path) if options.check else "no check, as asked"
     provenance = {
         "stage": "convert",
-        "source": source.name,
-        "origin": converted.origin,
-        "sha256": {path.name: sha256(path) for path in convert.files(source)},
-        "report": report.splitlines(),
+        "source": path.name if Path(source).exists() else str(source),
+        "origin": made.origin,
+        "sha256": {file.name: sha256(file) for file in convert.files(path)},
+        "report": made.report.splitlines(),
         "parity": parity,
         "versions": versions(),
     }
-    save(out, model, named.classes, provenance, usage, head)
-    names = [info.name for info in named.classes]
+    save(out, made.model, made.named.classes, provenance, made.usage, made.head)
+    names = [info.name for info in made.named.classes]
     shown = ", ".join(names if len(names) <= CLASSES_SHOWN else [*names[:CLASSES_SHOWN], "..."])
-    lines = [report, f"classes: {shown} ({named.origin})"]
-    if usage is not None and usage.tracker is not None:
-        lines.append("tracker: " + ", ".join(f"{k}={v}" for k, v in usage.tracker.items()))
+    lines = [made.report, f"classes: {shown} ({made.named.origin})"]
+    if made.usage is not None and made.usage.tracker is not None:
+        lines.append("tracker: " + ", ".join(f"{k}={v}" for k, v in made.usage.tracker.items()))
     return "\n".join([*lines, parity, str(out)])
+
+
+def fetched(source: str | Path) -> Path:
+    """Return a path itself, or the folder of a repository of the Hugging Face Hub, `user/name`.
+
+    Raises:
+        InputError: there is no such repository, or it cannot be fetched.
+    """
+    try:
+        return hub.resolve(source)
+    except FileNotFoundError as error:
+        raise InputError(source, "", str(error)) from error
 
 
 def export_weights(folder: Path, out: Path, to: Format, *, overwrite: bool = False) -> Path:
@@ -162,7 +215,7 @@ def _check_keeps_source(out: Path, read: Iterable[Path]) -> None:
             raise ConfigError("", "--out", f"{out} is or holds the source, and would replace it")
 
 
-def _chosen(converted: convert.Converted, options: ConvertOptions) -> dict[str, Any]:
+def _chosen(found: convert.Converted, options: ConvertOptions) -> dict[str, Any]:
     """Return the settings that the options give; ConfigError where the weights determine them."""
     chosen = {
         name: value
@@ -170,20 +223,20 @@ def _chosen(converted: convert.Converted, options: ConvertOptions) -> dict[str, 
         if (value := getattr(options, name)) is not None
     }
     for name in chosen:
-        if name not in converted.assumed:
-            raise ConfigError("", f"--{name}", f"weights of {converted.origin} leave no choice")
+        if name not in found.assumed:
+            raise ConfigError("", f"--{name}", f"weights of {found.origin} leave no choice")
     return chosen
 
 
 def _build(
-    converted: convert.Converted, source: Path, options: ConvertOptions
+    found: convert.Converted, source: Path, options: ConvertOptions
 ) -> tuple[ClipSegmenter, LoadReport]:
     """Make the network; a table of what does not fit is a `WeightsError`."""
-    chosen = _chosen(converted, options)
+    chosen = _chosen(found, options)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         try:
-            return converted.build(
+            return found.build(
                 num_classes=options.num_classes, allow_unexpected=options.leave_out, **chosen
             )
         except WeightsMismatch as error:
@@ -193,17 +246,17 @@ def _build(
 
 
 def _head(
-    converted: convert.Converted, source: Path, model: ClipSegmenter, options: ConvertOptions
+    found: convert.Converted, source: Path, model: ClipSegmenter, options: ConvertOptions
 ) -> LearnedHead | None:
     """Make the head that the source has beside the segmenter."""
     try:
-        head = read_head(converted.aside, options.num_heads)
+        head = read_head(found.aside, options.num_heads)
         if head is not None:
             check_head(head, model)
     except WeightsMismatch as error:
         raise WeightsError(source, error.report) from error
     except ValueError as error:
-        if options.num_classes is not None and converted.aside:
+        if options.num_classes is not None and found.aside:
             message = f"cannot change beside a head ({error})"
             raise ConfigError("", "--num_classes", message) from error
         raise InputError(source, "", str(error)) from error

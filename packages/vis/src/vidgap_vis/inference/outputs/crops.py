@@ -1,0 +1,60 @@
+"""Cut-outs: each track in each frame as a picture with alpha."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vidgap_vis.errors import InputError
+from vidgap_vis.inference.outputs.events import Shown
+from vidgap_vis.inference.outputs.sink import Sink, tracks_of
+from vidgap_vis.video.boxed_masks import BoxedMask
+
+
+class CropSink(Sink):
+    """Writes `VIDEO/TRACK/FRAME.png`, RGBA of the mask's box, transparent outside the mask.
+
+    What a tracker takes back later is removed.
+
+    Args:
+        folder: of all videos.
+        score: tracks below it in a frame are left out there.
+    """
+
+    def __init__(self, folder: Path, score: float) -> None:
+        super().__init__()
+        self._folder = folder
+        self._score = score
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(folder, "", f"cannot be made ({error.strerror})") from error
+        self.written.append(folder)
+
+    def show(self, shown: Shown) -> None:
+        assert shown.picture is not None
+        job = shown.task.job
+        for track, _, _, rle in tracks_of(shown.result, self._score):
+            mask = BoxedMask.of(rle)
+            left, top, right, bottom = mask.box
+            colours = shown.picture[top:bottom, left:right, ::-1]  # OpenCV's order
+            alpha = np.where(mask.pixels, 255, 0).astype(np.uint8)
+            done, data = cv2.imencode(".png", np.dstack([colours, alpha]))
+            assert done
+            path = self._path(job.name, track, shown.frame)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data.tobytes())
+            except OSError as error:
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
+                raise InputError(path, "", f"cannot be written ({error.strerror})") from error
+        for track, first, last in shown.result.retracted:
+            for frame in range(first, last + 1):
+                self._path(job.name, track, job.source_frame(frame)).unlink(missing_ok=True)
+
+    def _path(self, video: str, track: int, frame: int) -> Path:
+        return self._folder / video / str(track) / f"{frame:06d}.png"

@@ -1,0 +1,35 @@
+"""One table of the tracks of all videos."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from vidgap_vis.classes import ClassList
+from vidgap_vis.files import replacing
+from vidgap_vis.formats.track_table import HEADER, track_rows
+from vidgap_vis.inference.outputs.spooled import SpooledSink
+from vidgap_vis.inference.rounds import Task
+
+
+class TableSink(SpooledSink):
+    """Writes a CSV with a row a track.
+
+    Args:
+        path: the file.
+        score: tracks below it in a frame are left out there.
+        classes: the model's.
+    """
+
+    def __init__(self, path: Path, score: float, classes: ClassList) -> None:
+        super().__init__(path, score)
+        temporary = self.stack.enter_context(replacing(path))
+        file = self.stack.enter_context(temporary.open("w", encoding="utf-8", newline=""))
+        self._rows = csv.writer(file)
+        self._rows.writerow(HEADER)
+        self._names = {info.index: info.name for info in classes}
+        self.written.append(path)
+
+    def write(self, task: Task) -> None:
+        masks = self.spool.by_track(task.number)
+        self._rows.writerows(track_rows(task.job.name, masks, self._names))

@@ -1,0 +1,238 @@
+"""Identities for other models' instances: stable, never used again, in bounded memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from vis.support.stream_model import moving_squares
+
+from vidgap_vis import TrackStream
+from vidgap_vis.inference.foreign import Instances
+from vidgap_vis.trackers import OnlineTracker, QueryAssociator
+from vidgap_vis.trackers.base import size_of
+
+SIZE = (64, 96)
+COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+
+
+def instances(time: int, seed: int | None = None, embeddings: bool = False) -> dict[str, Any]:
+    """The squares of a frame as arrays, in an order of its own."""
+    frame = moving_squares(time + 1)[time]
+    masks = np.stack([(frame == colour).all(axis=-1) for colour in COLOURS])
+    order = np.random.default_rng(time if seed is None else seed).permutation(3)
+    order = order[masks[order].any(axis=(1, 2))]
+    found = {"masks": masks[order], "scores": 0.9 - 0.1 * order, "labels": order % 2}
+    return found | ({"embeddings": np.eye(3)[order]} if embeddings else {})
+
+
+def as_supervision(found: dict[str, Any]) -> Any:
+    supervision = pytest.importorskip("supervision")
+    boxes = np.zeros((len(found["masks"]), 4), np.float32)
+    return supervision.Detections(
+        xyxy=boxes, mask=found["masks"], confidence=found["scores"], class_id=found["labels"]
+    )
+
+
+def as_torchvision(found: dict[str, Any]) -> dict[str, torch.Tensor]:
+    masks = torch.from_numpy(found["masks"])[:, None].float() * 0.8
+    return {
+        "boxes": torch.zeros(len(masks), 4),
+        "masks": masks,
+        "scores": torch.from_numpy(found["scores"]),
+        "labels": torch.from_numpy(found["labels"]),
+    }
+
+
+def as_segments(found: dict[str, Any], binary: bool) -> dict[str, Any]:
+    masks = torch.from_numpy(found["masks"])
+    ids = torch.full(SIZE, -1)
+    for index, mask in enumerate(masks):
+        ids[mask] = index
+    return {
+        "segmentation": masks.float() if binary else ids,
+        "segments_info": [
+            {"id": index, "label_id": int(label), "score": float(score), "was_fused": False}
+            for index, (label, score) in enumerate(
+                zip(found["labels"], found["scores"], strict=True)
+            )
+        ],
+    }
+
+
+KINDS: dict[str, Any] = {
+    "arrays": lambda found: found,
+    "torchvision": as_torchvision,
+    "segments": lambda found: as_segments(found, False),
+    "binary maps": lambda found: as_segments(found, True),
+    "supervision": as_supervision,
+    "embeddings": None,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ids_are_stable_whoever_finds_the_instances(kind: str) -> None:
+    # The third square is out of sight in every fifth frame: looks alone find it again.
+    followed: list[dict[int, int]] = []
+    with TrackStream(["cat", "dog"]) as stream:
+        for time in range(1, 30):
+            if kind == "embeddings":
+                found = instances(time, embeddings=True)
+            else:
+                found = KINDS[kind](instances(time))
+            result = stream(found)
+            assert (result.frame_index, result.size) == (time - 1, SIZE)
+            truth = [(moving_squares(time + 1)[time] == c).all(axis=-1) for c in COLOURS]
+            followed.append({})
+            for track, name, mask in zip(
+                result.track_ids.tolist(), result.names, result.masks, strict=True
+            ):
+                (which,) = [k for k in range(3) if np.array_equal(mask, truth[k])]
+                assert name == ("cat", "dog")[which % 2]
+                followed[-1][which] = track
+    assert [2 in ids for ids in followed] == [bool(time % 5) for time in range(1, 30)]
+    for which in range(3):
+        tracks = list(dict.fromkeys(ids[which] for ids in followed if which in ids))
+        assert len(tracks) == (6 if which == 2 and kind != "embeddings" else 1)
+        assert tracks == sorted(tracks)
+    assert result.scores.max() <= 0.9
+
+
+def test_scores_below_are_left_out() -> None:
+    stream = TrackStream(["cat", "dog"], score_threshold=0.75)
+    results = [stream(instances(time)) for time in range(1, 5)]
+    assert all(len(result) == 2 for result in results)
+    ranked = stream.finish()
+    assert ranked.ids.tolist()[:3] == sorted(
+        ranked.ids.tolist()[:3], key=lambda k: -ranked.scores[ranked.ids.tolist().index(k)]
+    )
+
+
+def test_frames_without_instances() -> None:
+    stream = TrackStream(["cat", "dog"])
+    with pytest.raises(ValueError, match="size must be given, as no mask tells the frame's"):
+        stream({"masks": [], "scores": [], "labels": []})
+    assert len(stream({"masks": [], "scores": [], "labels": []}, SIZE)) == 0
+    assert len(stream({"segmentation": None, "segments_info": []})) == 0
+    assert len(stream(instances(1))) == 3
+    assert len(stream({"masks": np.zeros((0, 1, *SIZE)), "scores": [], "labels": []})) == 0
+    assert stream(instances(1)).track_ids.tolist() == [4, 5, 6]  # nothing tells that they are
+
+
+def test_a_track_that_ends_is_said_once_and_its_id_is_not_used_again() -> None:
+    stream = TrackStream(["cat", "dog"])
+    seen, ended = set(), []
+    for time in range(120):
+        nothing = {"masks": [], "scores": [], "labels": []}
+        result = stream(instances(time % 4) if time < 4 or time > 60 else nothing, SIZE)
+        seen |= set(result.track_ids.tolist())
+        ended += result.ended
+        assert not set(ended) & set(result.track_ids.tolist())
+    assert len(ended) == len(set(ended))
+    assert {1, 2, 3} <= set(ended)
+    assert len(seen) >= 6
+
+
+def test_a_stream_goes_on_from_its_state() -> None:
+    whole, part = (TrackStream(["cat", "dog"]) for _ in range(2))
+    wanted = [whole(instances(time)).track_ids.tolist() for time in range(20)]
+    found = [part(instances(time)).track_ids.tolist() for time in range(9)]
+    state = part.state_dict()
+    going = TrackStream(["cat", "dog"])
+    going.load_state_dict(state)
+    found += [going(instances(time)).track_ids.tolist() for time in range(9, 20)]
+    assert found == wanted
+    fresh = TrackStream(["cat", "dog"])
+    fresh.load_state_dict(TrackStream(["cat", "dog"]).state_dict())
+    assert len(fresh(instances(1))) == 3
+
+
+def test_the_state_does_not_grow() -> None:
+    stream = TrackStream(["cat", "dog"])
+    sizes = []
+    for time in range(600):
+        stream(instances(time % 40))
+        sizes.append(size_of(stream.state_dict()["tracker"]))
+    assert max(sizes[300:]) <= max(sizes[:300]) + 64 * 120  # sums of ended tracks, a bounded heap
+
+
+ONE = np.ones((1, 8, 8), np.bool_)
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        ("nonsense", "instances must be Instances, supervision.Detections, or a mapping .*got str"),
+        ({"masks": ONE}, "instances must have scores, got masks"),
+        ({"masks": ONE[0], "scores": [1], "labels": [0]}, r"masks must be \(N, H"),
+        ({"masks": ONE, "scores": [1, 1], "labels": [0]}, r"scores must be \(1,\), one a mask"),
+        ({"masks": ONE, "scores": [7], "labels": [0]}, r"in 0\.\.1, got \[7"),
+        ({"masks": ONE, "scores": [1], "labels": [2]}, "labels must be 0 to 1, got 2"),
+        (
+            {"masks": ONE, "scores": [1], "labels": [0], "embeddings": [[np.nan]]},
+            "embeddings must be finite",
+        ),
+    ],
+    ids=range(7),
+)
+def test_what_is_no_frame_is_named(found: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TrackStream(["cat", "dog"])(found)
+
+
+def test_frames_that_differ_are_named() -> None:
+    stream = TrackStream(["cat", "dog"])
+    stream(instances(1))
+    other = {"masks": np.ones((1, 8, 8), bool), "scores": [0.5], "labels": [0]}
+    with pytest.raises(ValueError, match=r"must be \(64, 96\), got \(8, 8\)"):
+        stream(other)
+    with pytest.raises(ValueError, match="embeddings must have 0 channels, as before, got 3"):
+        stream(instances(2, embeddings=True))
+    with pytest.raises(ValueError, match="tracker must take any number of instances"):
+        TrackStream(["cat"], OnlineTracker(QueryAssociator()))
+    with pytest.raises(ValueError, match="classes must name one at least"):
+        TrackStream([])
+
+
+def test_instances_pass_through() -> None:
+    found = Instances.of(instances(1))
+    assert Instances.of(found) is found
+
+
+@pytest.mark.slow
+def test_torchvisions_mask_rcnn_is_followed() -> None:
+    """As docs/predict.md shows it, with random weights."""
+    from torchvision.models.detection import maskrcnn_resnet50_fpn
+
+    torch.manual_seed(0)
+    detector = maskrcnn_resnet50_fpn(
+        weights=None, weights_backbone=None, box_score_thresh=0.0, box_detections_per_img=5
+    ).eval()
+    stream = TrackStream([f"class {index}" for index in range(91)])
+    with torch.inference_mode():
+        for frame in moving_squares(3):
+            picture = torch.from_numpy(frame).permute(2, 0, 1) / 255
+            (found,) = detector([picture])
+            result = stream(found, frame.shape[:2])
+            assert result.size == (64, 96)
+
+
+@pytest.mark.slow
+def test_hugging_faces_mask2former_is_followed() -> None:
+    """Likewise."""
+    transformers = pytest.importorskip("transformers")
+    config = transformers.Mask2FormerConfig(num_queries=7, decoder_layers=2, encoder_layers=1)
+    torch.manual_seed(0)
+    model = transformers.Mask2FormerForUniversalSegmentation(config).eval()
+    processor = transformers.Mask2FormerImageProcessor(do_resize=False)
+    stream = TrackStream([f"class {index}" for index in range(80)])
+    with torch.inference_mode():
+        for frame in moving_squares(2):
+            output = model(**processor(frame, return_tensors="pt"))
+            (found,) = processor.post_process_instance_segmentation(
+                output, threshold=0.0, target_sizes=[frame.shape[:2]], return_binary_maps=True
+            )
+            result = stream(found, frame.shape[:2])
+            assert result.size == (64, 96)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tolerances import TOLERANCE
@@ -144,6 +146,55 @@ def test_clips_of_joint_networks_run_with_torch_alone(architecture: str, tmp_pat
             torch.testing.assert_close(got[1], output.mask_logits, **TOLERANCE[torch.float32])
             for one, other in zip(got[-len(state) :], state, strict=True):
                 torch.testing.assert_close(one, other, **TOLERANCE[torch.float32])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("architecture", "size"),
+    [("mask2former", (60, 90)), ("mask2former", (96, 64)), ("mask_dino", (64, 96))],
+    ids=str,
+)
+def test_onnx_runs_as_torch_does(architecture: str, size: tuple[int, int], tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    model = ModelConfig(**{**vars(MODEL), "architecture": architecture})
+    folder, out = weights(tmp_path, model=model), tmp_path / "step.onnx"
+    words = ["export", str(folder), "--out", str(out), "--size", f"{size[0]}x{size[1]}"]
+    assert main(words) == 0
+    kept = {one.key: one.value for one in onnx.load(out).metadata_props}
+    said = json.loads(kept["vidgap.json"])
+    assert [one["name"] for one in said["classes"]] == ["red", "blue"]
+    session = runtime.InferenceSession(out)
+    assert [one.name for one in session.get_inputs()] == [one["name"] for one in said["inputs"]]
+    names = [one["name"] for one in said["outputs"]]
+    assert [one.name.removeprefix("next_") for one in session.get_outputs()] == names
+    state = {one["name"]: np.zeros(one["shape"], np.float32) for one in said["inputs"][1:]}
+    network, _ = load(folder)
+    before = None
+    generator = torch.Generator().manual_seed(5)
+    for _ in range(3):
+        frame = torch.randint(0, 256, (1, 1, 3, *size), dtype=torch.uint8, generator=generator)
+        found = dict(zip(names, session.run(None, {"frames": frame.numpy(), **state}), strict=True))
+        with torch.no_grad():
+            output, before = network.step(frame, before)
+        wanted = exporting.results(output)
+        wanted |= {f"state_{index}": part for index, part in enumerate(before or ())}
+        for name, tensor in wanted.items():
+            apart = np.abs(found[name] - tensor.numpy()).max()
+            assert apart <= 1e-4 * tensor.std()
+        state = {name: found[name] for name in state}
+
+
+def test_onnx_without_its_packages_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(exporting, "find_spec", lambda _: None)
+    assert main(["export", str(tmp_path), "--out", str(tmp_path / "step.onnx")]) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        "vidgap: --format: onnx needs the package onnx: pip install 'vidgap-vis[onnx]'\n"
+    )
 
 
 def test_a_program_with_an_op_of_ours_is_refused(tmp_path: Path) -> None:

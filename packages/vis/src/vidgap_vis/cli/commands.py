@@ -14,6 +14,7 @@ from vidgap_vis.cli.evaluate import Evaluate, EvaluateImages
 from vidgap_vis.cli.experiment import Experiment
 from vidgap_vis.cli.export import Export
 from vidgap_vis.cli.predict import Predict
+from vidgap_vis.cli.submit import Submit
 from vidgap_vis.cli.train import Finetune, Pretrain
 from vidgap_vis.cli.weights import WeightsConvert, WeightsExport
 
@@ -27,6 +28,7 @@ COMMANDS: dict[str, type[Command]] = {
     "bench": Bench,
     "evaluate": Evaluate,
     "evaluate images": EvaluateImages,
+    "submit": Submit,
     "data synthetic": DataSynthetic,
     "data pseudo": DataPseudo,
     "weights convert": WeightsConvert,

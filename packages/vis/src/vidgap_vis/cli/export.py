@@ -13,11 +13,14 @@ from vidgap_vis.files import check_output
 class Export(Command):
     """`vidgap export`."""
 
-    summary = "one step of a stream as a file that torch runs without this project"
+    summary = "one step of a stream as a file that torch, or an ONNX runtime, runs alone"
 
     def add_arguments(self, parser: Parser) -> None:
         parser.add_argument("model", metavar="WEIGHTS", type=Path, help=MODEL)
-        parser.add_argument("--out", type=Path, required=True, help="file to write (.pt2)")
+        parser.add_argument("--out", type=Path, required=True, help="file to write (.pt2 or .onnx)")
+        parser.add_argument(
+            "--format", choices=["torch", "onnx"], help="by the file's name where it is not given"
+        )
         parser.add_argument(
             "--size",
             type=picture_size,
@@ -39,6 +42,6 @@ class Export(Command):
         from vidgap_vis.inference.export import export
 
         check_output("--out", options.out, [options.model])
-        size = options.size
-        print(export(options.model, options.out, size, options.num_frames, options.repeated))
+        steps = (options.size, options.num_frames, options.repeated)
+        print(export(options.model, options.out, *steps, options.format))
         return 0

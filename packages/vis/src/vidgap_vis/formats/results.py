@@ -79,7 +79,7 @@ def read_results(path: str | os.PathLike[str], video_set: VideoSet) -> list[Trac
             video, a score outside [0, 1], or a mask that is malformed or of another size.
     """
     reader = _EntryReader(Path(path), video_set)
-    return [_checked(track, reader.file) for track in reader.read_all()]
+    return [checked(track, reader.file) for track in reader.read_all()]
 
 
 class ResultFile:
@@ -255,7 +255,8 @@ def _parsed(text: bytes) -> object:
         return None
 
 
-def _checked(track: Track, file: Path) -> Track:
+def checked(track: Track, file: Path) -> Track:
+    """Return a track of a file; InputError where one of its masks is malformed."""
     for frame, mask in enumerate(track.masks):
         try:
             if mask is not None:

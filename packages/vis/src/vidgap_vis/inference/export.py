@@ -1,4 +1,4 @@
-"""`vidgap export`: one step of a stream as a file that torch runs without this project.
+"""`vidgap export`: one step of a stream as a file that torch, or an ONNX runtime, runs alone.
 
 The file is a `torch.export` program, (frames, *state) -> (class_logits, mask_logits, embeddings,
 *state), of fixed sizes, with the reference of every op; a network with boxes gives them before the
@@ -9,6 +9,9 @@ state. `vidgap.json` inside it names its inputs and outputs with their shapes, a
     program = torch.export.load("step.pt2").module()
     state = [torch.zeros(1, 2, 128, 48, 80), ...]  # as `vidgap.json` has them
     class_logits, mask_logits, embeddings, *state = program(frames, *state)
+
+As ONNX the inputs and outputs have these names, a new state's beginning with `next_`, and the
+description is the model's metadata `vidgap.json`.
 """
 
 from __future__ import annotations
@@ -18,8 +21,9 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +39,14 @@ PLAIN = ("aten.", "wrap_with_", "<built-in function ")
 """Prefixes of the names of what torch itself can run."""
 
 BACKEND = "VIDGAP_BACKEND"
+
+Format = Literal["torch", "onnx"]
+
+ONNX_PACKAGES = ("onnx", "onnxscript")
+"""What torch needs to write ONNX."""
+
+OPSET = 20
+"""The first whose GridSample is torch's."""
 
 
 class FrameStep(nn.Module):
@@ -62,9 +74,14 @@ class FrameStep(nn.Module):
 
 
 def export(
-    weights: Path, out: Path, size: tuple[int, int], num_frames: int = 1, repeated: int = 0
+    weights: str | Path,
+    out: Path,
+    size: tuple[int, int],
+    num_frames: int = 1,
+    repeated: int = 0,
+    to: Format | None = None,
 ) -> str:
-    """Write a frame step of a model as a `torch.export` program.
+    """Write a frame step of a model as a `torch.export` program, or as ONNX.
 
     Args:
         weights: the model, as `open_weights` takes it.
@@ -73,19 +90,25 @@ def export(
         num_frames: T, frames of a step.
         repeated: how many of them, the last ones, the next step begins with again, as the clips of
             joint networks do; the state is that before them.
+        to: None: ONNX where the file's name ends in .onnx.
 
     Returns:
         One line on what was written.
 
     Raises:
         InputError: there are no such weights.
-        ConfigError: a step would have no new frame.
+        ConfigError: a step would have no new frame, or what writes ONNX is not installed.
     """
     if not 0 <= repeated < num_frames:
         message = f"wanted 0 or more and below --num_frames ({num_frames}), got {repeated}"
         raise ConfigError("", "--repeated", message)
+    to = to or ("onnx" if out.suffix.lower() == ".onnx" else "torch")
+    missing = [name for name in ONNX_PACKAGES if find_spec(name) is None]
+    if to == "onnx" and missing:
+        message = f"onnx needs the package {missing[0]}: pip install 'vidgap-vis[onnx]'"
+        raise ConfigError("", "--format", message)
     found = open_weights(weights)
-    model, classes = found.model, found.classes
+    model = found.model
     frames = torch.zeros(1, num_frames, 3, *size, dtype=torch.uint8)
     with torch.no_grad(), reference_ops():
         output, state = model.step(frames)
@@ -97,13 +120,39 @@ def export(
     description = {
         "inputs": table(["frames"], inputs),
         "outputs": table(list(named), [*named.values(), *(state or ())]),
-        "classes": [asdict(info) for info in classes],
+        "classes": [asdict(info) for info in found.classes],
     }
     with replacing(out) as temporary:
-        text = json.dumps(description, indent=1)
-        torch.export.save(program, temporary, extra_files={DESCRIPTION: text})
+        if to == "onnx":
+            with torch.no_grad(), reference_ops():
+                write_onnx(program, inputs, description, temporary)
+        else:
+            text = json.dumps(description, indent=1)
+            torch.export.save(program, temporary, extra_files={DESCRIPTION: text})
     height, width = size
     return f"{out}: {num_frames} x {height}x{width} a step, {len(inputs) - 1} states"
+
+
+def write_onnx(
+    program: torch.export.ExportedProgram,
+    inputs: tuple[Tensor, ...],
+    description: dict[str, Any],
+    path: Path,
+) -> None:
+    """Write a program as ONNX, in one file."""
+    names = [one["name"] for one in description["outputs"]]
+    made = torch.onnx.export(
+        program,
+        inputs,
+        dynamo=True,
+        opset_version=OPSET,
+        verbose=False,
+        input_names=[one["name"] for one in description["inputs"]],
+        output_names=[f"next_{name}" if name.startswith("state_") else name for name in names],
+    )
+    assert made is not None
+    made.model.metadata_props[DESCRIPTION] = json.dumps(description)
+    made.save(path, external_data=False)
 
 
 def results(output: ClipOutput) -> dict[str, Tensor]:

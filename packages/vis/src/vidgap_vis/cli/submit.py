@@ -30,9 +30,7 @@ class Submit(Command):
 
         check_output("--out", options.out, [options.results, options.gt])
         found = pack(options.results, read_youtube_vis(options.gt), options.out)
-        counts = (
-            f"{found.num_tracks} tracks in {found.num_videos} videos, at most {found.most} each"
-        )
+        where = f"{found.num_videos} videos, at most {found.most} each"
         print(f"{options.out}: {RESULTS} with {found.num_tracks} tracks in {where}")
         if found.without:
             names = ", ".join(map(str, found.without[:SHOWN]))

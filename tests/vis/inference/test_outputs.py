@@ -18,6 +18,8 @@ import pytest
 import torch
 from vis.inference.test_predict import write_folder, write_video
 from vis.support.stream_model import CLASSES, ColourModel, JointColourModel, moving_squares
+from vis.support.tiny_runs import CLASSES as OF_WEIGHTS
+from vis.support.tiny_runs import make_model
 
 from vidgap_vis import VideoSegmenter
 from vidgap_vis.errors import ConfigError, InputError
@@ -34,6 +36,7 @@ from vidgap_vis.video.overlay import track_colour
 from vidgap_vis.video.read import open_video
 from vidgap_vis.video.sources import ImageFolder, Shot, SourceGoneError, Span
 from vidgap_vis.video.write import OverlayWriter
+from vidgap_vis.weights import save
 
 QUIET = PredictOptions(progress=False)
 
@@ -473,3 +476,29 @@ def test_spooled_masks_come_back(tmp_path: Path) -> None:
         assert list(spool.by_track(1)) == [SpooledMask(9, 3, 2, 0.25, 1.5, mask)]
         spool.drop(1)
         assert spool.any_video() is None
+
+
+def test_the_command_goes_on(tmp_path: Path, run: Callable[..., list[str]]) -> None:
+    save(tmp_path / "weights", make_model(), OF_WEIGHTS, {})
+    video = write_video(tmp_path / "a.mp4", moving_squares(12))
+    lines = tmp_path / "lines.jsonl"
+    words = ("predict", video, "--model", tmp_path / "weights", "--device", "cpu", "--score", 0)
+    run(*words, "--jsonl", lines)
+    whole = lines.read_bytes()
+    segmenter = VideoSegmenter.from_pretrained(tmp_path / "weights", device="cpu")
+    options = PredictOptions(progress=False, score=0.0, save_every=5)
+    step, calls = segmenter.step.model.step, Counter[str]()
+
+    def dying(*frames: Any, **more: Any) -> Any:
+        calls["steps"] += 1
+        if calls["steps"] == 8:
+            die()
+        return step(*frames, **more)
+
+    segmenter.step.model.step = dying  # type: ignore[method-assign]
+    with pytest.raises(KilledError):
+        predict([video], segmenter, jsonl=lines, options=options)
+    assert lines.read_bytes() != whole
+    said = run(*words, "--jsonl", lines, "--csv", tmp_path / "t.csv", "--resume")
+    assert said == [str(lines), str(tmp_path / "t.csv")]
+    assert lines.read_bytes() == whole

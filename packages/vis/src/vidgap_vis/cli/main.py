@@ -20,6 +20,9 @@ from vidgap_vis.errors import ConfigError, InputError, TrainingError, WeightsErr
 
 MAX_TABLE_LINES = 24
 
+STAGES = ("pretrain", "finetune")
+"""Commands that go on from a run's folder."""
+
 RENAMED = {"data sample": "data synthetic"}
 """Old names of commands."""
 
@@ -99,7 +102,7 @@ def with_config_of_resumed(words: Sequence[str], stage: str) -> list[str]:
     """Add `-c DIR/config.yaml` to a command line with `--resume DIR` and no `-c`."""
     flags = [word.partition("=") for word in words]
     names = [flag for flag, _, _ in flags]
-    if "--resume" not in names or "-c" in names or "--config" in names:
+    if stage not in STAGES or "--resume" not in names or "-c" in names or "--config" in names:
         return list(words)
     from vidgap_vis.training.run_folder import RUN_CONFIG_FILE, read_provenance
 

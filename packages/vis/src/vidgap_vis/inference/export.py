@@ -17,6 +17,7 @@ description is the model's metadata `vidgap.json`.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -141,6 +142,8 @@ def write_onnx(
 ) -> None:
     """Write a program as ONNX, in one file."""
     names = [one["name"] for one in description["outputs"]]
+    for noisy in ONNX_PACKAGES:  # of what it could not make smaller
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     made = torch.onnx.export(
         program,
         inputs,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
 
@@ -16,6 +17,17 @@ from vidgap_vis.video.sources.base import FrameSource, Shot, SourceGoneError
 
 MISSES = 50
 """Reads in a row without a frame, after which a camera is gone."""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep OpenCV from writing about cameras that are not there: the error says it."""
+    before = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(before)
 
 
 class Camera(FrameSource):
@@ -32,7 +44,8 @@ class Camera(FrameSource):
 
     def __init__(self, number: int) -> None:
         self.path = f"camera {number}"
-        self._capture = cv2.VideoCapture(number)
+        with quiet():
+            self._capture = cv2.VideoCapture(number)
         if not self._capture.isOpened():
             raise InputError(self.path, "", "does not open; is it there, and free?")
         self._first: Picture | None = self._read()

@@ -17,11 +17,13 @@ import numpy as np
 import pytest
 import torch
 from vis.inference.test_predict import write_folder, write_video
+from vis.support.learned_heads import small_head
 from vis.support.stream_model import CLASSES, ColourModel, JointColourModel, moving_squares
 from vis.support.tiny_runs import CLASSES as OF_WEIGHTS
 from vis.support.tiny_runs import make_model
 
 from vidgap_vis import VideoSegmenter
+from vidgap_vis.cli.main import main
 from vidgap_vis.errors import ConfigError, InputError
 from vidgap_vis.formats.mask_spool import MaskSpool, SpooledMask
 from vidgap_vis.formats.mots import mots_lines
@@ -502,3 +504,23 @@ def test_the_command_goes_on(tmp_path: Path, run: Callable[..., list[str]]) -> N
     said = run(*words, "--jsonl", lines, "--csv", tmp_path / "t.csv", "--resume")
     assert said == [str(lines), str(tmp_path / "t.csv")]
     assert lines.read_bytes() == whole
+
+
+@pytest.mark.parametrize("kind", ["online", "vita"])
+def test_weights_that_are_no_numbers_are_an_error(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = make_model()
+    head = small_head("vita", model) if kind == "vita" else None
+    with torch.no_grad():
+        next(model.backbone.parameters()).fill_(torch.nan)
+    save(tmp_path / "weights", model, OF_WEIGHTS, {}, head=head)
+    video = write_video(tmp_path / "a.mp4", moving_squares(3))
+    words = ("predict", video, "--model", tmp_path / "weights", "--device", "cpu")
+    outputs = ("--json", tmp_path / "r.json", "--out", tmp_path / "o.mp4")
+    assert main([str(word) for word in (*words, *outputs)]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "vidgap: the network predicts nan or inf: its weights are damaged, "
+        "or its precision is too low"
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "weights"]

@@ -10,6 +10,7 @@ import torch
 
 from vidgap_segmenter import ClipOutput
 from vidgap_vis.classes import ClassList
+from vidgap_vis.errors import InputError
 from vidgap_vis.inference.frame_result import FrameResult
 from vidgap_vis.inference.masks import finish_masks
 from vidgap_vis.inference.step import ModelStep
@@ -50,6 +51,16 @@ def clip_results(
         tracker.score_masks(tracks.ids[rows], masks.scores, masks.areas)
         result = FrameResult.of(tracks, time, rows, size, masks, classes)
         yield result.above(score_threshold)
+
+
+def check_predictions(output: ClipOutput) -> None:
+    """Raise InputError where a network's predictions are no numbers: all of it would be empty."""
+    wrong = output.class_logits.isnan().any() | ~output.embeddings.isfinite().all()
+    if bool(wrong):
+        message = (
+            "the network predicts nan or inf: its weights are damaged, or its precision is too low"
+        )
+        raise InputError("", "", message)
 
 
 def without_classes(tracks: ClipTracks, step: ModelStep) -> ClipTracks:

@@ -12,7 +12,12 @@ from torch import Tensor
 from vidgap_segmenter import ClipOutput
 from vidgap_segmenter.temporal import TemporalState
 from vidgap_vis.classes import ClassList
-from vidgap_vis.inference.clip_results import clip_results, of_kept_classes, without_classes
+from vidgap_vis.inference.clip_results import (
+    check_predictions,
+    clip_results,
+    of_kept_classes,
+    without_classes,
+)
 from vidgap_vis.inference.frame_result import FrameResult
 from vidgap_vis.inference.groups import AnyFrame, AnyFrameT, Group, Grouping, groups
 from vidgap_vis.inference.step import ModelStep
@@ -102,8 +107,8 @@ class Stream:
             frame: RGB: an ndarray (H, W, 3) uint8, a PIL image, or a tensor (3, H, W) uint8.
 
         Raises:
-            ValueError: the frame is none of these, its size differs from the first one's, or the
-                stream is closed.
+            ValueError: the frame is none of these, its size differs from the first one's, the
+                stream is closed, or the network predicts no numbers.
         """
         if self._closed:
             raise ValueError("the stream is closed; open another with VideoSegmenter.stream()")
@@ -185,6 +190,7 @@ class Stream:
 
     def _tracks(self, group: Group, output: ClipOutput) -> ClipTracks:
         """Take a step of the tracker."""
+        check_predictions(output)
         if self.tracker.needs - OF_DETECTIONS:
             with self.step.autocast():
                 tracks = self.tracker.step(output, group.repeated)

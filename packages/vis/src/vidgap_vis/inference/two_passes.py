@@ -11,7 +11,12 @@ import torch
 from vidgap_segmenter import ClipOutput
 from vidgap_segmenter.temporal import TemporalState
 from vidgap_vis.classes import ClassList
-from vidgap_vis.inference.clip_results import clip_results, of_kept_classes, without_classes
+from vidgap_vis.inference.clip_results import (
+    check_predictions,
+    clip_results,
+    of_kept_classes,
+    without_classes,
+)
 from vidgap_vis.inference.frame_result import FrameResult
 from vidgap_vis.inference.groups import AnyFrameT, Group, groups
 from vidgap_vis.inference.step import ModelStep
@@ -106,6 +111,7 @@ class TwoPasses:
             group: the next one.
             output: of the network, for this group.
         """
+        check_predictions(output)
         if group.look:
             with self.step.autocast():
                 self.tracker.step(output)

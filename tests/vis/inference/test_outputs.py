@@ -448,6 +448,28 @@ def test_a_full_disk_leaves_the_lines(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [line["type"] for line in lines_of(out / "l.jsonl")].count("frame") >= 3
 
 
+@pytest.mark.parametrize("name", ["json", "csv", "mots", "jsonl", "crops"])
+def test_a_device_without_room_is_named(name: str, tmp_path: Path) -> None:
+    """Every write fails as on a full disk; files are links to a device that is always full."""
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    video = write_video(tmp_path / "a.mp4", moving_squares(60))
+    target = tmp_path / {"mots": "m.txt", "crops": "crops"}.get(name, "file")
+    opened = Path.open
+
+    def full(path: Path, *how: Any, **more: Any) -> Any:
+        writes = any("w" in str(mode) for mode in (*how, *more.values()))
+        return opened(Path("/dev/full") if writes else path, *how, **more)
+
+    given: dict[str, Any] = {name: target}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "open", full)
+        with pytest.raises(InputError) as error:
+            predict([video], colours(), **given, options=QUIET)
+    assert str(error.value).startswith(str(target))
+    assert "cannot be written (No space left on device)" in str(error.value)
+
+
 def test_unwritable_outputs_are_named(tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.mp4", moving_squares(3))
     (tmp_path / "file").write_text("")

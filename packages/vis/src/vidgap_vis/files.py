@@ -42,6 +42,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
+def naming_output(path: Path) -> Iterator[None]:
+    """Turn what the system says about writing an output, as of a full disk, into an InputError."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(path, "", f"cannot be written ({error.strerror or error})") from error
+
+
+@contextmanager
 def replacing_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
     """Yield an empty temporary folder beside `path` that becomes `path` when the block succeeds.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from vidgap_vis.files import replacing
+from vidgap_vis.files import naming_output, replacing
 from vidgap_vis.formats.mask_spool import MaskSpool
 from vidgap_vis.formats.rle import Rle
 
@@ -64,11 +64,12 @@ class ResultWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is None:
-            with self._stack:
-                self._finish()
-            return
-        self._stack.__exit__(kind, error, traceback)
+        with naming_output(self.path):
+            if kind is None:
+                with self._stack:
+                    self._finish()
+            else:
+                self._stack.__exit__(kind, error, traceback)
 
     def _finish(self) -> None:
         video = self._spool.any_video()
@@ -110,7 +111,8 @@ class ResultWriter:
                 raise ValueError(
                     f"score must be in [0, 1], got {track.score} of track {track.track_id}"
                 )
-            self._write_entry(video_id, num_frames, track)
+            with naming_output(self.path):
+                self._write_entry(video_id, num_frames, track)
         self._spool.drop(video_id)
         self._finished.add(video_id)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from vidgap_vis.errors import InputError
+from vidgap_vis.files import naming_output, replacing
 from vidgap_vis.inference.outputs.events import Shown
 from vidgap_vis.inference.outputs.sink import Sink, tracks_of
 from vidgap_vis.video.boxed_masks import BoxedMask
@@ -28,10 +27,8 @@ class CropSink(Sink):
         super().__init__()
         self._folder = folder
         self._score = score
-        try:
+        with naming_output(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(folder, "", f"cannot be made ({error.strerror})") from error
         self.written.append(folder)
 
     def show(self, shown: Shown) -> None:
@@ -45,13 +42,8 @@ class CropSink(Sink):
             done, data = cv2.imencode(".png", np.dstack([colours, alpha]))
             assert done
             path = self._path(job.name, track, shown.frame)
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(data.tobytes())
-            except OSError as error:
-                with suppress(OSError):
-                    path.unlink(missing_ok=True)
-                raise InputError(path, "", f"cannot be written ({error.strerror})") from error
+            with naming_output(path), replacing(path) as temporary:
+                temporary.write_bytes(data.tobytes())
         for track, first, last in shown.result.retracted:
             for frame in range(first, last + 1):
                 self._path(job.name, track, job.source_frame(frame)).unlink(missing_ok=True)

@@ -13,8 +13,7 @@ import torch
 from pycocotools import mask as coco_mask
 
 from vidgap_vis.classes import ClassList
-from vidgap_vis.errors import InputError
-from vidgap_vis.files import make_parent, replacing
+from vidgap_vis.files import make_parent, naming_output, replacing
 from vidgap_vis.inference.outputs.events import Finished, Saved, Shown
 from vidgap_vis.inference.outputs.progress import Progress, as_tensors, state_path
 from vidgap_vis.inference.outputs.sink import Sink, tracks_of
@@ -50,11 +49,9 @@ class LineSink(Sink):
         self._kind = kind
         self.kept = kept is not None
         make_parent(path)
-        try:
-            file = path.open("wb" if kept is None else "r+b")
-        except OSError as error:
-            raise InputError(path, "", f"cannot be written ({error.strerror})") from error
-        self._file = self.stack.enter_context(file)
+        with naming_output(path):
+            self._file = path.open("wb" if kept is None else "r+b")
+        self.close_at_end(self._file, path)
         if kept is None:
             state_path(path).unlink(missing_ok=True)
         else:
@@ -111,7 +108,8 @@ class LineSink(Sink):
             if track in alive:
                 alive.discard(track)
                 self._write(type="death", video=video, id=track, frame=shown.frame)
-        self._file.flush()
+        with naming_output(self._path):
+            self._file.flush()
 
     def save(self, saved: Saved) -> None:
         task = saved.task
@@ -150,7 +148,5 @@ class LineSink(Sink):
         state_path(self._path).unlink(missing_ok=True)
 
     def _write(self, **line: object) -> None:
-        try:
+        with naming_output(self._path):
             self._file.write(json.dumps(line).encode() + b"\n")
-        except OSError as error:
-            raise InputError(self._path, "", f"cannot be written ({error.strerror})") from error

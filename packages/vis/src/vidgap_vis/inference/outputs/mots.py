@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vidgap_vis.classes import ClassList
-from vidgap_vis.files import replacing
+from vidgap_vis.files import naming_output, replacing
 from vidgap_vis.formats.mots import mots_lines
 from vidgap_vis.inference.outputs.spooled import SpooledSink
 from vidgap_vis.inference.rounds import Task
@@ -28,7 +28,11 @@ class MotsSink(SpooledSink):
     def write(self, task: Task) -> None:
         path = task.job.mots
         assert path is not None
-        with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        with (
+            naming_output(path),
+            replacing(path) as temporary,
+            temporary.open("w", encoding="utf-8") as file,
+        ):
             masks = (
                 replace(row, label=self._ids[row.label]) for row in self.spool.by_frame(task.number)
             )

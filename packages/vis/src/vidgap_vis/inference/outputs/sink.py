@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import IO, Any
 
+from vidgap_vis.files import naming_output
 from vidgap_vis.formats.rle import Rle
 from vidgap_vis.inference.frame_result import FrameResult
 from vidgap_vis.inference.outputs.events import Finished, Saved, Shown
@@ -40,6 +42,15 @@ class Sink:
         trace: TracebackType | None,
     ) -> None:
         self.stack.__exit__(kind, error, trace)
+
+    def close_at_end(self, file: IO[Any], path: Path) -> None:
+        """Close the file of an output when the block is left; what fails then names the output."""
+
+        def close() -> None:
+            with naming_output(path):
+                file.close()
+
+        self.stack.callback(close)
 
     def begin(self, task: Task) -> None:
         """Take a video, before its first frame."""

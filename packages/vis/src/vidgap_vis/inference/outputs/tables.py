@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 from vidgap_vis.classes import ClassList
-from vidgap_vis.files import replacing
+from vidgap_vis.files import naming_output, replacing
 from vidgap_vis.formats.track_table import HEADER, track_rows
 from vidgap_vis.inference.outputs.spooled import SpooledSink
 from vidgap_vis.inference.rounds import Task
@@ -23,13 +23,17 @@ class TableSink(SpooledSink):
 
     def __init__(self, path: Path, score: float, classes: ClassList) -> None:
         super().__init__(path, score)
+        self._path = path
         temporary = self.stack.enter_context(replacing(path))
-        file = self.stack.enter_context(temporary.open("w", encoding="utf-8", newline=""))
-        self._rows = csv.writer(file)
+        self._file = temporary.open("w", encoding="utf-8", newline="")
+        self.close_at_end(self._file, path)
+        self._rows = csv.writer(self._file)
         self._rows.writerow(HEADER)
         self._names = {info.index: info.name for info in classes}
         self.written.append(path)
 
     def write(self, task: Task) -> None:
         masks = self.spool.by_track(task.number)
-        self._rows.writerows(track_rows(task.job.name, masks, self._names))
+        with naming_output(self._path):
+            self._rows.writerows(track_rows(task.job.name, masks, self._names))
+            self._file.flush()

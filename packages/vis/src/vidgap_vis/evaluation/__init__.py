@@ -13,8 +13,10 @@ In steps, to get at classes, videos and intervals::
 """
 
 from vidgap_vis.evaluation.average_precision import METRICS, MatchTable
+from vidgap_vis.evaluation.causes import CAUSES, Cause, Causes, FoundCause, TrueCause
 from vidgap_vis.evaluation.coco import IMAGE_METRICS, evaluate_images
 from vidgap_vis.evaluation.evaluation import Evaluation, evaluate_files
+from vidgap_vis.evaluation.fixes import Fixes
 from vidgap_vis.evaluation.intervals import (
     Difference,
     Interval,
@@ -23,6 +25,7 @@ from vidgap_vis.evaluation.intervals import (
     interval,
     intervals,
 )
+from vidgap_vis.evaluation.oracles import ORACLES, Oracle, oracle_metrics
 from vidgap_vis.evaluation.overlaps import TrackArrays, VideoOverlaps, overlaps
 from vidgap_vis.evaluation.spread import Spread, spread
 from vidgap_vis.evaluation.strata import AREA_RANGES, OCCLUSION_RANGES, Stratum
@@ -39,20 +42,28 @@ from vidgap_vis.formats.results import Track
 
 __all__ = [
     "AREA_RANGES",
+    "CAUSES",
     "IMAGE_METRICS",
     "METRICS",
     "OCCLUSION_RANGES",
+    "ORACLES",
+    "Cause",
+    "Causes",
     "Difference",
     "Evaluation",
+    "Fixes",
+    "FoundCause",
     "ImageMask",
     "Interval",
     "MatchTable",
     "MetricBreakdown",
+    "Oracle",
     "Spread",
     "Stratum",
     "SwitchWatch",
     "Track",
     "TrackArrays",
+    "TrueCause",
     "VideoOverlaps",
     "compare",
     "compare_per_class",
@@ -65,6 +76,7 @@ __all__ = [
     "intervals",
     "match_tracks",
     "match_videos",
+    "oracle_metrics",
     "overlaps",
     "spread",
     "track_metrics",

@@ -11,9 +11,11 @@ from os import PathLike
 
 from vidgap_vis.errors import InputError, check
 from vidgap_vis.evaluation.average_precision import MatchTable
+from vidgap_vis.evaluation.causes import BETA, TAU, Causes, causes
 from vidgap_vis.evaluation.groups import OCCLUSION_SCORES, Grouping, group_tables
 from vidgap_vis.evaluation.hota import TrackingMetrics, tracking_metrics
 from vidgap_vis.evaluation.intervals import Difference, Interval, compare, intervals
+from vidgap_vis.evaluation.oracles import ORACLES, Oracle, oracle_metrics
 from vidgap_vis.evaluation.overlaps import MaskError, VideoOverlaps, overlaps
 from vidgap_vis.evaluation.switches import identity_switches
 from vidgap_vis.evaluation.youtube_vis import match_videos
@@ -125,6 +127,20 @@ class Evaluation:
     def hota(self, *, min_score: float = 0.3) -> TrackingMetrics:
         """Return HOTA, DetA, AssA, IDF1, switches and fragments; see `tracking_metrics`."""
         return tracking_metrics(self.videos, min_score=min_score)
+
+    def causes(self, *, tau: float = TAU, beta: float = BETA) -> Causes:
+        """Find one cause for every wrong prediction and every truth not found; see `causes`.
+
+        `Fixes(evaluation.causes())` says what each cause costs: `.shapley` sums to 1 - AP50.
+        """
+        return causes(self.videos, tau, beta)
+
+    def oracles(self) -> dict[Oracle, dict[str, float | None]]:
+        """Return the metrics with classes, masks, association or all of them perfect.
+
+        Metrics as `ap`; see `oracle_metrics` for what is replaced by the truth.
+        """
+        return {oracle: oracle_metrics(self.videos, oracle) for oracle in ORACLES}
 
     def switches(self, *, min_score: float = 0.1) -> dict[int, int]:
         """Count identity switches whatever the class: video id -> number."""

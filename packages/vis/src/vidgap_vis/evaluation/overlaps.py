@@ -75,6 +75,21 @@ class TrackArrays:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def only(self, keep: Bools) -> TrackArrays:
+        """Return some tracks, (M,); of those with the same masks the first that is kept counts."""
+        rows = np.flatnonzero(keep)
+        firsts: dict[int, int] = {}
+        old = self.first_alike[rows].tolist()
+        alike = [firsts.setdefault(first, new) for new, first in enumerate(old)]
+        return TrackArrays(
+            self.labels[rows],
+            self.scores[rows],
+            self.is_crowd[rows],
+            self.occlusion[rows],
+            self.areas[rows],
+            np.array(alike, dtype=np.int64),
+        )
+
     @property
     def mean_areas(self) -> Doubles:
         """(M,), the mean over the frames that show a track; 0 where none does."""

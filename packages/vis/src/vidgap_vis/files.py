@@ -31,12 +31,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise InputError(target, "", "a file is wanted here, got a folder")
     temporary = temporary_sibling(target)
     try:
-        yield temporary
+        try:
+            yield temporary
+        except OSError as error:
+            if error.filename is None or Path(error.filename) != temporary:
+                raise
+            raise InputError(target, "", f"cannot be written ({error.strerror})") from error
         temporary.replace(target)
-    except OSError as error:
-        if error.filename is None or Path(error.filename) != temporary:
-            raise
-        raise InputError(target, "", f"cannot be written ({error.strerror})") from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -5,6 +5,7 @@ What is heavy is imported when a command runs, so that `vidgap --help` answers a
 
 from __future__ import annotations
 
+from vidgap_vis.cli.analyze import Analyze
 from vidgap_vis.cli.bench import Bench
 from vidgap_vis.cli.command import Command
 from vidgap_vis.cli.data import DataPseudo, DataSynthetic
@@ -28,6 +29,7 @@ COMMANDS: dict[str, type[Command]] = {
     "bench": Bench,
     "evaluate": Evaluate,
     "evaluate images": EvaluateImages,
+    "analyze": Analyze,
     "submit": Submit,
     "data synthetic": DataSynthetic,
     "data pseudo": DataPseudo,

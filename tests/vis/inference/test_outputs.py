@@ -373,7 +373,7 @@ def test_what_cannot_go_on_is_named(tmp_path: Path) -> None:
     resume("--resume: goes on from the lines of a run", jsonl=None, csv=tmp_path / "t.csv")
     resume("--json: cannot be made of a run that goes on", json=tmp_path / "r.json")
     resume(
-        r"--resume: score was 0\.3 in the run that ended, is 0\.5",
+        "--resume: score was '0.3' in the run that ended, is '0.5'",
         options=PredictOptions(progress=False, score=0.5),
     )
     state = tmp_path / "lines.jsonl.state"
@@ -521,7 +521,7 @@ def test_the_command_goes_on(tmp_path: Path, run: Callable[..., list[str]]) -> N
 
     segmenter.step.model.step = dying  # type: ignore[method-assign]
     with pytest.raises(KilledError):
-        predict([video], segmenter, jsonl=lines, options=options)
+        predict([video], segmenter, jsonl=lines, weights=tmp_path / "weights", options=options)
     assert lines.read_bytes() != whole
     said = run(*words, "--jsonl", lines, "--csv", tmp_path / "t.csv", "--resume")
     assert said == [str(lines), str(tmp_path / "t.csv")]

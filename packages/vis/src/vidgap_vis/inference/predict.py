@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from math import inf
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
@@ -18,23 +17,19 @@ from vidgap_vis.errors import ConfigError, check
 from vidgap_vis.inference.draw import Draw, Drawing
 from vidgap_vis.inference.jobs import Job, Targets, plan
 from vidgap_vis.inference.outputs import (
-    CropSink,
     Ended,
     Event,
-    LineSink,
     Looked,
-    MotsSink,
     Outputs,
     OverlaySink,
-    ResultSink,
     Saved,
     Shown,
-    Sink,
-    TableSink,
+    sinks_of,
 )
 from vidgap_vis.inference.outputs.progress import Progress
 from vidgap_vis.inference.outputs.replay import replayed
 from vidgap_vis.inference.pipeline import Pipeline, each, interrupt_held_back
+from vidgap_vis.inference.resuming import progress_of, run_kind
 from vidgap_vis.inference.rounds import Steps, Task, Turn, rounds, turns
 from vidgap_vis.inference.segmenter import VideoSegmenter
 from vidgap_vis.inference.stream import Stream
@@ -117,7 +112,7 @@ class Stopped(KeyboardInterrupt):
 
     def __init__(self, summary: PredictSummary) -> None:
         self.summary = summary
-        files = ", ".join(map(str, summary.written))
+        files = ", ".join(map(str, summary.written)) or "no file"
         super().__init__(f"stopped after {summary.num_frames} frames; they are in {files}")
 
 
@@ -178,36 +173,24 @@ def predict(
         first = segmenter.open(options.latency, score_threshold=0.0)
     except ValueError as error:
         raise ConfigError("", "--latency", str(error)) from error
-    kind = run_kind(inputs, segmenter, options)
+    score, classes = options.score, segmenter.classes
+    kind = run_kind(inputs, segmenter, first, weights, score=score, frames=options.span)
     progress = progress_of(targets, kind, first, jobs) if resume else None
     lengths = [job.source.num_frames for job in jobs]
     total = None if None in lengths else sum(length or 0 for length in lengths)
+    overlays = OverlaySink(options.fps, options.min_short_edge)
     stop: BaseException | None = None
     with ExitStack() as stack:
         bar = stack.enter_context(tqdm(total=total, unit="frame", disable=not options.progress))
-        sinks: list[Sink] = []
-        for sink in sinks_of(targets, segmenter, options, kind, progress):
-            sinks.append(stack.enter_context(sink))
-        outputs = Outputs(sinks, bar, len(jobs))
-        drawing = Drawing(Draw.of(options.draw), options.score, options.min_short_edge)
+        wanted = sinks_of(targets, classes, score, overlays, kind, progress)
+        outputs = Outputs([stack.enter_context(sink) for sink in wanted], bar, len(jobs))
+        drawing = Drawing(Draw.of(options.draw), score, options.min_short_edge)
         try:
             tasks = tasks_of(jobs, first, segmenter, options, targets, progress)
-            if progress is not None and any(not sink.kept for sink in sinks):
+            if progress is not None:
                 going = next(tasks)
                 tasks = chain([going], tasks)
-
-                def task_of(number: int) -> Task:
-                    return going if number == going.number else Task(number, jobs[number], first)
-
-                for event in replayed(
-                    progress,
-                    task_of,
-                    segmenter.classes,
-                    every=options.span.every,
-                    pictures=targets.shows,
-                ):
-                    with interrupt_held_back():  # or a frame would be written in part
-                        outputs.take(drawing(event), again=True)
+                repeat(progress, going, jobs, options.span.every, targets, outputs, drawing)
             with Pipeline(threads=options.pipeline) as pipeline:
                 for event in stages(pipeline, tasks, segmenter, options, targets, drawing):
                     with interrupt_held_back():
@@ -218,9 +201,8 @@ def predict(
             outputs.end_early(segmenter.top_k, MIN_SCORE)
         else:
             outputs.done()
-    overlays = (sink.written for sink in sinks if isinstance(sink, OverlaySink))
     summary = PredictSummary(
-        overlays=tuple(chain.from_iterable(overlays)),
+        overlays=tuple(overlays.written),
         written=tuple(outputs.written),
         num_videos=len(jobs),
         num_frames=outputs.num_frames,
@@ -233,57 +215,38 @@ def predict(
     return summary
 
 
-def run_kind(
-    inputs: Sequence[str | Path], segmenter: VideoSegmenter, options: PredictOptions
-) -> dict[str, Any]:
-    """Return what must be the same where a run goes on."""
-    return {
-        "inputs": [str(name) for name in inputs],
-        "classes": [info.name for info in segmenter.classes],
-        "latency": options.latency,
-        "score": options.score,
-        "frames": str(options.span),
-    }
-
-
-def progress_of(
-    targets: Targets, kind: Mapping[str, Any], first: Stream | TwoPasses, jobs: Sequence[Job]
-) -> Progress:
-    """Read how far a run came; ConfigError where it cannot go on."""
-    if targets.jsonl is None:
-        raise ConfigError("", "--resume", "goes on from the lines of a run; give its --jsonl")
-    if targets.json is not None:
-        message = "cannot be made of a run that goes on, as its lines leave out low scores"
-        raise ConfigError("", "--json", message)
-    if isinstance(first, TwoPasses):
-        message = "the tracker goes through a whole video before it shows a frame"
-        raise ConfigError("", "--resume", message)
-    if any(job.source.live for job in jobs):
-        raise ConfigError("", "--resume", "a camera or a stream cannot be gone through again")
-    return Progress(targets.jsonl, kind)
-
-
-def sinks_of(
+def repeat(
+    progress: Progress,
+    going: Task,
+    jobs: Sequence[Job],
+    every: int,
     targets: Targets,
-    segmenter: VideoSegmenter,
-    options: PredictOptions,
-    kind: Mapping[str, Any],
-    progress: Progress | None,
-) -> Iterator[Sink]:
-    """Yield what writes each kind of output."""
-    classes, score = segmenter.classes, options.score
-    if targets.json is not None:
-        yield ResultSink(targets.json, classes)
-    if targets.jsonl is not None:
-        yield LineSink(targets.jsonl, score, classes, kind, progress)
-    if targets.mots is not None:
-        yield MotsSink(targets.mots, score, classes)
-    if targets.csv is not None:
-        yield TableSink(targets.csv, score, classes)
-    if targets.crops is not None:
-        yield CropSink(targets.crops, score)
-    if targets.out is not None:
-        yield OverlaySink(options.fps, options.min_short_edge)
+    outputs: Outputs,
+    drawing: Drawing,
+) -> None:
+    """Write anew what a run had done, but for its lines.
+
+    Args:
+        progress: how far it came.
+        going: the video that was not at its end.
+        jobs: all videos.
+        every: how many frames of a source make one of the run.
+        targets: what is to be written.
+        outputs: of the run that goes on.
+        drawing: draws overlays.
+    """
+    if all(sink.kept for sink in outputs.sinks):
+        return
+
+    def task_of(number: int) -> Task:
+        if number == going.number:
+            return going
+        return replace(going, number=number, job=jobs[number], resumed=None)
+
+    classes, pictures = going.video.classes, targets.shows
+    for event in replayed(progress, task_of, classes, every=every, pictures=pictures):
+        with interrupt_held_back():  # or a frame would be written in part
+            outputs.take(drawing(event), again=True)
 
 
 def tasks_of(

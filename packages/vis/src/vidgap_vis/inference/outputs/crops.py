@@ -27,9 +27,11 @@ class CropSink(Sink):
         super().__init__()
         self._folder = folder
         self._score = score
-        with naming_output(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        self.written.append(folder)
+
+    def open(self) -> None:
+        with naming_output(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+        self.written.append(self._folder)
 
     def show(self, shown: Shown) -> None:
         assert shown.picture is not None

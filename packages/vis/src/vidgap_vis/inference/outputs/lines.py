@@ -46,19 +46,21 @@ class LineSink(Sink):
     ) -> None:
         super().__init__()
         self._path, self._score, self._classes = path, score, classes
-        self._kind = kind
+        self._kind, self._before = kind, kept
         self.kept = kept is not None
-        make_parent(path)
-        with naming_output(path):
-            self._file = path.open("wb" if kept is None else "r+b")
-        self.close_at_end(self._file, path)
-        if kept is None:
-            state_path(path).unlink(missing_ok=True)
-        else:
-            self._file.truncate(kept.offset)
-            self._file.seek(kept.offset)
         self._alive: dict[int, set[int]] = {}
-        self.written.append(path)
+
+    def open(self) -> None:
+        make_parent(self._path)
+        with naming_output(self._path):
+            self._file = self._path.open("wb" if self._before is None else "r+b")
+        self.close_at_end(self._file, self._path)
+        if self._before is None:
+            state_path(self._path).unlink(missing_ok=True)
+        else:
+            self._file.truncate(self._before.offset)
+            self._file.seek(self._before.offset)
+        self.written.append(self._path)
 
     def begin(self, task: Task) -> None:
         job, resumed = task.job, task.resumed

@@ -21,10 +21,13 @@ class ResultSink(Sink):
     def __init__(self, path: Path, classes: ClassList) -> None:
         super().__init__()
         self._classes = classes
-        self._writer = self.stack.enter_context(ResultWriter(path))
-        self.written.append(path)
+        self._writer = ResultWriter(path)
         self._ended: dict[int, tuple[int, int, list[ResultEntry]]] = {}  # of `finish_video`
         self._next = 0  # the number of the video that the file lists next
+
+    def open(self) -> None:
+        self.stack.enter_context(self._writer)
+        self.written.append(self._writer.path)
 
     def show(self, shown: Shown) -> None:
         video_id, result = shown.task.job.video_id, shown.result

@@ -33,7 +33,18 @@ class Sink:
         self.stack = ExitStack()
 
     def __enter__(self) -> Sink:
+        with ExitStack() as opened:
+            opened.push(self.stack)
+            self.open()
+            opened.pop_all()  # the block has them now
         return self
+
+    def open(self) -> None:
+        """Open what belongs to all videos, within `stack`.
+
+        Raises:
+            InputError: it cannot be written.
+        """
 
     def __exit__(
         self,

@@ -23,8 +23,11 @@ class SpooledSink(Sink):
 
     def __init__(self, beside: Path, score: float) -> None:
         super().__init__()
-        self.spool = self.stack.enter_context(MaskSpool(beside))
+        self.spool = MaskSpool(beside)
         self._score = score
+
+    def open(self) -> None:
+        self.stack.enter_context(self.spool)
 
     def show(self, shown: Shown) -> None:
         time = None if shown.time is None else float(shown.time)

@@ -24,13 +24,16 @@ class TableSink(SpooledSink):
     def __init__(self, path: Path, score: float, classes: ClassList) -> None:
         super().__init__(path, score)
         self._path = path
-        temporary = self.stack.enter_context(replacing(path))
+        self._names = {info.index: info.name for info in classes}
+
+    def open(self) -> None:
+        super().open()
+        temporary = self.stack.enter_context(replacing(self._path))
         self._file = temporary.open("w", encoding="utf-8", newline="")
-        self.close_at_end(self._file, path)
+        self.close_at_end(self._file, self._path)
         self._rows = csv.writer(self._file)
         self._rows.writerow(HEADER)
-        self._names = {info.index: info.name for info in classes}
-        self.written.append(path)
+        self.written.append(self._path)
 
     def write(self, task: Task) -> None:
         masks = self.spool.by_track(task.number)

@@ -1,0 +1,73 @@
+"""Runs of `predict` that go on where they ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vidgap_vis.errors import ConfigError
+from vidgap_vis.inference.jobs import Job, Targets
+from vidgap_vis.inference.outputs.progress import Progress
+from vidgap_vis.inference.segmenter import VideoSegmenter
+from vidgap_vis.inference.stream import Stream
+from vidgap_vis.inference.two_passes import TwoPasses
+from vidgap_vis.trackers import OnlineTracker
+
+
+def run_kind(
+    inputs: Sequence[str | Path],
+    segmenter: VideoSegmenter,
+    video: Stream | TwoPasses,
+    weights: str | Path | None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Return what must be the same where a run goes on.
+
+    Args:
+        inputs: as they were given.
+        segmenter: the model.
+        video: a stream of its.
+        weights: where the model is on disk.
+        **options: that change what lines hold.
+    """
+    tracker = video.tracker
+    names = [type(tracker).__name__]
+    if isinstance(tracker, OnlineTracker):
+        names.append(type(tracker.associator).__name__)
+    return {
+        "inputs": [str(name) for name in inputs],
+        "model": None if weights is None else str(weights),
+        "classes": [info.name for info in segmenter.classes],
+        "tracker": " by ".join(names),
+        "latency": video.latency,
+        **{name: str(value) for name, value in options.items()},
+    }
+
+
+def progress_of(
+    targets: Targets, kind: Mapping[str, Any], video: Stream | TwoPasses, jobs: Sequence[Job]
+) -> Progress:
+    """Read how far a run came.
+
+    Args:
+        targets: what is to be written.
+        kind: of the run.
+        video: a stream of its.
+        jobs: all of it.
+
+    Raises:
+        ConfigError: it cannot go on, or there is nothing to go on from.
+        InputError: its state is damaged.
+    """
+    if targets.jsonl is None:
+        raise ConfigError("", "--resume", "goes on from the lines of a run; give its --jsonl")
+    if targets.json is not None:
+        message = "cannot be made of a run that goes on, as its lines leave out low scores"
+        raise ConfigError("", "--json", message)
+    if isinstance(video, TwoPasses):
+        message = "the tracker goes through a whole video before it shows a frame"
+        raise ConfigError("", "--resume", message)
+    if any(job.source.live for job in jobs):
+        raise ConfigError("", "--resume", "a camera or a stream cannot be gone through again")
+    return Progress(targets.jsonl, kind)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from vidgap_vis import TrackStream
 from vidgap_vis.inference.foreign import Instances
 from vidgap_vis.trackers import OnlineTracker, QueryAssociator
 from vidgap_vis.trackers.base import size_of
+from vidgap_vis.video.write import OverlayWriter
 
 SIZE = (64, 96)
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
@@ -201,38 +204,59 @@ def test_instances_pass_through() -> None:
     assert Instances.of(found) is found
 
 
-@pytest.mark.slow
-def test_torchvisions_mask_rcnn_is_followed() -> None:
-    """As docs/predict.md shows it, with random weights."""
-    from torchvision.models.detection import maskrcnn_resnet50_fpn
+def example(number: int) -> str:
+    """Return one of the page's examples."""
+    page = (Path(__file__).parents[3] / "docs" / "predict.md").read_text()
+    return re.findall(r"```python\n(.*?)```", page, re.DOTALL)[number]
 
-    torch.manual_seed(0)
-    detector = maskrcnn_resnet50_fpn(
-        weights=None, weights_backbone=None, box_score_thresh=0.0, box_detections_per_img=5
-    ).eval()
-    stream = TrackStream([f"class {index}" for index in range(91)])
-    with torch.inference_mode():
-        for frame in moving_squares(3):
-            picture = torch.from_numpy(frame).permute(2, 0, 1) / 255
-            (found,) = detector([picture])
-            result = stream(found, frame.shape[:2])
-            assert result.size == (64, 96)
+
+@pytest.fixture
+def clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `clip.mp4` where examples look for it."""
+    monkeypatch.chdir(tmp_path)
+    with OverlayWriter("clip.mp4", 10, SIZE) as writer:
+        for frame in moving_squares(2):
+            writer.write(frame)
 
 
 @pytest.mark.slow
-def test_hugging_faces_mask2former_is_followed() -> None:
+@pytest.mark.usefixtures("clip")
+def test_the_example_with_torchvision_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With random weights in place of those that it fetches."""
+    from torchvision.models import detection
+
+    make = detection.maskrcnn_resnet50_fpn
+
+    def untrained(**_: object) -> Any:
+        torch.manual_seed(0)
+        sizes = {"box_score_thresh": 0.0, "box_detections_per_img": 5}
+        return make(weights=None, weights_backbone=None, **sizes)
+
+    monkeypatch.setattr(detection, "maskrcnn_resnet50_fpn", untrained)
+    exec(compile(example(0), "docs/predict.md", "exec"), {})
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in said if line[0].isdigit()] == ["0", "1"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("clip")
+def test_the_example_with_hugging_face_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Likewise."""
     transformers = pytest.importorskip("transformers")
-    config = transformers.Mask2FormerConfig(num_queries=7, decoder_layers=2, encoder_layers=1)
+    config = transformers.Mask2FormerConfig(
+        num_queries=7, decoder_layers=2, encoder_layers=1, num_labels=80
+    )
     torch.manual_seed(0)
-    model = transformers.Mask2FormerForUniversalSegmentation(config).eval()
+    model = transformers.Mask2FormerForUniversalSegmentation(config)
     processor = transformers.Mask2FormerImageProcessor(do_resize=False)
-    stream = TrackStream([f"class {index}" for index in range(80)])
-    with torch.inference_mode():
-        for frame in moving_squares(2):
-            output = model(**processor(frame, return_tensors="pt"))
-            (found,) = processor.post_process_instance_segmentation(
-                output, threshold=0.0, target_sizes=[frame.shape[:2]], return_binary_maps=True
-            )
-            result = stream(found, frame.shape[:2])
-            assert result.size == (64, 96)
+    for owner, made in (
+        (transformers.AutoImageProcessor, processor),
+        (transformers.Mask2FormerForUniversalSegmentation, model),
+    ):
+        monkeypatch.setattr(owner, "from_pretrained", lambda _, made=made: made)
+    names: dict[str, Any] = {}
+    exec(compile(example(1), "docs/predict.md", "exec"), names)
+    assert names["result"].frame_index == 1
+    assert names["result"].size == SIZE

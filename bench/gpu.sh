@@ -141,7 +141,8 @@ counters() {
 video() {
   local missing
   missing=$("$PYTHON" -c 'import importlib.util as u
-print(*[n for n in ("av", "pycocotools", "accelerate", "cv2", "yaml", "tqdm", "timm") if not u.find_spec(n)])')
+names = "accelerate av cv2 docstring_parser pycocotools pydantic scipy tabulate timm tqdm yaml"
+print(*[n for n in names.split() if not u.find_spec(n)])')
   [[ -z "$missing" ]] || { echo "skipped: no $missing"; return 0; }
   "$PYTHON" -m pip install -q --no-index --no-build-isolation --no-deps --target "$SITE" \
     ./packages/augment ./packages/vis || return
@@ -153,7 +154,14 @@ print(*[n for n in ("av", "pycocotools", "accelerate", "cv2", "yaml", "tqdm", "t
     --json "$RESULTS/video/bf16-cuda.json"
 }
 
-export -f environment carried packages backends peer fuzz sanitizer counters video
+# The same with the network compiled, as CUDA graphs: after `video`, which installs what it needs.
+compiled() {
+  [[ -f "$RESULTS/video/bf16-cuda.json" ]] || { echo "skipped: no video before"; return 0; }
+  "$PYTHON" -m vidgap_vis bench --device cuda --dtype bf16 --compile --tracks 10 --steps 50 \
+    --json "$RESULTS/video/bf16-compiled-cuda.json"
+}
+
+export -f environment carried packages backends peer fuzz sanitizer counters video compiled
 export PYTHON WHEELS SITE ARCHITECTURES RESULTS
 
 TESTS=(tests/segmenter/ops tests/temporal)
@@ -183,6 +191,7 @@ bench segmenter 90 segmenter
 step video 90 bash -c video
 bench ms_deform_attn_float32 40 ms_deform_attn --dtype float32 "${SOME[@]}"
 step counters 30 bash -c counters
+step compiled 90 bash -c compiled
 
 if ((!DRY_RUN)); then
   "$PYTHON" -m bench.harness.summary "$RESULTS"/*.json | tee -a "$FOLDER/summary.txt"

@@ -232,6 +232,10 @@ def test_every_few_frames_take_as_long(tmp_path: Path, every: int) -> None:
     predict([video], colours(), out=tmp_path / "out.mp4", options=options)
     frames = list(open_video(tmp_path / "out.mp4").frames())
     assert [frame.time for frame in frames] == [Fraction(k, 12) for k in range(0, 13, every)]
+    folder = write_folder(tmp_path / "b", moving_squares(13))  # taken for 10 frames a second
+    predict([folder], colours(), out=tmp_path / "b.mp4", options=options)
+    frames = list(open_video(tmp_path / "b.mp4").frames())
+    assert [frame.time for frame in frames] == [Fraction(k, 10) for k in range(0, 13, every)]
 
 
 def test_parts_of_tracks_are_drawn_as_asked() -> None:

@@ -49,7 +49,7 @@ class PredictOptions:
             (docs/results/identity.md), but a network that is small works faster on several. None:
             1, or a clip of the tracker's.
         score: tracks below it are not drawn; the results file lists them all the same.
-        fps: frames a second of an overlay whose input does not say (folders, data sets).
+        fps: frames a second of an input that does not say (folders, data sets), for its overlay.
         min_short_edge: smaller frames are enlarged for the overlay by a whole factor.
         progress: show a bar.
         batch_videos: how many videos advance together, their frames sharing steps of the model
@@ -178,7 +178,7 @@ def predict(
     progress = progress_of(targets, kind, first, jobs) if resume else None
     lengths = [job.source.num_frames for job in jobs]
     total = None if None in lengths else sum(length or 0 for length in lengths)
-    overlays = OverlaySink(options.fps, options.min_short_edge)
+    overlays = OverlaySink(options.fps / options.span.every, options.min_short_edge)
     stop: BaseException | None = None
     with ExitStack() as stack:
         bar = stack.enter_context(tqdm(total=total, unit="frame", disable=not options.progress))

@@ -122,6 +122,13 @@ class Forgetful(QueryAssociator):
         ids = np.where(np.isin(found.ids, [1, 2]), 0, found.ids)
         return Assignment(ids, ended=(2,), retracted=((1, 1, 3),))
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"time": self.time, "memory": super().state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.time = int(state["time"])
+        super().load_state_dict(state["memory"])
+
 
 def test_what_is_taken_back_is_nowhere_but_in_the_lines(tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.mp4", moving_squares(12))
@@ -337,6 +344,25 @@ def test_a_run_that_ended_goes_on(tmp_path: Path, how: str, span: Span) -> None:
     going = ColourModel()
     assert run("parts", going, resume=True) == whole
     assert sum(going.step_lengths) < sum(1 for _ in lines_of(tmp_path / "whole" / "lines.jsonl"))
+
+
+def test_what_was_taken_back_stays_so_where_a_run_goes_on(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "a.mp4", moving_squares(30))
+    options = PredictOptions(progress=False, save_every=3, span=Span(start=3, every=2))
+    files = {"csv": "t.csv", "mots": "m.txt", "jsonl": "l.jsonl"}
+
+    def run(folder: str, model: ColourModel, **more: Any) -> dict[str, bytes]:
+        given: dict[str, Any] = {name: tmp_path / folder / file for name, file in files.items()}
+        segmenter = colours(model, tracker=lambda: OnlineTracker(Forgetful()))
+        predict([video], segmenter, **given, **more, options=options)
+        return {file: (tmp_path / folder / file).read_bytes() for file in files.values()}
+
+    whole = run("whole", ColourModel())
+    assert b'"retraction"' in whole["l.jsonl"]
+    with pytest.raises(KilledError):
+        run("parts", Stopping(10, die))
+    assert b'"retraction"' in (tmp_path / "parts" / "l.jsonl").read_bytes()
+    assert run("parts", ColourModel(), resume=True) == whole
 
 
 def test_joint_clips_go_on_with_the_frames_they_share(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from vis.support.scenes import HEIGHT, WIDTH, disturbed, random_boxes, track
 
 from vidgap_vis.evaluation import CAUSES, Causes, Fixes, match_videos, overlaps
-from vidgap_vis.evaluation.causes import Cause, Kind, Kinds, causes
+from vidgap_vis.evaluation.causes import Cause, Failures, FoundCause, Kind, causes, match_at
 from vidgap_vis.evaluation.oracles import oracle_metrics, replaced
 from vidgap_vis.evaluation.overlaps import VideoOverlaps
 from vidgap_vis.formats.results import Track
@@ -134,11 +134,9 @@ def test_a_mask_over_two_truths_merges_them_and_a_short_track_has_a_gap() -> Non
     both = [None] * 11 + [(10, 10, 250, 100)]
     short = [box(3, 0), box(3, 1), *[None] * 10]
     video = overlaps(0, [track(0, 0, both), track(0, 1, short)], true)
-    kinds = Kinds(video)
-    assert kinds.of(0, 0) == "merge"
-    assert kinds.of(1, 3) == "gap"
-    assert kinds.shows(1, 3)
-    assert not kinds.shows(0, 0)
+    failures = Failures(video, match_at(video, video.track_ious(), 0.5), 0.5)
+    assert failures.kind(FoundCause(0, 0, 0, 1.0, "mask", 0)) == "merge"
+    assert failures.kind(FoundCause(0, 1, 1, 1.0, "mask", 3)) == "gap"
 
 
 def test_a_piece_of_a_truth_that_another_track_has_is_a_fragment() -> None:
@@ -224,11 +222,53 @@ def test_an_oracle_gives_back_what_was_broken(name: str, oracle: str) -> None:
         )
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_perfect_association_takes_nothing_away(seed: int) -> None:
-    """What is right stays right."""
+def fragments(label: int, scores: tuple[float, float], first: int) -> list[Track]:
+    """Three pieces of the first truth, each listed under two classes with the same masks."""
+    none = (None,) * NUM_FRAMES
+    masks = truths(0)[0].masks
+    found = []
+    for begin, end in ((0, 5), (5, 9), (9, 12)):
+        piece = (*none[:begin], *masks[begin:end], *none[end:])
+        listed = [Track(0, label, piece, scores[0]), Track(0, label + 1, piece, scores[1])]
+        found += listed if first == label else listed[::-1]
+    return found
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("scores", [(0.9, 0.1), (0.0, 0.0), (-0.5, -0.9)])
+def test_a_new_track_has_the_class_that_most_speaks_for(
+    first: int, scores: tuple[float, float]
+) -> None:
+    if scores[0] == scores[1] and first == 1:
+        return  # nothing speaks for either
+    video = overlaps(0, fragments(0, scores, first), [truths(0)[0]])
+    assert oracle_metrics([video], "association")["AP50"] == pytest.approx(1.0)
+
+
+def test_a_mask_that_another_tracks_class_spoils_is_a_mask_error() -> None:
+    true = [track(0, 0, [(10, 10, 60, 60)])]
+    wrong = track(0, 1, [(10, 10, 60, 60)], 0.9)
+    poor = track(0, 0, [(10, 10, 60, 20)], 0.8)
+    found = causes([overlaps(0, [wrong, poor], true)])
+    assert [one.outcome for one in found.found] == ["class", "mask"]
+
+
+def test_a_duplicate_takes_no_truth_from_others() -> None:
+    true = [track(0, 0, [(10, 10, 60, 60)]), track(0, 0, [(10, 70, 60, 60)])]
+    holds = track(0, 0, [(10, 70, 60, 60)], 0.9)
+    twice = track(0, 0, [(10, 50, 60, 70)], 0.8)
+    between = track(0, 0, [(10, 42, 60, 60)], 0.7)
+    found = causes([overlaps(0, [holds, twice, between], true)])
+    assert [one.outcome for one in found.found] == ["right", "duplicate", "mask"]
+    assert [one.outcome for one in found.true] == ["mask", "right"]
+
+
+@pytest.mark.parametrize("oracle", ["class", "masks", "association"])
+@pytest.mark.parametrize("seed", range(20))
+def test_oracles_take_nothing_away(seed: int, oracle: str) -> None:
+    """As many truths are found as before."""
     videos = random_videos(seed)
-    after = [replaced(video, "association", 0.5, 0.1) for video in videos]
+    after = [replaced(video, oracle, 0.5, 0.1) for video in videos]  # type: ignore[arg-type]
     right, again = (
         sum(one.outcome == "right" for one in causes(some).found) for some in (videos, after)
     )

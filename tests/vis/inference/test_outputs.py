@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Generator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -30,12 +30,16 @@ from vidgap_vis.formats.mots import mots_lines
 from vidgap_vis.formats.rle import Rle, parse_rle
 from vidgap_vis.inference import predict as predicting
 from vidgap_vis.inference.draw import TRAIL, Draw, Trails, draw_result
+from vidgap_vis.inference.jobs import Job
+from vidgap_vis.inference.outputs.events import Finished
+from vidgap_vis.inference.outputs.results import ResultSink
 from vidgap_vis.inference.predict import PredictOptions, Stopped, predict
-from vidgap_vis.trackers import OnlineTracker, QueryAssociator, QueryOptions
+from vidgap_vis.inference.rounds import Task
+from vidgap_vis.trackers import OnlineTracker, QueryAssociator, QueryOptions, VideoTracks
 from vidgap_vis.trackers.base import Assignment
 from vidgap_vis.trackers.joint import JointOptions, JointTracker
 from vidgap_vis.video.overlay import track_colour
-from vidgap_vis.video.read import open_video
+from vidgap_vis.video.read import open_video, video_name
 from vidgap_vis.video.sources import ImageFolder, Shot, SourceGoneError, Span
 from vidgap_vis.video.write import OverlayWriter
 from vidgap_vis.weights import save
@@ -576,3 +580,77 @@ def test_weights_that_are_no_numbers_are_an_error(
         "or its precision is too low"
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "weights"]
+
+
+def test_what_a_pattern_stands_for_is_not_replaced(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "clips" / "a.mp4", moving_squares(2))
+    before = video.read_bytes()
+    given: tuple[dict[str, Path], ...] = ({"out": tmp_path / "clips"}, {"csv": video})
+    for target in given:
+        with pytest.raises(ConfigError, match=r"a\.mp4 is an input"):
+            predict([str(tmp_path / "clips" / "*.mp4")], colours(), **target, options=QUIET)  # type: ignore[arg-type]
+    assert video.read_bytes() == before
+
+
+def test_lines_alone_go_on_with_all_frames_counted(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "a.mp4", moving_squares(15))
+    options = PredictOptions(progress=False, save_every=5)
+    lines = tmp_path / "l.jsonl"
+    with pytest.raises(KilledError):
+        predict([video], colours(Stopping(13, die)), jsonl=lines, options=options)
+    summary = predict([video], colours(), jsonl=lines, resume=True, options=options)
+    assert lines_of(lines)[-1]["num_frames"] == 15
+    assert summary.num_frames == 5
+
+
+def test_an_interrupted_repetition_leaves_what_there_is_to_go_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = [write_video(tmp_path / f"{name}.mp4", moving_squares(9)) for name in "ab"]
+    files = {"jsonl": tmp_path / "l.jsonl", "csv": tmp_path / "t.csv"}
+    options = PredictOptions(progress=False, save_every=2)
+    with pytest.raises(KilledError):
+        predict(inputs, colours(Stopping(15, die)), **files, options=options)  # type: ignore[arg-type]
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(predicting.Outputs, "_show", stop)
+        with pytest.raises(KeyboardInterrupt):
+            predict(inputs, colours(), **files, resume=True, options=options)  # type: ignore[arg-type]
+    assert not files["csv"].exists()
+    predict(inputs, colours(), **files, resume=True, options=options)  # type: ignore[arg-type]
+    assert [row["video"] for row in table(files["csv"])] == ["a"] * 3 + ["b"] * 3
+
+
+def test_a_stop_before_an_earlier_video_has_begun_keeps_the_later_ones(tmp_path: Path) -> None:
+    sink = ResultSink(tmp_path / "r.json", CLASSES)
+    with sink:
+        none = np.zeros(0, np.int64)
+        for number in (0, 2):
+            job = Job(number + 1, str(number), ImageFolder.__new__(ImageFolder))
+            task = Task(number, job, cast(Any, None))
+            ranked = VideoTracks(none + 1, none, np.zeros(0))
+            sink.end(Finished(task, 1, ranked))
+        sink.stopped()
+    assert json.loads((tmp_path / "r.json").read_text()) == []
+
+
+def test_a_frame_an_hour(tmp_path: Path) -> None:
+    with OverlayWriter(tmp_path / "slow.mp4", Fraction(25, 90_000), (64, 96)) as writer:
+        for frame in moving_squares(2):
+            writer.write(frame)
+    assert len(list(open_video(tmp_path / "slow.mp4"))) == 2
+
+
+def test_names_that_look_like_protocols(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_video(Path("2024-01-01T12:30:00.mp4"), moving_squares(3))
+    summary = predict(
+        ["2024-01-01T12:30:00.mp4"], colours(), out="2024-01-01T12:31:00.mp4", options=QUIET
+    )
+    assert summary.num_frames == 3
+    with pytest.raises(InputError, match="no such file or folder"):
+        open_video("20240101123000")
+    assert video_name("rtsp://admin:secret@10.0.0.5/live") == "live"

@@ -124,6 +124,26 @@ def test_frames_without_instances() -> None:
     assert stream(instances(1)).track_ids.tolist() == [4, 5, 6]  # nothing tells that they are
 
 
+def test_embeddings_may_come_after_empty_frames() -> None:
+    stream = TrackStream(["cat", "dog"])
+    nothing = {"masks": [], "scores": [], "labels": []}
+    assert [stream(nothing, SIZE).frame_index for _ in range(2)] == [0, 1]
+    results = [stream(instances(time, embeddings=True), SIZE) for time in range(1, 12)]
+    assert [result.frame_index for result in results] == [*range(2, 13)]
+    assert set(np.concatenate([result.track_ids for result in results]).tolist()) == {1, 2, 3}
+    assert len(stream(nothing)) == 0
+
+
+def test_small_and_unsure_instances_are_followed() -> None:
+    stream = TrackStream(["cat"])
+    for time in range(9):
+        mask = np.zeros((1, 720, 1280), np.bool_)
+        mask[0, 301:306, 401 + time : 407 + time] = True
+        result = stream({"masks": mask, "scores": [0.05], "labels": [0]})
+        assert result.track_ids.tolist() == [1]
+        assert result.rles[0].area() == 30
+
+
 def test_a_track_that_ends_is_said_once_and_its_id_is_not_used_again() -> None:
     stream = TrackStream(["cat", "dog"])
     seen, ended = set(), []
@@ -191,6 +211,8 @@ def test_frames_that_differ_are_named() -> None:
     other = {"masks": np.ones((1, 8, 8), bool), "scores": [0.5], "labels": [0]}
     with pytest.raises(ValueError, match=r"must be \(64, 96\), got \(8, 8\)"):
         stream(other)
+    with pytest.raises(ValueError, match=r"masks must be \(9, 9\), got \(64, 96\)"):
+        TrackStream(["cat", "dog"])(instances(1), (9, 9))
     with pytest.raises(ValueError, match="embeddings must have 0 channels, as before, got 3"):
         stream(instances(2, embeddings=True))
     with pytest.raises(ValueError, match="tracker must take any number of instances"):

@@ -188,7 +188,7 @@ def test_mistakes_are_one_line(source: Path, fails: Callable[..., str], tmp_path
     (tmp_path / "full" / "file").touch()
     (tmp_path / "classes.json").write_text('{"categories": []}')
     for code, words, wanted in [
-        (1, [tmp_path / "no.pkl", "--out", out], "no.pkl: No such file or directory"),
+        (1, [tmp_path / "no.pkl", "--out", out], "no.pkl: no such file or folder"),
         (1, [tmp_path / "cut.pkl", "--out", out], "cut.pkl: cannot be read as tensors alone: "),
         (1, [source, "--out", tmp_path / "full"], "full: the output folder is not empty; choose"),
         (1, [source, "--out", out, "--num_heads", "7"], "num_heads must divide the 32 samples"),

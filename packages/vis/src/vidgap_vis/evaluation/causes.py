@@ -5,10 +5,12 @@ that holds of a wrong prediction is the cause:
 
 1. duplicate: S >= tau with a truth of its class, which a better prediction has.
 2. class: S >= tau with a truth of another class.
-3. S >= beta with a truth of its class. Association, where nobody has that truth and masks of all
-   tracks, given to it frame by frame, reach tau (`reassignment`), or where somebody has it and the
-   prediction shows it in a frame; else mask. Of several such truths it is the one by which such
-   predictions and truths that nobody has pair up best, one to one; else the one of largest S.
+3. S >= beta with a truth of its class. Association, where nobody has that truth, masks of all
+   tracks, given to it frame by frame, reach tau (`reassignment`), and the prediction has one of
+   them or shows the truth in a frame; or where somebody has it and the prediction shows it in a
+   frame, with an IoU of tau, or 0.5 if that is more; else mask. Of several such truths it is that
+   by which such predictions and truths that nobody has pair up best, one to one; else that of the
+   largest S.
 4. class and location: S >= beta with a truth of another class.
 5. background: none of these.
 
@@ -20,7 +22,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, TypeAlias, get_args
 
@@ -162,6 +164,12 @@ class Matched:
     taken: Ints
     holders: Ints
 
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """Predictions and the truths that they have, crowds too."""
+        has = self.taken != NONE
+        return list(zip(self.rows[has].tolist(), self.taken[has].tolist(), strict=True))
+
 
 def match_at(video: VideoOverlaps, ious: Doubles, tau: float) -> Matched:
     """Match the predictions of a video to its truths as `average_precision.match` does at tau.
@@ -197,38 +205,38 @@ def _of_video(index: int, video: VideoOverlaps, tau: float, beta: float) -> list
     """Find the cause of every prediction of a video."""
     ious, crowd = video.track_ious(), video.true.is_crowd
     matched = match_at(video, ious, tau)
-    reached = reassign(video, matched.holders, tau).reached
-    kinds = Kinds(video)
-    partners = _partners(video, ious, matched, tau, beta)
     made = []
     for row, truth in zip(matched.rows.tolist(), matched.taken.tolist(), strict=True):
         label, score = int(video.found.labels[row]), float(video.found.scores[row])
         same = (video.true.labels == label) & ~crowd
         outcome: Outcome
-        kind: Kind | None = None
         if truth != NONE:
             outcome = "ignored" if crowd[truth] else "right"
         else:
             outcome, truth = _cause(ious[row], same, ~same & ~crowd, tau, beta)
-            if outcome == "mask":
-                truth = partners.get(row, truth)
-                held = matched.holders[truth] != NONE
-                if kinds.shows(row, truth) if held else reached[truth]:
-                    outcome, kind = "association", kinds.of(row, truth)
-        made.append(FoundCause(index, row, label, score, outcome, truth, kind))
-    return made
+        made.append(FoundCause(index, row, label, score, outcome, truth))
+    unclear = np.array([one.row for one in made if one.outcome == "mask"], np.int64)
+    if not len(unclear):
+        return made
+    partners = _partners(video, ious, unclear, matched.holders, tau, beta)
+    failures = Failures(video, matched, tau)
+    return [
+        failures.told(replace(one, truth=partners.get(one.row, one.truth)))
+        if one.outcome == "mask"
+        else one
+        for one in made
+    ]
 
 
 def _partners(
-    video: VideoOverlaps, ious: Doubles, matched: Matched, tau: float, beta: float
+    video: VideoOverlaps, ious: Doubles, rows: Ints, holders: Ints, tau: float, beta: float
 ) -> dict[int, int]:
-    """Pair predictions without a truth with truths of their class that nobody has, one to one.
+    """Pair predictions (P,) with truths of their class that nobody has, one to one.
 
     Returns:
         The truth of each such prediction, where the pair's IoU is beta or more and below tau.
     """
-    rows = matched.rows[matched.taken == NONE]
-    truths = np.flatnonzero((matched.holders == NONE) & ~video.true.is_crowd)
+    truths = np.flatnonzero((holders == NONE) & ~video.true.is_crowd)
     part = ious[np.ix_(rows, truths)]
     fits = video.found.labels[rows][:, None] == video.true.labels[truths]
     part = np.where(fits & (part >= beta) & (part < tau), part, 0.0)
@@ -259,15 +267,31 @@ def _cause(ious: Doubles, same: Bools, other: Bools, tau: float, beta: float) ->
     return "background", NONE
 
 
-class Kinds:
-    """Tells how the association of a video's predictions failed.
+class Failures:
+    """Tells masks that are not good enough from good ones under the wrong identity.
 
     Args:
         video: predictions and truths compared.
+        matched: which prediction has which truth.
+        tau: the IoU that is right.
     """
 
-    def __init__(self, video: VideoOverlaps) -> None:
+    def __init__(self, video: VideoOverlaps, matched: Matched, tau: float) -> None:
         self.video = video
+        self.holders = matched.holders
+        self.least = max(MIN_IOU, tau)
+        self.reassigned = reassign(video, matched.pairs, tau)
+
+    def told(self, one: FoundCause) -> FoundCause:
+        """Return what became of a prediction that overlaps a truth of its class too little."""
+        own = self.video.found.first_alike[one.row]
+        shows = bool((self.matches[:, one.truth] == own).any())
+        if self.holders[one.truth] == NONE:
+            gives = shows or bool((self.reassigned.owners[:, one.truth] == own).any())
+            fails = gives and bool(self.reassigned.reached[one.truth])
+        else:
+            fails = shows
+        return replace(one, outcome="association", kind=self.kind(one)) if fails else one
 
     @cached_property
     def matches(self) -> Ints:
@@ -278,31 +302,23 @@ class Kinds:
         found = np.full((len(video.shared), len(video.true)), NONE, np.int64)
         for time, ious in enumerate(video.frame_ious()):
             part = ious[np.ix_(tracks, truths)]
-            for row, column in zip(*linear_sum_assignment(-part), strict=True):
-                if part[row, column] >= MIN_IOU:
+            part = np.where(part >= self.least, part, 0.0)
+            for row, column in zip(*linear_sum_assignment(part, maximize=True), strict=True):
+                if part[row, column] > 0:
                     found[time, truths[column]] = tracks[row]
         return found
 
-    def shows(self, row: int, truth: int) -> bool:
-        """Return whether a prediction's mask matches a truth's in some frame; by their indices."""
-        return bool((self.matches[:, truth] == self.video.found.first_alike[row]).any())
-
-    def of(self, row: int, truth: int) -> Kind:
-        """Return how a prediction failed at a truth of its class.
-
-        Args:
-            row: the prediction's index.
-            truth: the truth's.
-        """
+    def kind(self, one: FoundCause) -> Kind:
+        """Return how the association of a prediction failed at its truth."""
         video = self.video
         real = ~video.true.is_crowd
-        covered = video.shared[:, row] >= HALF * np.maximum(video.true.areas.T, 1)  # (T, N)
+        covered = video.shared[:, one.row] >= HALF * np.maximum(video.true.areas.T, 1)  # (T, N)
         if (covered[:, real].sum(axis=1) >= 2).any():
             return "merge"
-        own = video.found.first_alike[row]
+        own = video.found.first_alike[one.row]
         if (self.matches == own).any(axis=0).sum() >= 2:
             return "identity switch"
-        others = self.matches[:, truth]
+        others = self.matches[:, one.truth]
         if np.any((others != NONE) & (others != own)):
             return "fragmentation"
         return "gap"

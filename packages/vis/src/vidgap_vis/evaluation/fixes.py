@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,8 +10,7 @@ from math import factorial
 
 import numpy as np
 
-from vidgap_vis.evaluation.causes import CAUSES, Cause, Causes
-from vidgap_vis.evaluation.reassignment import NONE
+from vidgap_vis.evaluation.causes import CAUSES, Cause, Causes, FoundCause, TrueCause
 from vidgap_vis.evaluation.weighted_curve import WeightedCurves
 
 REPAIRS: tuple[Cause, ...] = ("class", "mask", "association")
@@ -34,16 +32,12 @@ class Fixes:
 
     causes: Causes
 
-    @cached_property
-    def labels(self) -> tuple[int, ...]:
-        """The classes that have truths; AP is the mean over them."""
-        return tuple(sorted({one.label for one in self.causes.true}))
-
     def ap(self, mended: Collection[Cause] = ()) -> float | None:
         """Return AP with some causes mended, 0..1; None where there is no truth."""
-        if not self.labels:
+        if not self._of_label:
             return None
-        return float(np.mean(list(self._by_label(frozenset(mended)).values())))
+        some = frozenset(mended)
+        return float(np.mean([one.ap(some & one.relevant) for one in self._of_label.values()]))
 
     @cached_property
     def single(self) -> dict[Cause, float]:
@@ -63,9 +57,8 @@ class Fixes:
             for some in combinations(CAUSES, size)
         }
         total, num = factorial(len(CAUSES)), len(CAUSES)
-        cost = {}
-        for cause in CAUSES:
-            cost[cause] = sum(
+        return {
+            cause: sum(
                 factorial(len(some))
                 * factorial(num - len(some) - 1)
                 / total
@@ -73,42 +66,72 @@ class Fixes:
                 for some, value in values.items()
                 if cause not in some
             )
-        return cost
+            for cause in CAUSES
+        }
 
     @cached_property
-    def _order(self) -> list[int]:
-        """The predictions, best score first; equal scores keep their order."""
+    def _of_label(self) -> dict[int, _LabelFixes]:
+        """The classes that have truths; AP is the mean over them."""
         found = self.causes.found
-        return sorted(range(len(found)), key=lambda place: (-found[place].score, place))
-
-    def _by_label(self, mended: frozenset[Cause]) -> dict[int, float]:
-        """Return AP by class."""
-        hits: dict[int, list[tuple[float, int, bool]]] = defaultdict(list)
-        free = {(one.video, one.row) for one in self.causes.true if one.outcome != "right"}
-        labels = {(one.video, one.row): one.label for one in self.causes.true}
-        for place in self._order:
-            one = self.causes.found[place]
-            key = (one.video, one.truth)
-            if one.outcome == "right":
-                hits[one.label].append((one.score, place, True))
-            elif one.outcome == "ignored":
-                continue
-            elif one.outcome not in mended:
-                hits[one.label].append((one.score, place, False))
-            elif one.outcome in REPAIRS and key in free:
-                free.discard(key)
-                hits[labels[key]].append((one.score, place, True))
-        wanted = dict.fromkeys(self.labels, 0)
+        parts = {label: _LabelFixes(label) for label in sorted({t.label for t in self.causes.true})}
+        owner = {}
         for truth in self.causes.true:
-            wanted[truth.label] += 1
-            if truth.outcome == "missed" and "missed" in mended:
-                hits[truth.label].append((np.inf, NONE, True))
-        return {label: _average(hits[label], wanted[label]) for label in self.labels}
+            owner[truth.video, truth.row] = truth.label
+            parts[truth.label].add_truth(truth)
+        for one in sorted(found, key=lambda one: -one.score):  # equal scores keep their order
+            pointed = one.label
+            if one.outcome in REPAIRS:
+                pointed = owner.get((one.video, one.truth), one.label)
+            for label in {one.label, pointed} & parts.keys():
+                parts[label].found.append(one)
+        return parts
 
 
-def _average(found: list[tuple[float, int, bool]], num_truths: int) -> float:
-    """Return AP of predictions (score, place, right), by the rules of all AP here."""
-    right = np.array([one[2] for one in sorted(found, key=lambda one: (-one[0], one[1]))], np.bool_)
-    curves = WeightedCurves(np.zeros(len(right), np.int64), np.ones((1, 1)))
-    counts = np.ones(len(right), np.bool_)
-    return float(curves.average_precision(counts, right, np.array([num_truths]))[0])
+class _LabelFixes:
+    """What AP of one class depends on: its truths, its predictions, and those that point to them.
+
+    Attributes:
+        label: the class.
+        found: the predictions, best score first.
+    """
+
+    def __init__(self, label: int) -> None:
+        self.label = label
+        self.found: list[FoundCause] = []
+        self._free: set[tuple[int, int]] = set()
+        self._num_truths = self._num_missed = 0
+        self._known: dict[frozenset[Cause], float] = {}
+
+    def add_truth(self, truth: TrueCause) -> None:
+        """Take a truth of the class."""
+        self._num_truths += 1
+        self._num_missed += truth.outcome == "missed"
+        if truth.outcome != "right":
+            self._free.add((truth.video, truth.row))
+
+    @cached_property
+    def relevant(self) -> frozenset[Cause]:
+        """The causes that change anything here."""
+        outcomes = {one.outcome for one in self.found} | {"missed"}
+        return frozenset(cause for cause in CAUSES if cause in outcomes)
+
+    def ap(self, mended: frozenset[Cause]) -> float:
+        """Return AP of the class with some of the relevant causes mended."""
+        if mended not in self._known:
+            self._known[mended] = self._ap(mended)
+        return self._known[mended]
+
+    def _ap(self, mended: frozenset[Cause]) -> float:
+        free = set(self._free)
+        right = [True] * (self._num_missed if "missed" in mended else 0)
+        for one in self.found:
+            if one.outcome not in mended:
+                if one.label == self.label and one.outcome != "ignored":
+                    right.append(one.outcome == "right")
+            elif one.outcome in REPAIRS and (one.video, one.truth) in free:
+                free.discard((one.video, one.truth))
+                right.append(True)
+        hits = np.array(right, np.bool_)
+        curves = WeightedCurves(np.zeros(len(hits), np.int64), np.ones((1, 1)))
+        counts = np.ones(len(hits), np.bool_)
+        return float(curves.average_precision(counts, hits, np.array([self._num_truths]))[0])

@@ -7,6 +7,7 @@ positive: (1 + tau) I - tau A, where A is the mask's area. Masks that hold a tra
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,23 +34,24 @@ class Reassignment:
     reached: Bools
 
 
-def reassign(video: VideoOverlaps, holders: Ints, tau: float) -> Reassignment:
+def reassign(video: VideoOverlaps, pairs: Sequence[tuple[int, int]], tau: float) -> Reassignment:
     """Give masks to the truths that no track has.
 
     Args:
         video: D found tracks, N true ones, T frames.
-        holders: (N,), the found track that has each truth; -1: none.
+        pairs: found tracks and the truths that they have, crowds too.
         tau: the IoU that is wanted.
     """
     shared = video.shared.astype(np.float64)
     areas = video.found.areas.T[:, :, None]  # (T, D, 1)
     gains = (1 + tau) * shared - tau * areas
-    wanted = np.flatnonzero((holders == NONE) & ~video.true.is_crowd)
-    taking = np.flatnonzero(holders != NONE)
+    wanted = np.setdiff1d(
+        np.flatnonzero(~video.true.is_crowd), np.array([truth for _, truth in pairs], np.int64)
+    )
     # A track under several classes has its masks once; those that hold a truth are not given away.
     free = np.repeat((video.found.first_alike == np.arange(len(video.found)))[None], len(gains), 0)
-    for truth in taking.tolist():
-        alike = video.found.first_alike[holders[truth]]
+    for row, truth in pairs:
+        alike = video.found.first_alike[row]
         free[:, alike] &= gains[:, alike, truth] <= 0
     owners = np.full((len(gains), len(video.true)), NONE, np.int64)
     for time in range(len(gains)):
@@ -74,7 +76,8 @@ def associated(video: VideoOverlaps, found: Reassignment) -> VideoOverlaps:
     """Return the video with a track for each truth that is reached, made of the masks it gets.
 
     They leave the tracks that they were in, and a track of which nothing stays is gone. A new track
-    has the class that the scores of its masks' tracks vote for, and the best of these scores.
+    has the class that the scores of its masks' tracks vote for, frame by frame, under all classes
+    that they are listed under, and the best of these scores: it may be a wrong class, and AP fall.
     """
     truths = np.flatnonzero(found.reached)
     tracks, num_old = video.found, len(video.found)
@@ -87,9 +90,9 @@ def associated(video: VideoOverlaps, found: Reassignment) -> VideoOverlaps:
         owners = found.owners[times, truth]
         areas[new, times] = tracks.areas[owners, times]
         shared[times, new] = video.shared[times, owners]
-        votes = np.bincount(tracks.labels[owners], tracks.scores[owners])
-        labels.append(int(votes.argmax()))
-        scores.append(float(tracks.scores[owners].max()))
+        label, score = _elected(tracks, owners)
+        labels.append(label)
+        scores.append(score)
         for alike in range(num_old):
             gone = times[tracks.first_alike[alike] == owners]
             areas[alike, gone] = 0
@@ -105,3 +108,14 @@ def associated(video: VideoOverlaps, found: Reassignment) -> VideoOverlaps:
     stays = areas.sum(axis=1) > 0
     stays[:num_old] |= tracks.areas.sum(axis=1) == 0  # what was empty before
     return replace(video, found=grown.only(stays), shared=shared[:, stays])
+
+
+def _elected(tracks: TrackArrays, owners: Ints) -> tuple[int, float]:
+    """Return the class that the tracks (F,) of a new track's frames vote for, and a score."""
+    _, listings = np.nonzero(tracks.first_alike == owners[:, None])
+    known, which = np.unique(tracks.labels[listings], return_inverse=True)
+    votes = np.zeros(len(known))
+    np.add.at(votes, which, tracks.scores[listings])
+    number = np.bincount(which, minlength=len(known))
+    best = max(range(len(known)), key=lambda k: (votes[k], number[k]))
+    return int(known[best]), float(tracks.scores[listings].max())

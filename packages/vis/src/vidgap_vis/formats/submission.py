@@ -50,7 +50,10 @@ def pack(results: Path, videos: VideoSet, out: Path) -> Submission:
             counts[video.id] = len(tracks)
             for track in tracks:
                 checked(track, results)
-    with replacing(out) as temporary, ZipFile(temporary, "w", ZIP_DEFLATED) as archive:
+    with (
+        replacing(out) as temporary,
+        ZipFile(temporary, "w", ZIP_DEFLATED, strict_timestamps=False) as archive,
+    ):
         archive.write(results, RESULTS)
     return Submission(
         num_tracks=sum(counts.values()),

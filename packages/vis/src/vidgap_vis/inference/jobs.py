@@ -126,7 +126,7 @@ def plan(
     names = apart(names)
     overlays = output_paths("--out", names, targets.out, OVERLAY_SUFFIXES, folder=several)
     mots = output_paths("--mots", names, targets.mots, (".txt",), folder=several)
-    taken: list[Path] = []
+    taken = [Path(source.path) for source in sources]  # what patterns stand for, too
     for flag, written in [
         *(("--out", path) for path in overlays),
         *(("--mots", path) for path in mots),

@@ -92,7 +92,7 @@ class PredictSummary:
         overlays: those it wrote.
         written: all it wrote, files and folders.
         num_videos: how many videos there were.
-        num_frames: how many frames it showed.
+        num_frames: how many frames it showed, without those of a run that it goes on from.
         seconds: for how long.
     """
 
@@ -174,7 +174,8 @@ def predict(
     except ValueError as error:
         raise ConfigError("", "--latency", str(error)) from error
     score, classes = options.score, segmenter.classes
-    kind = run_kind(inputs, segmenter, first, weights, score=score, frames=options.span)
+    others = {"score": score, "frames": options.span, "strict": options.strict}
+    kind = run_kind(inputs, segmenter, first, weights, **others)
     progress = progress_of(targets, kind, first, jobs) if resume else None
     lengths = [job.source.num_frames for job in jobs]
     total = None if None in lengths else sum(length or 0 for length in lengths)
@@ -185,12 +186,12 @@ def predict(
         wanted = sinks_of(targets, classes, score, overlays, kind, progress)
         outputs = Outputs([stack.enter_context(sink) for sink in wanted], bar, len(jobs))
         drawing = Drawing(Draw.of(options.draw), score, options.min_short_edge)
+        tasks = tasks_of(jobs, first, segmenter, options, targets, progress)
+        if progress is not None:
+            going = next(tasks)
+            tasks = chain([going], tasks)
+            repeat(progress, going, jobs, options.span.every, targets, outputs, drawing)
         try:
-            tasks = tasks_of(jobs, first, segmenter, options, targets, progress)
-            if progress is not None:
-                going = next(tasks)
-                tasks = chain([going], tasks)
-                repeat(progress, going, jobs, options.span.every, targets, outputs, drawing)
             with Pipeline(threads=options.pipeline) as pipeline:
                 for event in stages(pipeline, tasks, segmenter, options, targets, drawing):
                     with interrupt_held_back():

@@ -13,6 +13,7 @@ from vidgap_vis.inference.segmenter import VideoSegmenter
 from vidgap_vis.inference.stream import Stream
 from vidgap_vis.inference.two_passes import TwoPasses
 from vidgap_vis.trackers import OnlineTracker
+from vidgap_vis.video.sources.streams import without_password
 
 
 def run_kind(
@@ -35,12 +36,17 @@ def run_kind(
     names = [type(tracker).__name__]
     if isinstance(tracker, OnlineTracker):
         names.append(type(tracker.associator).__name__)
+        names.append(str(getattr(tracker.associator, "options", "")))
     return {
-        "inputs": [str(name) for name in inputs],
+        "inputs": [without_password(str(name)) for name in inputs],
         "model": None if weights is None else str(weights),
         "classes": [info.name for info in segmenter.classes],
         "tracker": " by ".join(names),
         "latency": video.latency,
+        "labels": segmenter.step.class_weights.tolist(),
+        "short_edge": segmenter.step.short_edge,
+        "dtype": segmenter.step.dtype,
+        "top_k": segmenter.top_k,
         **{name: str(value) for name, value in options.items()},
     }
 

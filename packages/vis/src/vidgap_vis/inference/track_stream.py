@@ -16,16 +16,16 @@ from vidgap_vis.trackers.base import StateDict
 from vidgap_vis.trackers.detections import Detections
 from vidgap_vis.weights.class_names import numbered_from_one
 
-LONG_EDGE = 320
-"""Masks are compared at every so many pixels that their long edge has about as many."""
+BY_LOOKS = QueryOptions(min_score=0.0)
+"""Whoever finds instances decides which scores are too low."""
 
-BY_OVERLAP = QueryOptions(min_affinity=0.9)
+BY_OVERLAP = QueryOptions(min_score=0.0, min_affinity=0.9)
 """Without embeddings a mask continues a track if its IoU with the last frame's is 0.3 or more."""
 
 
 def usual_tracker(with_embeddings: bool) -> OnlineTracker:
     """Return a tracker for detectors: by overlap, and by embeddings where there are some."""
-    options = QueryOptions() if with_embeddings else BY_OVERLAP
+    options = BY_LOOKS if with_embeddings else BY_OVERLAP
     return OnlineTracker(QueryAssociator(options), any_number=True)
 
 
@@ -66,6 +66,7 @@ class TrackStream:
         self.score_threshold = score_threshold
         self._size: Size | None = None
         self._channels: int | None = None
+        self._num_before = 0  # frames before the first instance, which chooses the tracker
 
     def __enter__(self) -> TrackStream:
         return self
@@ -88,14 +89,18 @@ class TrackStream:
         num = len(instances.masks)
         if num or self._size is None:
             self._check(instances, size)
-        detections = self._detections(instances)
+        if size is not None and instances.masks.shape[1:] != size:
+            raise ValueError(f"masks must be {size}, got {instances.masks.shape[1:]}")
         if self.tracker is None:
+            if not num:
+                self._num_before += 1
+                return self._nothing(self._num_before - 1)
             self.tracker = usual_tracker(instances.embeddings is not None)
-        tracks = self.tracker.step([detections])
+        tracks = self.tracker.step([self._detections(instances)])
         rows = tracks.queries[:, 0]
         shown = tracks.class_scores[:, 0]  # (R, K)
         result = FrameResult(
-            frame_index=tracks.first_frame,
+            frame_index=tracks.first_frame + self._num_before,
             size=self._size or instances.masks.shape[1:],
             track_ids=tracks.ids,
             labels=shown.argmax(axis=1).astype(np.int64),
@@ -122,6 +127,7 @@ class TrackStream:
             "tracker": {} if self.tracker is None else self.tracker.state_dict(),
             "size": np.array(self._size or (), np.int64),
             "channels": -1 if self._channels is None else self._channels,
+            "num_before": self._num_before,
         }
 
     def load_state_dict(self, state: StateDict) -> None:
@@ -129,9 +135,17 @@ class TrackStream:
         height, width = state["size"].tolist() or (0, 0)
         self._size = (height, width) if height else None
         self._channels = None if state["channels"] < 0 else int(state["channels"])
+        self._num_before = int(state["num_before"])
         if state["tracker"]:
             self.tracker = self.tracker or usual_tracker(bool(self._channels))
             self.tracker.load_state_dict(state["tracker"])
+
+    def _nothing(self, frame_index: int) -> FrameResult:
+        """Return the result of a frame without instances."""
+        assert self._size is not None
+        none, scores = np.zeros(0, np.int64), np.zeros((0, len(self.classes)), np.float32)
+        of_none = (none, none, scores[:, 0], (), scores, scores[:, 0])
+        return FrameResult(frame_index, self._size, *of_none, self.classes)
 
     def _check(self, instances: Instances, size: Size | None) -> None:
         """Compare a frame with the first one."""
@@ -161,5 +175,4 @@ class TrackStream:
         looks = instances.embeddings
         if looks is None:
             looks = np.zeros((num, self._channels or 1), np.float32)  # they resemble none
-        step = max(1, max(instances.masks.shape[1:]) // LONG_EDGE)
-        return Detections(probabilities, looks, instances.masks[:, ::step, ::step])
+        return Detections(probabilities, looks, instances.masks)

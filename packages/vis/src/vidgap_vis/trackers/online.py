@@ -101,12 +101,13 @@ class OnlineTracker:
     ) -> tuple[Ints, Ints, Doubles]:
         """Take a frame; return the tracks (R,) that it shows, their queries and class scores."""
         first = 1 if self.any_number else 0  # of what must be as before
-        if self._shape is not None and self._shape[first:] != frame.shape[first:]:
+        nothing = self.any_number and frame.shape[0] == 0
+        if not nothing and self._shape is not None and self._shape[first:] != frame.shape[first:]:
             raise ValueError(
                 f"queries, classes and channels must be {self._shape}, as in the first frame, "
                 f"got {frame.shape}"
             )
-        self._shape = frame.shape
+        self._shape = self._shape if nothing else frame.shape
         self._num_frames += 1
         assignment = self.associator.update(frame)
         self._forget(assignment)

@@ -17,6 +17,7 @@ from vidgap_vis.video.sources import (
     natural_key,
 )
 from vidgap_vis.video.sources.images import IMAGE_SUFFIXES
+from vidgap_vis.video.sources.streams import without_password
 
 URL = re.compile(r"[a-z][a-z0-9+.-]+://.+", re.IGNORECASE)
 
@@ -44,7 +45,7 @@ def open_video(path: str | Path, *, strict: bool = False) -> FrameSource:
     if path.exists():
         once = path.is_fifo() or path.is_char_device()
         return LiveStream(path, strict=strict) if once else VideoFile(path, strict=strict)
-    if name.isascii() and name.isdecimal():
+    if re.fullmatch(r"[0-9]{1,3}", name):
         return Camera(int(name))
     if URL.fullmatch(name):
         return LiveStream(name, strict=strict)
@@ -102,7 +103,8 @@ def video_name(name: str) -> str:
     if not path.exists() and name.isdecimal():
         return f"camera_{name}"
     if URL.fullmatch(name):
-        return re.sub(r"[^\w.-]+", "_", Path(name.partition("?")[0]).stem) or "stream"
+        plain = without_password(name).partition("?")[0]
+        return re.sub(r"[^\w.-]+", "_", Path(plain).stem) or "stream"
     return path.stem
 
 

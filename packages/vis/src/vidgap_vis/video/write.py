@@ -51,7 +51,7 @@ class OverlayWriter:
             raise InputError(path, "", f"an overlay must end in {wanted}, got {self.path.suffix!r}")
         if fps <= 0:
             raise ValueError(f"fps must be positive, got {fps}")
-        self.fps = Fraction(fps).limit_denominator(1001)
+        self.fps = max(Fraction(1, 1001), Fraction(fps).limit_denominator(1001))
         self.size = size
         self.crf = crf
         self._num_frames = 0
@@ -113,7 +113,7 @@ class OverlayWriter:
         with (
             replacing(self.path) as temporary,
             self._named(),
-            av.open(str(temporary), "w", options=options) as container,
+            av.open(str(temporary.absolute()), "w", options=options) as container,
         ):
             self._container, self._stream = container, self._add_stream(container)
             yield

@@ -166,9 +166,12 @@ def fetched(source: str | Path) -> Path:
         InputError: there is no such repository, or it cannot be fetched.
     """
     try:
-        return hub.resolve(source)
+        path = hub.resolve(source)
     except FileNotFoundError as error:
         raise InputError(source, "", str(error)) from error
+    if not path.exists():
+        raise InputError(source, "", "no such file or folder")
+    return path
 
 
 def export_weights(folder: Path, out: Path, to: Format, *, overwrite: bool = False) -> Path:

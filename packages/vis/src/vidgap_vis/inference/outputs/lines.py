@@ -94,7 +94,7 @@ class LineSink(Sink):
                     "id": track,
                     "category_id": self._classes[label].category_id,
                     "name": self._classes[label].name,
-                    "score": round(score, DIGITS),
+                    "score": score,
                     "bbox": coco_mask.toBbox(rle.to_dict()).tolist(),
                     "segmentation": rle.to_dict(),
                 }
@@ -137,7 +137,7 @@ class LineSink(Sink):
                 "id": track,
                 "category_id": self._classes[label].category_id,
                 "name": self._classes[label].name,
-                "score": round(score, DIGITS),
+                "score": score,
             }
             for track, label, score in finished.tracks
         ]

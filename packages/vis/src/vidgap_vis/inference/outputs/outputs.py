@@ -64,6 +64,8 @@ class Outputs:
         if begun is None:
             resumes = event.task.resumed is not None
             begun = self._begin(event.task, self.sinks if resumes else sinks)
+            if event.task.resumed is not None and not again:
+                begun.num_frames = event.task.resumed.num_frames
         if isinstance(event, Looked):
             self._look(begun, event.num_frames)
             return
@@ -71,6 +73,7 @@ class Outputs:
             begun.looks.close()
         if isinstance(event, Shown):
             self._show(begun, event, sinks)
+            self.num_frames += not again
         elif isinstance(event, Saved):
             for sink in sinks:
                 sink.save(event)
@@ -93,6 +96,8 @@ class Outputs:
             if begun.num_frames and not isinstance(begun.task.video, TwoPasses):
                 tracks = begun.task.video.finish().best(top_k, min_score)
             self._end(begun, tracks, self.sinks)
+        for sink in self.sinks:
+            sink.stopped()
 
     def _begin(self, task: Task, sinks: Sequence[Sink]) -> _Begun:
         self._bar.set_description(f"video {task.number + 1}/{self._num_videos}")
@@ -111,7 +116,6 @@ class Outputs:
         for sink in sinks:
             sink.show(shown)
         begun.num_frames += 1
-        self.num_frames += 1
         self._bar.update()
 
     def _end(self, begun: _Begun, tracks: VideoTracks, sinks: Sequence[Sink]) -> None:

@@ -26,10 +26,9 @@ class OverlaySink(Sink):
         self._min_short_edge = min_short_edge
         self._open: dict[int, tuple[ExitStack, OverlayWriter]] = {}
 
-    def begin(self, task: Task) -> None:
+    def _begin(self, task: Task) -> None:
         job = task.job
-        if job.overlay is None:
-            return
+        assert job.overlay is not None
         scale = display_scale(job.source.size, self._min_short_edge)
         height, width = job.source.size
         size = (scale * height, scale * width)
@@ -40,6 +39,8 @@ class OverlaySink(Sink):
 
     def show(self, shown: Shown) -> None:
         if shown.drawn is not None:
+            if shown.task.number not in self._open:
+                self._begin(shown.task)
             _, writer = self._open[shown.task.number]
             writer.write(shown.drawn, shown.time)
 

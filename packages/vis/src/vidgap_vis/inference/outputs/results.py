@@ -43,6 +43,14 @@ class ResultSink(Sink):
         ]
         task = finished.task
         self._ended[task.number] = (task.job.video_id, finished.num_frames, entries)
+        self._list()
+
+    def stopped(self) -> None:
+        for number in sorted(self._ended):  # of a round, a later video may have ended before
+            self._next = number
+            self._list()
+
+    def _list(self) -> None:
         while self._next in self._ended:
             self._writer.finish_video(*self._ended.pop(self._next))
             self._next += 1

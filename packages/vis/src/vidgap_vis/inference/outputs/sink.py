@@ -76,6 +76,9 @@ class Sink:
     def save(self, saved: Saved) -> None:
         """Take what is needed to go on from here."""
 
+    def stopped(self) -> None:
+        """Take that no more videos come, as the run was asked to stop."""
+
     def done(self) -> None:
         """Take that all videos have ended."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import stat
 from collections.abc import Generator, Iterator
 from itertools import chain
@@ -36,21 +37,24 @@ class LiveStream(FrameSource):
     live = True
 
     def __init__(self, path: str | Path, *, strict: bool = False) -> None:
-        self.path = path
+        self.path = without_password(path) if isinstance(path, str) else path
         self.strict = strict
         self._faults = Faults()
+        name = path if isinstance(path, str) else str(path.absolute())
         try:
-            self._container = av.open(str(path), format=capture_format(path), timeout=PATIENCE)
-            stream = stream_of(self._container, path)
+            self._container = av.open(
+                name, format=capture_format(path), timeout=PATIENCE, metadata_errors="replace"
+            )
+            stream = stream_of(self._container, self.path)
             self.fps = stream.average_rate or stream.guessed_rate
             self.num_frames = stream.frames or None
-            pictures = decoded(self._container, self._faults, path, strict=strict)
+            pictures = decoded(self._container, self._faults, self.path, strict=strict)
             first = next(pictures, None)
         except (av.FFmpegError, OSError) as error:
             message = f"not a stream that opens and decodes ({error.strerror or error})"
-            raise InputError(path, "", message) from error
+            raise InputError(self.path, "", message) from error
         if first is None:
-            raise InputError(path, "", "holds no video frame that decodes")
+            raise InputError(self.path, "", "holds no video frame that decodes")
         self.size = upright_size(first)
         self._pictures: Iterator[av.VideoFrame] | None = chain([first], pictures)
 
@@ -74,8 +78,13 @@ class LiveStream(FrameSource):
             raise SourceGoneError(self.path, f"frame {index}", message) from error
         finally:
             self._container.close()
-        if self._faults:
-            logger.warning("%s: %s", self.path, self._faults)
+            if self._faults:
+                logger.warning("%s: %s", self.path, self._faults)
+
+
+def without_password(url: str) -> str:
+    """Return a URL without its user and password, as it may be shown and kept."""
+    return re.sub(r"//[^/@]*@", "//", url)
 
 
 def capture_format(path: str | Path) -> str | None:

@@ -39,11 +39,11 @@ class VideoFile(FrameSource):
     """
 
     def __init__(self, path: Path, *, strict: bool = False) -> None:
-        self.path = path
+        self.path: Path = path
         self.strict = strict
         self._said = False
         try:
-            with av.open(str(path)) as container:
+            with opened(path) as container:
                 stream = stream_of(container, path)
                 self.fps = stream.average_rate or stream.guessed_rate
                 self.num_frames = stream.frames or None
@@ -60,18 +60,25 @@ class VideoFile(FrameSource):
     def shots(self) -> Generator[Shot]:
         """Yield the frames; `InputError` where the file cannot be read, or is damaged and strict"""
         faults = Faults()
-        with closing(self._decode(faults)) as pictures:
-            yield from shots(pictures, self.size, faults, self.path, strict=self.strict)
-        if faults and not self._said:
-            self._said = True  # once, however often the file is gone through
-            logger.warning("%s: %s", self.path, faults)
+        try:
+            with closing(self._decode(faults)) as pictures:
+                yield from shots(pictures, self.size, faults, self.path, strict=self.strict)
+        finally:
+            if faults and not self._said:
+                self._said = True  # once, however often the file is gone through
+                logger.warning("%s: %s", self.path, faults)
 
     def _decode(self, faults: Faults) -> Generator[av.VideoFrame]:
         try:
-            with av.open(str(self.path)) as container:
+            with opened(self.path) as container:
                 yield from decoded(container, faults, self.path, strict=self.strict)
         except av.FFmpegError as error:
             raise InputError(self.path, "", f"cannot be read ({error.strerror})") from error
+
+
+def opened(path: Path) -> av.container.InputContainer:
+    """Open a file, whatever its name looks like and however its tags are encoded."""
+    return av.open(str(path.absolute()), metadata_errors="replace")
 
 
 @dataclass

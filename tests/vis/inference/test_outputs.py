@@ -32,6 +32,7 @@ from vidgap_vis.inference import predict as predicting
 from vidgap_vis.inference.draw import TRAIL, Draw, Trails, draw_result
 from vidgap_vis.inference.jobs import Job
 from vidgap_vis.inference.outputs.events import Finished
+from vidgap_vis.inference.outputs.overlays import OverlaySink
 from vidgap_vis.inference.outputs.results import ResultSink
 from vidgap_vis.inference.predict import PredictOptions, Stopped, predict
 from vidgap_vis.inference.rounds import Task
@@ -654,3 +655,27 @@ def test_names_that_look_like_protocols(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(InputError, match="no such file or folder"):
         open_video("20240101123000")
     assert video_name("rtsp://admin:secret@10.0.0.5/live") == "live"
+
+
+def test_an_overlay_without_a_frame_is_no_file(tmp_path: Path) -> None:
+    """As of a video that was stopped in the first of two passes."""
+    folder = write_folder(tmp_path / "clip", moving_squares(2))
+    job = Job(1, "clip", ImageFolder(folder, sorted(folder.iterdir())), tmp_path / "o.mp4")
+    task = Task(0, job, cast(Any, None))
+    none = np.zeros(0, np.int64)
+    with OverlaySink(10, 0) as sink:
+        sink.begin(task)
+        sink.end(Finished(task, 0, VideoTracks(none, none, np.zeros(0))))
+    assert not (tmp_path / "o.mp4").exists()
+    assert sink.written == []
+
+
+def test_a_run_goes_on_with_the_same_classes(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "a.mp4", moving_squares(15))
+    options = PredictOptions(progress=False, save_every=5)
+    lines = tmp_path / "l.jsonl"
+    with pytest.raises(KilledError):
+        predict([video], colours(Stopping(13, die)), jsonl=lines, options=options)
+    for other in ({"keep": ["disc"]}, {"short_edge": 32}, {"top_k": 3}):
+        with pytest.raises(ConfigError, match=r"--resume: (labels|short_edge|top_k) was"):
+            predict([video], colours(**other), jsonl=lines, resume=True, options=options)

@@ -30,18 +30,15 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from vidgap_vis.evaluation.arrays import Bools, Doubles, Ints
-from vidgap_vis.evaluation.average_precision import MAX_PREDICTIONS
+from vidgap_vis.evaluation.failures import Failures, Kind
+from vidgap_vis.evaluation.matching import match_at
 from vidgap_vis.evaluation.overlaps import VideoOverlaps
-from vidgap_vis.evaluation.reassignment import NONE, reassign
-from vidgap_vis.evaluation.switches import MIN_IOU
+from vidgap_vis.evaluation.reassignment import NONE
 
 Cause: TypeAlias = Literal[
     "class", "mask", "association", "duplicate", "class and location", "background", "missed"
 ]
 """Why a prediction is wrong, or, missed, a truth not found."""
-
-Kind: TypeAlias = Literal["identity switch", "merge", "fragmentation", "gap"]
-"""How association failed."""
 
 Outcome: TypeAlias = Cause | Literal["right", "ignored"]
 """What became of a prediction: right, ignored (it found a crowd), or why it is wrong."""
@@ -50,9 +47,6 @@ CAUSES: tuple[Cause, ...] = get_args(Cause)
 
 TAU, BETA = 0.5, 0.1
 """The IoU that is right, and the one below which there is nothing."""
-
-HALF = 0.5
-"""Of a truth that a mask must cover to be of it, where it merges several."""
 
 
 @dataclass(frozen=True)
@@ -150,57 +144,6 @@ def causes(videos: Iterable[VideoOverlaps], tau: float = TAU, beta: float = BETA
     return Causes(tuple(ids), tuple(found), tuple(true), tau)
 
 
-@dataclass(frozen=True)
-class Matched:
-    """Which prediction of a video has which truth.
-
-    Attributes:
-        rows: (P,), the predictions that count, the best score first.
-        taken: (P,), the truth that each has, crowds too; -1: none.
-        holders: (N,), the prediction that has each truth; -1: none.
-    """
-
-    rows: Ints
-    taken: Ints
-    holders: Ints
-
-    @property
-    def pairs(self) -> list[tuple[int, int]]:
-        """Predictions and the truths that they have, crowds too."""
-        has = self.taken != NONE
-        return list(zip(self.rows[has].tolist(), self.taken[has].tolist(), strict=True))
-
-
-def match_at(video: VideoOverlaps, ious: Doubles, tau: float) -> Matched:
-    """Match the predictions of a video to its truths as `average_precision.match` does at tau.
-
-    Args:
-        video: D predictions, N truths.
-        ious: (D, N), of whole tracks.
-        tau: the IoU that is right.
-    """
-    labels, crowd = video.found.labels, video.true.is_crowd
-    best_first = np.argsort(-video.found.scores, kind="stable")
-    ranks: Counter[int] = Counter()
-    holders = np.full(len(video.true), NONE, np.int64)
-    rows, taken = [], []
-    for row in best_first.tolist():
-        ranks[int(labels[row])] += 1
-        if ranks[int(labels[row])] > MAX_PREDICTIONS:
-            continue
-        good = (ious[row] >= tau) & (video.true.labels == labels[row])
-        free = good & (holders == NONE) & ~crowd
-        pool = np.flatnonzero(free if free.any() else good & crowd)
-        truth = NONE
-        if len(pool):
-            truth = int(pool[::-1][ious[row, pool[::-1]].argmax()])  # the last one on a tie
-            if not crowd[truth]:
-                holders[truth] = row
-        rows.append(row)
-        taken.append(truth)
-    return Matched(np.array(rows, np.int64), np.array(taken, np.int64), holders)
-
-
 def _of_video(index: int, video: VideoOverlaps, tau: float, beta: float) -> list[FoundCause]:
     """Find the cause of every prediction of a video."""
     ious, crowd = video.track_ious(), video.true.is_crowd
@@ -220,12 +163,13 @@ def _of_video(index: int, video: VideoOverlaps, tau: float, beta: float) -> list
         return made
     partners = _partners(video, ious, unclear, matched.holders, tau, beta)
     failures = Failures(video, matched, tau)
-    return [
-        failures.told(replace(one, truth=partners.get(one.row, one.truth)))
-        if one.outcome == "mask"
-        else one
-        for one in made
-    ]
+    for place, one in enumerate(made):
+        if one.outcome == "mask":
+            truth = partners.get(one.row, one.truth)
+            kind = failures.of(one.row, truth)
+            outcome = "mask" if kind is None else "association"
+            made[place] = replace(one, outcome=outcome, truth=truth, kind=kind)
+    return made
 
 
 def _partners(
@@ -265,63 +209,6 @@ def _cause(ious: Doubles, same: Bools, other: Bools, tau: float, beta: float) ->
         if len(fitting) and fitting.max() >= least:
             return cause, int(fitting.argmax())
     return "background", NONE
-
-
-class Failures:
-    """Tells masks that are not good enough from good ones under the wrong identity.
-
-    Args:
-        video: predictions and truths compared.
-        matched: which prediction has which truth.
-        tau: the IoU that is right.
-    """
-
-    def __init__(self, video: VideoOverlaps, matched: Matched, tau: float) -> None:
-        self.video = video
-        self.holders = matched.holders
-        self.least = max(MIN_IOU, tau)
-        self.reassigned = reassign(video, matched.pairs, tau)
-
-    def told(self, one: FoundCause) -> FoundCause:
-        """Return what became of a prediction that overlaps a truth of its class too little."""
-        own = self.video.found.first_alike[one.row]
-        shows = bool((self.matches[:, one.truth] == own).any())
-        if self.holders[one.truth] == NONE:
-            gives = shows or bool((self.reassigned.owners[:, one.truth] == own).any())
-            fails = gives and bool(self.reassigned.reached[one.truth])
-        else:
-            fails = shows
-        return replace(one, outcome="association", kind=self.kind(one)) if fails else one
-
-    @cached_property
-    def matches(self) -> Ints:
-        """(T, N), the found track whose mask matches each truth's in each frame; -1: none."""
-        video = self.video
-        tracks = np.flatnonzero(video.found.first_alike == np.arange(len(video.found)))
-        truths = np.flatnonzero(~video.true.is_crowd)
-        found = np.full((len(video.shared), len(video.true)), NONE, np.int64)
-        for time, ious in enumerate(video.frame_ious()):
-            part = ious[np.ix_(tracks, truths)]
-            part = np.where(part >= self.least, part, 0.0)
-            for row, column in zip(*linear_sum_assignment(part, maximize=True), strict=True):
-                if part[row, column] > 0:
-                    found[time, truths[column]] = tracks[row]
-        return found
-
-    def kind(self, one: FoundCause) -> Kind:
-        """Return how the association of a prediction failed at its truth."""
-        video = self.video
-        real = ~video.true.is_crowd
-        covered = video.shared[:, one.row] >= HALF * np.maximum(video.true.areas.T, 1)  # (T, N)
-        if (covered[:, real].sum(axis=1) >= 2).any():
-            return "merge"
-        own = video.found.first_alike[one.row]
-        if (self.matches == own).any(axis=0).sum() >= 2:
-            return "identity switch"
-        others = self.matches[:, one.truth]
-        if np.any((others != NONE) & (others != own)):
-            return "fragmentation"
-        return "gap"
 
 
 def _of_truths(index: int, video: VideoOverlaps, found: Sequence[FoundCause]) -> list[TrueCause]:

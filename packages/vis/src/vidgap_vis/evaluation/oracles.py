@@ -9,7 +9,8 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from vidgap_vis.evaluation.causes import BETA, TAU, match_at
+from vidgap_vis.evaluation.causes import BETA, TAU
+from vidgap_vis.evaluation.matching import match_at
 from vidgap_vis.evaluation.overlaps import VideoOverlaps
 from vidgap_vis.evaluation.reassignment import associated, reassign
 from vidgap_vis.evaluation.youtube_vis import match_videos

@@ -16,7 +16,7 @@ FLOORS = (
     ("synthetic", "data", "video", "evaluation"),
     ("build",),
     ("weights",),
-    ("inference", "prepare"),
+    ("inference", "prepare", "analysis"),
     ("training", "speed"),
     ("experiments",),
     ("demo", "doctor"),
@@ -38,6 +38,7 @@ READERS_OF_CONFIG = {"config", "build", "training", "experiments", "demo", "cli"
 THIRD_PARTIES_FORBIDDEN = {
     "formats": {"torch", "torchvision", "vidgap_augment", "vidgap_segmenter", "vidgap_temporal"},
     "evaluation": {"torch", "torchvision", "vidgap_augment", "vidgap_segmenter", "vidgap_temporal"},
+    "analysis": {"torch", "torchvision", "vidgap_augment", "vidgap_segmenter", "vidgap_temporal"},
     "trackers": {"vidgap_augment", "vidgap_temporal"},
 }
 
@@ -100,7 +101,11 @@ def test_configs_stop_at_build_and_the_stages() -> None:
 
 @pytest.mark.parametrize(
     ("room", "others"),
-    [("evaluation", {"inference", "trackers"}), ("inference", {"evaluation"})],
+    [
+        ("evaluation", {"inference", "trackers"}),
+        ("inference", {"evaluation", "analysis"}),
+        ("analysis", {"inference", "trackers"}),
+    ],
 )
 def test_rooms_that_must_not_know_each_other(room: str, others: set[str]) -> None:
     for path in sources(FOLDER / room):

@@ -204,6 +204,23 @@ def test_mixtures_sum(seed: int) -> None:
     assert all((one.kind is not None) == (one.outcome == "association") for one in found.found)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_intervals_leave_out_each_video(seed: int) -> None:
+    """What is computed at once is what causes cost without each video, one after another."""
+    videos = random_videos(seed)
+    fixes = Fixes(causes(videos))
+    without = [
+        Fixes(causes([*videos[:left_out], *videos[left_out + 1 :]])).shapley
+        for left_out in range(len(videos))
+    ]
+    for cause, one in fixes.intervals().items():
+        assert one.value == pytest.approx(fixes.shapley[cause], abs=1e-9)
+        values = np.array([costs[cause] for costs in without])
+        num = len(values)
+        error = np.sqrt((num - 1) / num * np.sum((values - values.mean()) ** 2))
+        assert one.std_error == pytest.approx(error, abs=1e-9)
+
+
 @pytest.mark.parametrize(
     ("name", "oracle"),
     [("class", "class"), ("switch", "association"), ("split", "association"), ("eroded", "masks")],

@@ -10,7 +10,9 @@ from math import factorial
 
 import numpy as np
 
+from vidgap_vis.evaluation.arrays import Doubles, Ints
 from vidgap_vis.evaluation.causes import CAUSES, Cause, Causes, FoundCause, TrueCause
+from vidgap_vis.evaluation.intervals import Interval, jackknife
 from vidgap_vis.evaluation.weighted_curve import WeightedCurves
 
 REPAIRS: tuple[Cause, ...] = ("class", "mask", "association")
@@ -34,10 +36,8 @@ class Fixes:
 
     def ap(self, mended: Collection[Cause] = ()) -> float | None:
         """Return AP with some causes mended, 0..1; None where there is no truth."""
-        if not self._of_label:
-            return None
-        some = frozenset(mended)
-        return float(np.mean([one.ap(some & one.relevant) for one in self._of_label.values()]))
+        value = self._values(frozenset(mended), each_left_out=False)[0]
+        return None if np.isnan(value) else float(value)
 
     @cached_property
     def single(self) -> dict[Cause, float]:
@@ -51,23 +51,48 @@ class Fixes:
 
         They sum to 1 - AP (Shapley, 1953).
         """
+        found = self._shapley(each_left_out=False)
+        return {cause: float(np.nan_to_num(values[0])) for cause, values in found.items()}
+
+    def intervals(self, *, confidence: float = 0.95) -> dict[Cause, Interval]:
+        """Bracket what each cause costs by leaving out each video in turn."""
+        num_with_truth = len({truth.video for truth in self.causes.true})
+        found = self._shapley(each_left_out=True)
+        return {
+            cause: jackknife(cause, values, num_with_truth, confidence, lowest=-1.0)
+            for cause, values in found.items()
+        }
+
+    def _shapley(self, *, each_left_out: bool) -> dict[Cause, Doubles]:
+        """Return what each cause costs, as `_values`."""
         values = {
-            frozenset(some): self.ap(some) or 0.0
+            frozenset(some): self._values(frozenset(some), each_left_out)
             for size in range(len(CAUSES) + 1)
             for some in combinations(CAUSES, size)
         }
         total, num = factorial(len(CAUSES)), len(CAUSES)
-        return {
-            cause: sum(
-                factorial(len(some))
-                * factorial(num - len(some) - 1)
-                / total
-                * (values[some | {cause}] - value)
-                for some, value in values.items()
-                if cause not in some
-            )
-            for cause in CAUSES
-        }
+        costs = {cause: np.zeros_like(values[frozenset()]) for cause in CAUSES}
+        for some, value in values.items():
+            for cause in (cause for cause in CAUSES if cause not in some):
+                share = factorial(len(some)) * factorial(num - len(some) - 1) / total
+                costs[cause] += share * (values[some | {cause}] - value)
+        return costs
+
+    def _values(self, mended: frozenset[Cause], each_left_out: bool) -> Doubles:
+        """Return AP with some causes mended: (1,), or (1 + V,) without each of V videos in turn.
+
+        NaN where no video holds a truth.
+        """
+        num_videos = len(self.causes.video_ids) if each_left_out else 0
+        sums, known = np.zeros(1 + num_videos), np.zeros(1 + num_videos, np.int64)
+        for one in self._of_label.values():
+            values, videos = one.values(mended & one.relevant, each_left_out)
+            every = np.full(1 + num_videos, values[0])
+            every[1 + videos] = values[1:]
+            defined = ~np.isnan(every)
+            sums += np.where(defined, every, 0.0)
+            known += defined
+        return np.where(known > 0, sums / np.maximum(known, 1), np.nan)
 
     @cached_property
     def _of_label(self) -> dict[int, _LabelFixes]:
@@ -77,7 +102,7 @@ class Fixes:
         owner = {}
         for truth in self.causes.true:
             owner[truth.video, truth.row] = truth.label
-            parts[truth.label].add_truth(truth)
+            parts[truth.label].truths.append(truth)
         for one in sorted(found, key=lambda one: -one.score):  # equal scores keep their order
             pointed = one.label
             if one.outcome in REPAIRS:
@@ -92,22 +117,15 @@ class _LabelFixes:
 
     Attributes:
         label: the class.
+        truths: of the class.
         found: the predictions, best score first.
     """
 
     def __init__(self, label: int) -> None:
         self.label = label
+        self.truths: list[TrueCause] = []
         self.found: list[FoundCause] = []
-        self._free: set[tuple[int, int]] = set()
-        self._num_truths = self._num_missed = 0
-        self._known: dict[frozenset[Cause], float] = {}
-
-    def add_truth(self, truth: TrueCause) -> None:
-        """Take a truth of the class."""
-        self._num_truths += 1
-        self._num_missed += truth.outcome == "missed"
-        if truth.outcome != "right":
-            self._free.add((truth.video, truth.row))
+        self._known: dict[tuple[frozenset[Cause], bool], Doubles] = {}
 
     @cached_property
     def relevant(self) -> frozenset[Cause]:
@@ -115,23 +133,42 @@ class _LabelFixes:
         outcomes = {one.outcome for one in self.found} | {"missed"}
         return frozenset(cause for cause in CAUSES if cause in outcomes)
 
-    def ap(self, mended: frozenset[Cause]) -> float:
-        """Return AP of the class with some of the relevant causes mended."""
-        if mended not in self._known:
-            self._known[mended] = self._ap(mended)
-        return self._known[mended]
+    @cached_property
+    def _videos(self) -> Ints:
+        """Indices of the videos that hold anything of the class."""
+        videos = [truth.video for truth in self.truths] + [one.video for one in self.found]
+        return np.unique(videos)
 
-    def _ap(self, mended: frozenset[Cause]) -> float:
-        free = set(self._free)
-        right = [True] * (self._num_missed if "missed" in mended else 0)
+    def values(self, mended: frozenset[Cause], each_left_out: bool) -> tuple[Doubles, Ints]:
+        """Return AP of the class with some of the relevant causes mended.
+
+        Returns:
+            (1,), or (1 + G,) without each of the videos in turn that hold anything of the class;
+            their indices, (G,), or none.
+        """
+        videos = self._videos if each_left_out else self._videos[:0]
+        if (mended, each_left_out) not in self._known:
+            self._known[mended, each_left_out] = self._values(mended, each_left_out)
+        return self._known[mended, each_left_out], videos
+
+    def _values(self, mended: frozenset[Cause], each_left_out: bool) -> Doubles:
+        missed = [truth for truth in self.truths if truth.outcome == "missed"]
+        free = {(one.video, one.row) for one in self.truths if one.outcome != "right"}
+        right = [(one.video, True) for one in missed if "missed" in mended]
         for one in self.found:
             if one.outcome not in mended:
                 if one.label == self.label and one.outcome != "ignored":
-                    right.append(one.outcome == "right")
+                    right.append((one.video, one.outcome == "right"))
             elif one.outcome in REPAIRS and (one.video, one.truth) in free:
                 free.discard((one.video, one.truth))
-                right.append(True)
-        hits = np.array(right, np.bool_)
-        curves = WeightedCurves(np.zeros(len(hits), np.int64), np.ones((1, 1)))
-        counts = np.ones(len(hits), np.bool_)
-        return float(curves.average_precision(counts, hits, np.array([self._num_truths]))[0])
+                right.append((one.video, True))
+        num_videos = len(self._videos)
+        weights = np.ones((num_videos, 1))
+        if each_left_out:
+            weights = np.concatenate([weights, 1 - np.eye(num_videos)], axis=1)
+        groups = np.searchsorted(self._videos, np.array([video for video, _ in right], np.int64))
+        hits = np.array([hit for _, hit in right], np.bool_)
+        true = np.searchsorted(self._videos, [truth.video for truth in self.truths])
+        num_truths = np.bincount(true, minlength=num_videos)
+        curves = WeightedCurves(groups, weights)
+        return curves.average_precision(np.ones(len(hits), np.bool_), hits, num_truths)

@@ -103,13 +103,29 @@ def intervals(
     _check(table, confidence)
     metrics = table.metrics if metrics is None else metrics
     values = table.values(metrics, _whole_and_without_each(table))  # (M, 1 + G)
-    found = {}
-    for metric, row in zip(metrics, values, strict=True):
-        value = _known(row[0])
-        std_error, reach = _std_error(row[1:], _videos_with_truth(table, metric), confidence)
-        low, high = _around(value, reach, lowest=0.0)
-        found[metric.name] = Interval(metric.name, value, low, high, confidence, std_error)
-    return found
+    rows = zip(metrics, values, strict=True)
+    return {
+        metric.name: jackknife(metric.name, row, _videos_with_truth(table, metric), confidence)
+        for metric, row in rows
+    }
+
+
+def jackknife(
+    name: str, values: Doubles, num_with_truth: int, confidence: float = 0.95, lowest: float = 0.0
+) -> Interval:
+    """Bracket a number by what it is without each video.
+
+    Args:
+        name: of the number.
+        values: (1 + G,), of all videos, then without each in turn; NaN where it is not defined.
+        num_with_truth: how many videos hold a truth that counts.
+        confidence: how often the interval should hold the expected value.
+        lowest: that the number can be.
+    """
+    value = _known(values[0])
+    std_error, reach = _std_error(values[1:], num_with_truth, confidence)
+    low, high = _around(value, reach, lowest=lowest)
+    return Interval(name, value, low, high, confidence, std_error)
 
 
 def compare(

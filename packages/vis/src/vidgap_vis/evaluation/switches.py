@@ -8,8 +8,9 @@ import numpy as np
 from pycocotools import mask as coco_mask
 from scipy.optimize import linear_sum_assignment
 
-from vidgap_vis.evaluation.arrays import Doubles
+from vidgap_vis.evaluation.arrays import Bools, Doubles, Ints
 from vidgap_vis.evaluation.overlaps import VideoOverlaps
+from vidgap_vis.evaluation.reassignment import NONE
 from vidgap_vis.formats.rle import Rle, as_rle
 from vidgap_vis.formats.youtube_vis import VideoInfo
 
@@ -26,12 +27,11 @@ class SwitchCounter:
     def update(self, ious: Doubles, instances: Sequence[int], tracks: Sequence[int]) -> set[int]:
         """Take the IoUs of a frame, (N, M) of instances and tracks; return who took over."""
         taken = set()
-        for row, column in zip(*linear_sum_assignment(-ious), strict=True):
-            if ious[row, column] >= MIN_IOU:
-                instance, track = instances[row], tracks[column]
-                if self._last.get(instance, track) != track:
-                    taken.add(track)
-                self._last[instance] = track
+        for row, column in _pairs(ious):
+            instance, track = instances[row], tracks[column]
+            if self._last.get(instance, track) != track:
+                taken.add(track)
+            self._last[instance] = track
         return taken
 
 
@@ -75,15 +75,38 @@ def identity_switches(videos: Iterable[VideoOverlaps], min_score: float = 0.1) -
     Returns:
         video id -> number.
     """
-    return {video.video_id: _switches(video, min_score) for video in videos}
+    return {
+        video.video_id: int(switch_frames(frame_owners(video, min_score)).sum()) for video in videos
+    }
 
 
-def _switches(video: VideoOverlaps, min_score: float) -> int:
-    counter = SwitchCounter()
+def frame_owners(video: VideoOverlaps, min_score: float = 0.1) -> Ints:
+    """Return the track that finds each truth in each frame, (T, N); -1: none does, or a crowd.
+
+    Of tracks with the same masks it is the first. Arguments as `identity_switches`.
+    """
     shown = video.found.scores >= min_score
-    tracks = sorted({*video.found.first_alike[shown].tolist()})
+    tracks = np.unique(video.found.first_alike[shown])
     instances = np.flatnonzero(~video.true.is_crowd)
-    number = 0
-    for ious in video.frame_ious():
-        number += len(counter.update(ious[np.ix_(tracks, instances)].T, instances.tolist(), tracks))
-    return number
+    owners = np.full((len(video.shared), len(video.true)), NONE, np.int64)
+    for time, ious in enumerate(video.frame_ious()):
+        for row, column in _pairs(ious[np.ix_(tracks, instances)].T):
+            owners[time, instances[row]] = tracks[column]
+    return owners
+
+
+def switch_frames(owners: Ints) -> Bools:
+    """Return in which frames truths are taken over, (T, N), from the owners in each, (T, N)."""
+    taken = np.zeros(owners.shape, np.bool_)
+    last = np.full(owners.shape[1], NONE, np.int64)
+    for time, now in enumerate(owners):
+        found = now != NONE
+        taken[time] = found & (last != NONE) & (last != now)
+        last[found] = now[found]
+    return taken
+
+
+def _pairs(ious: Doubles) -> list[tuple[int, int]]:
+    """Pair the instances and tracks of a frame, (N, M); only pairs that find count."""
+    pairs = zip(*linear_sum_assignment(-ious), strict=True)
+    return [(int(row), int(column)) for row, column in pairs if ious[row, column] >= MIN_IOU]

@@ -11,7 +11,8 @@ NOT_AVAILABLE = "n/a"
 
 def format_percent(value: float | None) -> str:
     """Write 0.4532 as "45.3"; None as "n/a"."""
-    return NOT_AVAILABLE if value is None else f"{100 * value:.1f}"
+    # Adding 0 leaves no "-0.0".
+    return NOT_AVAILABLE if value is None else f"{round(100 * value, 1) + 0.0:.1f}"
 
 
 def format_table(

@@ -18,7 +18,7 @@ from vis.support.tiny_runs import (
 from vidgap_vis.cli.main import main
 from vidgap_vis.config import FinetuneConfig, PretrainConfig, PseudoExportConfig
 from vidgap_vis.config.reading import to_mapping, write_yaml
-from vidgap_vis.synthetic import SyntheticOptions
+from vidgap_vis.synthetic import SyntheticOptions, world
 
 Fails = Callable[..., str]
 
@@ -134,3 +134,13 @@ def test_synthetic_options_are_checked(tmp_path: Path, fails: Fails) -> None:
     assert fails(2, *out, "--seed", "x") == "--seed: wanted a whole number, got 'x'"
     assert "seed must be 0 or more, got -1" in fails(2, *out, "--seed", -1)
     assert not (tmp_path / "s").exists()
+
+
+def test_a_world_is_taken_as_it_is(tmp_path: Path, fails: Callable[..., str]) -> None:
+    start = ("data", "synthetic", "--out", tmp_path / "w", "--world", "hard_1")
+    counts = [f"--num_{name}=0" for name in ("train_images", "valid_images", "train_clips")]
+    assert main([str(word) for word in [*start, *counts, "--num_valid_clips", 1]]) == 0
+    clips = json.loads((tmp_path / "w" / "clips_valid.json").read_text())
+    assert clips["videos"][0]["length"] == world("hard_1").num_frames
+    said = fails(2, *start, "--max_speed", "0.1")
+    assert said == "--max_speed: is fixed by --world hard_1"

@@ -34,6 +34,9 @@ from vidgap_vis.synthetic import SyntheticOptions
         ("num_instances", (0, 2), r"1 <= fewest <= most, got \(0, 2\)"),
         ("radius_range", (0.3, 0.2), r"0.02 <= least <= largest <= 0.5, got \(0.3, 0.2\)"),
         ("max_speed", 0.0, r"in \(0, 1\], got 0.0"),
+        ("num_test_clips", -1, "0 or more, got -1"),
+        ("deformation", 0.6, r"in \[0, 0.5\], got 0.6"),
+        ("num_distractors", (2, 1), r"0 <= fewest <= most, got \(2, 1\)"),
     ],
 )
 def test_a_wrong_option_is_named_with_what_is_wanted(name: str, value: Any, wanted: str) -> None:

@@ -17,12 +17,14 @@ from vidgap_vis.synthetic import (
     find_crossings,
     image_scene,
     render,
+    shapes,
 )
 from vidgap_vis.synthetic.crossings import runs_between
 from vidgap_vis.synthetic.motion import draw_pairs
 from vidgap_vis.synthetic.render import visible
 
 OPTIONS = SyntheticOptions(num_frames=12)
+SPLITS = ("train", "valid", "test")
 
 
 def paths_of(scene: Scene) -> np.ndarray:
@@ -94,6 +96,61 @@ def test_look_alikes_share_everything_but_direction_marks_and_a_little_size() ->
         np.testing.assert_array_equal(other.look.colours, first.look.colours)
         assert abs(other.radius / first.radius - 1) < 0.042
     assert len({one.look.kinds for one in [first, *others]}) == len(others) + 1
+
+
+def test_deformed_instances_swing_in_aspect_and_keep_their_area() -> None:
+    options = replace(OPTIONS, deformation=0.2, lookalike_share=0.0, leave_share=0.0)
+    aspects = []
+    for index in range(8):
+        deformed, rigid = (
+            clip_scene(replace(options, deformation=amount), "train", index)
+            for amount in (0.2, 0.0)
+        )
+        for one in rigid.instances:
+            assert len({pose.aspect for pose in one.poses}) == 1
+        for one in deformed.instances:
+            swing = np.log([pose.aspect / one.role.aspect for pose in one.poses])
+            assert np.abs(swing).max() <= 0.2 + 1e-9
+            aspects.append(np.ptp(swing))
+            areas = [area_of(pose, one.outline) / pose.radius**2 for pose in one.poses]
+            assert np.std(areas) < 0.03 * np.mean(areas)
+    assert np.mean(aspects) > 0.2
+
+
+def area_of(pose: shapes.Pose, outline: shapes.Outline) -> float:
+    """Of an outline in the middle of a large picture, in pixels."""
+    centred = replace(pose, x=60.0, y=60.0)
+    x, y = shapes.pixel_centres(0, 120)[None, :], shapes.pixel_centres(0, 120)[:, None]
+    return float(shapes.coverage(outline, centred, x, y).sum())
+
+
+def test_distractors_lie_behind_and_belong_to_nobody() -> None:
+    options = replace(OPTIONS, num_distractors=(2, 4), occluder_share=0.0)
+    counts = set()
+    for index in range(12):
+        scene = clip_scene(options, "train", index)
+        counts.add(len(scene.distractors))
+        with_them, without = render(scene), render(replace(scene, distractors=()))
+        np.testing.assert_array_equal(with_them.masks, without.masks)
+        np.testing.assert_array_equal(with_them.footprints, without.footprints)
+        # Well inside an instance nothing of them is seen; elsewhere something is.
+        frames = with_them.footprints.reshape(-1, *options.size).view(np.uint8)
+        shrunk = np.stack([cv2.erode(one, np.ones((3, 3))) for one in frames]) > 0
+        inside = shrunk.reshape(with_them.footprints.shape).any(axis=0)
+        gap = with_them.frames.astype(int) - without.frames
+        differs = (np.abs(gap) > 8).any(axis=-1)  # edges are soft
+        assert not differs[inside].any()
+        assert differs.any()
+        for one in scene.distractors:
+            assert one.role.shape in shapes.DISTRACTORS
+            steps = np.hypot(*np.diff([(pose.x, pose.y) for pose in one.poses], axis=0).T)
+            assert steps.max() <= 0.5 * options.max_speed * options.size[0] + 1e-9
+    assert counts == {2, 3, 4}
+
+
+def test_test_clips_are_clips_of_their_own() -> None:
+    frames = {split: render(clip_scene(OPTIONS, split, 0)).frames.tobytes() for split in SPLITS}
+    assert len({*frames.values()}) == 3
 
 
 def test_instances_hide_part_of_themselves_and_leave_the_frame_and_come_back() -> None:

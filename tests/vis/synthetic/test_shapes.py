@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vidgap_vis.synthetic import CLASS_NAMES, SyntheticOptions, image_scene, render, shapes
+from vidgap_vis.synthetic import SyntheticOptions, image_scene, render, shapes
 from vidgap_vis.synthetic.scene import Instance
 from vidgap_vis.synthetic.shapes import NUM_ANGLES, OUTLINES, Pose
 
@@ -60,7 +60,7 @@ def test_coverage_is_that_of_the_polygon_drawn_at_high_resolution(name: str, pos
 def rendered_mask(name: str, pose: Pose) -> np.ndarray:
     """Return the mask (H, W) of a scene with one instance."""
     scene = image_scene(SyntheticOptions(size=(HEIGHT, WIDTH)), "train", 0)
-    role = replace(scene.instances[0].role, label=CLASS_NAMES.index(name))
+    role = replace(scene.instances[0].role, shape=name)
     alone = replace(scene, instances=(Instance(role, (pose,)),), occluder=None)
     return render(alone).masks[0, 0]
 

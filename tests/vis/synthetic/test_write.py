@@ -60,6 +60,24 @@ def test_the_layout_and_the_counts_are_those_asked_for(folder: Path) -> None:
     assert names == expected
 
 
+def test_test_clips_are_written_where_they_are_asked_for(tmp_path: Path) -> None:
+    options = SyntheticOptions(
+        num_train_images=0,
+        num_valid_images=0,
+        num_train_clips=0,
+        num_valid_clips=0,
+        num_test_clips=2,
+        num_frames=3,
+    )
+    root = write_synthetic(tmp_path / "data", options, progress=False)
+    videos = read(root / "clips_test.json")["videos"]
+    assert [video["file_names"][0] for video in videos] == [
+        "test_0000/00000.jpg",
+        "test_0001/00000.jpg",
+    ]
+    assert (root / "frames" / "test_0001" / "00002.jpg").is_file()
+
+
 def test_coco_loads_the_stills_and_agrees_on_areas_and_boxes(folder: Path) -> None:
     coco = COCO(str(folder / "images_train.json"))
     assert [one["name"] for one in coco.loadCats(coco.getCatIds())] == list(CLASS_NAMES)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from dataclasses import fields
 from pathlib import Path
 
 from vidgap_vis.cli.command import Command
 from vidgap_vis.cli.parser import Parser
+from vidgap_vis.errors import ConfigError
 from vidgap_vis.files import check_folder_is_free
 
 
@@ -16,15 +18,26 @@ class DataSynthetic(Command):
     summary = "generate a data set with truth: images, and clips of look-alikes that cross"
 
     def add_arguments(self, parser: Parser) -> None:
-        from vidgap_vis.synthetic import SyntheticOptions
+        from vidgap_vis.synthetic import WORLDS, SyntheticOptions
 
         parser.add_section(SyntheticOptions, file=False)
+        parser.add_argument(
+            "--world", choices=WORLDS, help="one that never changes; flags say how much of it"
+        )
         parser.add_argument("--out", type=Path, required=True, help="folder to make")
 
     def run(self, options: Namespace) -> int:
-        from vidgap_vis.synthetic import SyntheticOptions, write_synthetic
+        from vidgap_vis.synthetic import SyntheticOptions, world, write_synthetic
+        from vidgap_vis.synthetic.worlds import AMOUNTS
 
-        print(write_synthetic(options.out, self.parser.configuration(SyntheticOptions)))
+        data = self.parser.configuration(SyntheticOptions)
+        if options.world is not None:
+            given = [field.name for field in fields(data) if hasattr(options, field.name)]
+            for name in given:
+                if name not in AMOUNTS:
+                    raise ConfigError("", f"--{name}", f"is fixed by --world {options.world}")
+            data = world(options.world, **{name: getattr(data, name) for name in given})
+        print(write_synthetic(options.out, data))
         return 0
 
 

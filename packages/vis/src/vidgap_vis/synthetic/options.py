@@ -16,6 +16,7 @@ class SyntheticOptions:
         size: (H, W) of images and frames, pixels; 32 or more each.
         num_train_images, num_valid_images: stills.
         num_train_clips, num_valid_clips: clips.
+        num_test_clips: clips that nothing is chosen by.
         num_frames: frames of each clip.
         num_instances: smallest and largest number of instances in a scene.
         radius_range: smallest and largest radius of an instance (that of the disc of equal area),
@@ -36,6 +37,9 @@ class SyntheticOptions:
         occluder_share: share of the scenes in which an opaque bar stands before everything.
         occluder_width: its width, about, as a share of the height.
         background_contrast: strength of the background's texture, 0 to 1.
+        deformation: how much instances stretch and squeeze as they move: their aspect swings by
+            a factor of up to e to this; 0 to 0.5.
+        num_distractors: smallest and largest number of things of no class behind the instances.
         min_area: an instance with fewer visible pixels in a frame counts as absent there.
     """
 
@@ -45,6 +49,7 @@ class SyntheticOptions:
     num_valid_images: int = 200
     num_train_clips: int = 100
     num_valid_clips: int = 24
+    num_test_clips: int = 0
     num_frames: int = 20
     num_instances: tuple[int, int] = (2, 5)
     radius_range: tuple[float, float] = (0.15, 0.27)
@@ -57,11 +62,13 @@ class SyntheticOptions:
     occluder_share: float = 0.5
     occluder_width: float = 0.3
     background_contrast: float = 0.5
+    deformation: float = 0.0
+    num_distractors: tuple[int, int] = (0, 0)
     min_area: int = 12
 
     def __post_init__(self) -> None:
         counts = ("num_train_images", "num_valid_images", "num_train_clips", "num_valid_clips")
-        for name in ("seed", *counts):
+        for name in ("seed", *counts, "num_test_clips"):
             check(name, getattr(self, name) >= 0, "0 or more", getattr(self, name))
         for name in ("num_frames", "min_area"):
             check(name, getattr(self, name) >= 1, "1 or more", getattr(self, name))
@@ -77,6 +84,14 @@ class SyntheticOptions:
             0.02 <= least <= largest <= 0.5,
             "0.02 <= least <= largest <= 0.5",
             self.radius_range,
+        )
+        check("deformation", 0 <= self.deformation <= 0.5, "in [0, 0.5]", self.deformation)
+        least_others, most_others = self.num_distractors
+        check(
+            "num_distractors",
+            0 <= least_others <= most_others,
+            "0 <= fewest <= most",
+            self.num_distractors,
         )
         check("num_marks", 1 <= self.num_marks <= 4, "1 to 4", self.num_marks)
         check("mark_size", 0.05 <= self.mark_size <= 0.5, "in [0.05, 0.5]", self.mark_size)

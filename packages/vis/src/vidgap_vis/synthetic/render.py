@@ -42,9 +42,13 @@ def render(scene: Scene) -> Render:
     footprints = np.zeros((len(instances), num_frames, *scene.size), np.bool_)
     hidden = np.zeros((num_frames, *scene.size), np.bool_)
     surfaces = [paint(instance) for instance in instances]
+    behind = [(one, paint(one)) for one in scene.distractors]
+    unseen = np.zeros(scene.size, np.bool_)
     for t in range(num_frames):
         time = t / max(num_frames - 1, 1)
         canvas = backdrop.see(scene.backdrop, scene.size, time)
+        for distractor, surface in behind:
+            draw(canvas, unseen, distractor, surface, distractor.poses[t], scene.light)
         for n, (instance, surface) in enumerate(zip(instances, surfaces, strict=True)):
             draw(canvas, footprints[n, t], instance, surface, instance.poses[t], scene.light)
         if scene.occluder is not None:

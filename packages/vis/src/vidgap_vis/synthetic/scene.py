@@ -16,8 +16,14 @@ from vidgap_vis.synthetic.options import SyntheticOptions
 CLASS_NAMES = tuple(shapes.OUTLINES)
 """The name of each class, in the order of the labels."""
 
-KINDS = (("image", "train"), ("image", "valid"), ("clip", "train"), ("clip", "valid"))
-"""What a data set consists of."""
+KINDS = (
+    ("image", "train"),
+    ("image", "valid"),
+    ("clip", "train"),
+    ("clip", "valid"),
+    ("clip", "test"),
+)
+"""What a data set consists of. The place of a kind is part of its seed."""
 
 MOST_COVERED = 0.45
 """Share of the frame that the instances of a scene would cover side by side, at most."""
@@ -28,18 +34,23 @@ class Role:
     """What an instance is, apart from where it is.
 
     Attributes:
-        label: its index in CLASS_NAMES.
+        shape: the name of its outline: its class, or that of a distractor.
         group: equal for the look-alikes of a scene.
         look: its appearance.
         radius: in pixels, of the disc of equal area.
         aspect: how much it is stretched along its first axis.
     """
 
-    label: int
+    shape: str
     group: int
     look: texture.Look
     radius: float
     aspect: float
+
+    @property
+    def label(self) -> int:
+        """Its index in CLASS_NAMES."""
+        return CLASS_NAMES.index(self.shape)
 
 
 @dataclass(frozen=True)
@@ -51,8 +62,8 @@ class Instance:
 
     @property
     def outline(self) -> shapes.Outline:
-        """The outline of its class."""
-        return shapes.OUTLINES[CLASS_NAMES[self.role.label]]
+        """Its outline."""
+        return (shapes.OUTLINES | shapes.DISTRACTORS)[self.role.shape]
 
     @property
     def look(self) -> texture.Look:
@@ -70,6 +81,7 @@ class Scene:
         light: direction towards the light (x, y, z), of length 1, z towards the viewer.
         instances: the farthest first; each covers those before it, in every frame.
         occluder: stands before all of them, if there is one.
+        distractors: things of no class, behind all instances.
     """
 
     size: tuple[int, int]
@@ -77,6 +89,7 @@ class Scene:
     light: FloatArray
     instances: tuple[Instance, ...]
     occluder: Occluder | None
+    distractors: tuple[Instance, ...] = ()
 
     @property
     def num_frames(self) -> int:
@@ -90,7 +103,7 @@ def image_scene(options: SyntheticOptions, split: str, index: int) -> Scene:
 
 
 def clip_scene(options: SyntheticOptions, split: str, index: int) -> Scene:
-    """Draw the scene of one clip of a split, "train" or "valid"."""
+    """Draw the scene of one clip of a split, "train", "valid" or "test"."""
     return draw_scene(options, options.num_frames, stream(options.seed, "clip", split, index))
 
 
@@ -115,11 +128,31 @@ def draw_scene(options: SyntheticOptions, num_frames: int, rng: np.random.Genera
         backdrop=draw_backdrop(options.size, options.background_contrast, rng),
         light=(light / np.linalg.norm(light)).astype(np.float32),
         instances=tuple(
-            Instance(role, draw_poses(role, path, rng))
+            Instance(role, draw_poses(role, path, options.deformation, rng))
             for role, path in zip(roles, paths, strict=True)
         ),
         occluder=draw_occluder(options.size, options.occluder_width, rng) if occluded else None,
+        distractors=tuple(draw_distractors(options, num_frames, rng)),
     )
+
+
+def draw_distractors(
+    options: SyntheticOptions, num_frames: int, rng: np.random.Generator
+) -> list[Instance]:
+    """Draw things of no class, which drift straight on at up to half the speed of instances."""
+    fewest, most = options.num_distractors
+    if most == 0:
+        return []
+    drawn = []
+    frame = np.array([options.size[1], options.size[0]], np.float64)
+    for _ in range(int(rng.integers(fewest, most + 1))):
+        role = replace(draw_role(-1, 1, options, rng), shape=str(rng.choice([*shapes.DISTRACTORS])))
+        heading = motion.turned(np.array([1.0, 0.0]), rng.uniform(0, 2 * np.pi))
+        step = heading * options.max_speed * options.size[0] * rng.uniform(0, 0.5)
+        middle = rng.uniform(0.1, 0.9, 2) * frame
+        path = middle + (np.arange(num_frames) - (num_frames - 1) / 2)[:, None] * step
+        drawn.append(Instance(role, draw_poses(role, path, options.deformation, rng)))
+    return drawn
 
 
 def draw_roles(options: SyntheticOptions, rng: np.random.Generator) -> list[Role]:
@@ -142,11 +175,11 @@ def draw_role(group: int, num: int, options: SyntheticOptions, rng: np.random.Ge
     height, width = options.size
     least, largest = (share * height for share in options.radius_range)
     roomy = np.sqrt(MOST_COVERED * height * width / (np.pi * num))
-    label = int(rng.integers(len(CLASS_NAMES)))
+    shape = CLASS_NAMES[int(rng.integers(len(CLASS_NAMES)))]
     return Role(
-        label=label,
+        shape=shape,
         group=group,
-        look=texture.draw_look(CLASS_NAMES[label], options.num_marks, options.mark_size, rng),
+        look=texture.draw_look(shape, options.num_marks, options.mark_size, rng),
         radius=rng.uniform(least, max(least, min(largest, roomy))),
         aspect=rng.uniform(0.92, 1.12),
     )
@@ -159,13 +192,21 @@ def draw_lookalike(group: list[Role], rng: np.random.Generator) -> Role:
 
 
 def draw_poses(
-    role: Role, path: NDArray[np.float64], rng: np.random.Generator
+    role: Role, path: NDArray[np.float64], deformation: float, rng: np.random.Generator
 ) -> tuple[shapes.Pose, ...]:
-    """Draw the poses along a path (T, 2): a steady spin, and a size that breathes a little."""
+    """Draw the poses along a path (T, 2): a steady spin, and a size that breathes a little.
+
+    Its aspect swings by a factor of up to e ** deformation, and its area stays.
+    """
     frame = np.arange(len(path))
     angles = rng.uniform(0, 2 * np.pi) + rng.normal(0, 0.07) * frame
     breath = 1 + 0.05 * np.sin(rng.uniform(0, 2 * np.pi) + rng.uniform(0.1, 0.3) * frame)
+    aspects = np.full(len(path), role.aspect)
+    if deformation > 0:
+        swing = np.sin(rng.uniform(0, 2 * np.pi) + rng.uniform(0.2, 0.6) * frame)
+        aspects *= np.exp(deformation * swing)
+    poses = zip(path, angles, role.radius * breath, aspects, strict=True)
     return tuple(
-        shapes.Pose(float(x), float(y), float(angle), float(radius), role.aspect)
-        for (x, y), angle, radius in zip(path, angles, role.radius * breath, strict=True)
+        shapes.Pose(float(x), float(y), float(angle), float(radius), float(aspect))
+        for (x, y), angle, radius, aspect in poses
     )

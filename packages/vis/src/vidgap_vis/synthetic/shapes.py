@@ -1,4 +1,4 @@
-"""The outlines of the classes, where a point lies relative to one, how much of a pixel it covers.
+"""The outlines of things, where a point lies relative to one, how much of a pixel it covers.
 
 An outline is the radius of a closed curve as a function of the angle about its centre, so that
 one division tells how far out a point lies: 0 at the centre, 1 on the outline.
@@ -92,6 +92,12 @@ OUTLINES: dict[str, Outline] = {
     "star": polygon([1.0, 0.5] * 5, rounding_deg=4),
 }
 """The outline of each class by its name, in the order of the labels."""
+
+DISTRACTORS: dict[str, Outline] = {
+    "hexagon": polygon([1.0] * 6, rounding_deg=4),
+    "cross": polygon([1.0, 0.45] * 4, rounding_deg=4),
+}
+"""The outlines of things that belong to no class."""
 
 
 def to_local(pose: Pose, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:

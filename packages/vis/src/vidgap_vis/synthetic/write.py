@@ -55,6 +55,7 @@ def write_synthetic(
     ```text
     images/train_00000.jpg          images_train.json, images_valid.json   (COCO)
     frames/train_0000/00000.jpg     clips_train.json, clips_valid.json     (YouTube-VIS)
+                                    clips_test.json, if it was asked for
     ```
     File names in the JSON are relative to images/ and to frames/. What annotations hold beyond
     the standard keys is described in `vidgap_vis.synthetic.annotate`.
@@ -76,12 +77,14 @@ def write_synthetic(
     if workers < 1:
         raise ValueError(f"workers must be 1 or more, got {workers}")
     length = options.num_frames
-    parts = (
+    parts = [
         Part("images_train", "image", "train", options.num_train_images, 1, write_image),
         Part("images_valid", "image", "valid", options.num_valid_images, 1, write_image),
         Part("clips_train", "video", "train", options.num_train_clips, length, write_clip),
         Part("clips_valid", "video", "valid", options.num_valid_clips, length, write_clip),
-    )
+    ]
+    if num := options.num_test_clips:
+        parts.append(Part("clips_test", "video", "test", num, length, write_clip))
     total = sum(part.num * part.pictures_each for part in parts)
     with (
         replacing_folder(folder, overwrite=overwrite) as root,

@@ -136,10 +136,12 @@ def test_synthetic_options_are_checked(tmp_path: Path, fails: Fails) -> None:
     assert not (tmp_path / "s").exists()
 
 
-def test_a_world_is_taken_as_it_is(tmp_path: Path, fails: Callable[..., str]) -> None:
+def test_a_world_is_taken_as_it_is(
+    tmp_path: Path, run: Callable[..., list[str]], fails: Callable[..., str]
+) -> None:
     start = ("data", "synthetic", "--out", tmp_path / "w", "--world", "hard_1")
     counts = [f"--num_{name}=0" for name in ("train_images", "valid_images", "train_clips")]
-    assert main([str(word) for word in [*start, *counts, "--num_valid_clips", 1]]) == 0
+    run(*start, *counts, "--num_valid_clips", 1)
     clips = json.loads((tmp_path / "w" / "clips_valid.json").read_text())
     assert clips["videos"][0]["length"] == world("hard_1").num_frames
     said = fails(2, *start, "--max_speed", "0.1")

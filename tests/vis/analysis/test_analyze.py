@@ -28,7 +28,9 @@ def test_the_command_tells_and_writes(files: BoxFiles, tmp_path: Path, run: Run)
     assert any(line.split() == ["association", "2", "50.0", "n/a", "50.0"] for line in said)
     assert any(line.split() == ["identity", "switch", "2"] for line in said)
     data = json.loads(out.read_text())
-    assert list(data) == [str(files.results), str(other)]
+    assert list(data) == [str(files.results), str(other), "difference"]
+    assert data["difference"]["AP50"] == {"value": 0.0, "interval": [None, None]}
+    assert any(line.split()[:4] == ["results", "minus", "other", "difference"] for line in said)
     ours = data[str(files.results)]
     assert ours["ap"]["AP50"] == 0
     assert ours["oracles"]["association"]["AP50"] == pytest.approx(0.5)
@@ -89,6 +91,13 @@ def test_bad_files_are_named(files: BoxFiles, tmp_path: Path, fails: Fails) -> N
     assert "--against: wanted another file than RESULTS" in said
     said = fails(1, *start, "--images", tmp_path / "nowhere", "--out", same)
     assert "no such folder" in said
-    assert "--max_mb: wanted a number above 0, got 'nan'" in fails(2, *start, "--max_mb", "nan")
+    for size in ("nan", "0", "1e303"):
+        said = fails(2, *start, "--max_mb", size)
+        assert said == f"--max_mb: wanted a number above 0, 1000 at most, got {size!r}"
+    said = fails(1, "analyze", "/dev/null", "--gt", files.truth)
+    assert said == "/dev/null: a regular file is wanted: it is read twice"
+    below = tmp_path / "file"
+    below.write_text("")
+    assert "its folder cannot be made" in fails(1, *start, "--out", below / "page.html")
     assert "wanted a number in [0, 1]" in fails(2, *start, "--min_score", "2")
     assert not same.exists()

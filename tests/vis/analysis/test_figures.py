@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from vis.support.box_files import SIZE, Boxes, BoxFiles, BoxVideo, swapped_cats, write_files
 
-from vidgap_vis.analysis.figures import NUM_FRAMES, frames_of
+from vidgap_vis.analysis.figures import LONGEST, MOST, NUM_FRAMES, drawn_frame, frames_of
+from vidgap_vis.analysis.strips import StripFrame, reduced_size
 from vidgap_vis.formats.images import decode_file
 from vidgap_vis.video.overlay import track_colour
 
@@ -84,7 +85,9 @@ def test_without_pictures_masks_lie_on_grey(tmp_path: Path, run: Run) -> None:
     bare = run(*arguments)
     said = run(*arguments, "--images", files.images)
     assert not any("no such image file" in line for line in bare)
-    assert sum("no such image file" in line for line in said) == NUM_FRAMES
+    (line,) = (line for line in said if "no such image file" in line)
+    assert line.startswith(f"{NUM_FRAMES} frames cannot be shown: ")
+    assert line.endswith("; and 1 others.")
 
 
 def test_what_is_wrong_is_said(files: BoxFiles, tmp_path: Path, fails: Fails) -> None:
@@ -97,6 +100,19 @@ def test_what_is_wrong_is_said(files: BoxFiles, tmp_path: Path, fails: Fails) ->
     file.write_text("")
     said = fails(1, *arguments[:-1], file)
     assert "a folder is wanted here, got a file" in said
+
+
+def test_other_frames_are_far_from_the_moments() -> None:
+    assert frames_of({"frames": 20, "moments": [{"frames": [8, 9, 10]}]}) == [0, 4, 8, 9, 10, 19]
+
+
+@pytest.mark.parametrize("size", [(1000, 10), (1, 4000), (720, 1280), (64, 96)])
+def test_pictures_of_any_shape_have_a_sane_size(size: tuple[int, int]) -> None:
+    most = max(size[0], LONGEST), max(size[1], LONGEST)
+    frame = StripFrame(0, reduced_size(size, MOST), None, "", [[]])
+    drawn = drawn_frame(frame, [])
+    assert drawn.shape[0] <= most[0]
+    assert drawn.shape[1] <= most[1]
 
 
 @pytest.mark.parametrize("length", [1, 2, NUM_FRAMES, 4000])

@@ -31,7 +31,7 @@ BROKEN: dict[str, tuple[list[tuple[int, float, Boxes]], str]] = {
     ),
     "duplicate": (
         [(1, 0.9, CAT), (1, 0.8, CAT)],
-        "duplicate: cat 1 by cat, track 1, score 0.80, IoU 1.00",
+        "duplicate: cat 1 by cat, track 1 (masks of 0), score 0.80, IoU 1.00",
     ),
     "background": (
         [(1, 0.9, CAT), (1, 0.8, [(40, 60, 9, 9)] * 12)],
@@ -59,6 +59,33 @@ def test_a_switch_is_shown_before_and_after(tmp_path: Path) -> None:
     ]
     assert found[0]["frames"] == [2, 3, 4, 5, 6]
     assert found[0]["tracks"] == [0, 1]
+
+
+def test_who_switches_most_comes_first(tmp_path: Path) -> None:
+    steady: Boxes = [(40, 60, 20, 20)] * 12
+    pieces: list[tuple[int, float, Boxes]] = [
+        (1, 0.9, [box if 4 * n <= time < 4 * n + 4 else None for time, box in enumerate(CAT)])
+        for n in range(3)
+    ]
+    halves: list[tuple[int, float, Boxes]] = [
+        (2, 0.8, [*steady[:6], *[None] * 6]),
+        (2, 0.7, [*[None] * 6, *steady[6:]]),
+    ]
+    found = moments(tmp_path, BoxVideo(12, [(2, steady), (1, CAT)], [*pieces, *halves]))
+    assert [one["text"] for one in found[:2]] == [
+        "identity switch in frame 4, the first of 2: cat 2, track 0 to 1",
+        "identity switch in frame 6: <b>dog</b> 1, track 3 to 4",
+    ]
+
+
+def test_what_is_not_shown_has_no_moment(tmp_path: Path) -> None:
+    """A weak prediction; one of the same masks is named with what it is drawn as."""
+    away: Boxes = [(40, 60, 9, 9)] * 12
+    results: list[tuple[int, float, Boxes]] = [(1, 0.9, CAT), (1, 0.05, away), (2, 0.4, CAT)]
+    (moment,) = moments(tmp_path, BoxVideo(12, [(1, CAT)], results))
+    assert (
+        moment["text"] == "class: cat 1 by <b>dog</b>, track 2 (masks of 0), score 0.40, IoU 1.00"
+    )
 
 
 def test_a_switch_over_a_gap_shows_both_of_its_ends(tmp_path: Path) -> None:

@@ -159,8 +159,8 @@ def test_a_video_opens_and_tells(pages: Pages, open_page: Open) -> None:
     assert video.locator(".lane").count() == 0
     video.locator("summary").click()
     labels = video.locator(".label").all_inner_texts()
-    assert labels[0] == "cat 3: association"
-    assert "dog 5: missed" in labels
+    assert labels[0] == "cat 3: association, found in 8 of 8 frames"
+    assert "dog 5: missed, found in 0 of 8 frames" in labels
     assert video.locator(".switch").count() == 2
     assert video.locator(".told").inner_text().startswith("Frame 0. cat 3: track 0; cat 4: track 1")
     video.get_by_role("button", name="switch ▶").click()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from vis.support.scenes import HEIGHT, WIDTH, disturbed, random_boxes, track
 
-from vidgap_vis.evaluation import CAUSES, Causes, Fixes, match_videos, overlaps
+from vidgap_vis.evaluation import CAUSES, Causes, Fixes, fixes, match_videos, overlaps
 from vidgap_vis.evaluation.causes import Cause, causes
 from vidgap_vis.evaluation.failures import Failures, Kind
 from vidgap_vis.evaluation.matching import match_at
@@ -100,19 +100,19 @@ def test_what_is_broken_is_found_and_comes_back(name: str) -> None:
     videos = of(break_it)
     found = causes(videos)
     assert {cause: count for cause, count in found.counts.items() if count} == wanted
-    fixes = Fixes(found)
+    mended = Fixes(found)
     before = match_videos(videos).summary()["AP50"]
-    assert fixes.ap() == pytest.approx(before, abs=EXACT)
-    assert fixes.ap(CAUSES) == pytest.approx(1.0, abs=EXACT)
-    assert sum(fixes.shapley.values()) == pytest.approx(1.0 - before, abs=EXACT)
+    assert mended.ap() == pytest.approx(before, abs=EXACT)
+    assert mended.ap(CAUSES) == pytest.approx(1.0, abs=EXACT)
+    assert sum(mended.shapley.values()) == pytest.approx(1.0 - before, abs=EXACT)
     for cause in CAUSES:
         if cause not in wanted:
-            assert fixes.shapley[cause] == pytest.approx(0.0, abs=EXACT)
-            assert fixes.single[cause] == pytest.approx(0.0, abs=EXACT)
+            assert mended.shapley[cause] == pytest.approx(0.0, abs=EXACT)
+            assert mended.single[cause] == pytest.approx(0.0, abs=EXACT)
     if len(wanted) == 1:
         (cause,) = wanted
-        assert fixes.single[cause] == pytest.approx(1.0 - before, abs=EXACT)
-        assert fixes.shapley[cause] == pytest.approx(1.0 - before, abs=EXACT)
+        assert mended.single[cause] == pytest.approx(1.0 - before, abs=EXACT)
+        assert mended.shapley[cause] == pytest.approx(1.0 - before, abs=EXACT)
         assert before < 1
 
 
@@ -192,13 +192,13 @@ def test_mixtures_sum(seed: int) -> None:
     videos = random_videos(seed)
     found = causes(videos)
     before = match_videos(videos).summary()["AP50"]
-    fixes = Fixes(found)
+    mended = Fixes(found)
     if before is None:
-        assert fixes.ap() is None
+        assert mended.ap() is None
         return
-    assert fixes.ap() == pytest.approx(before, abs=EXACT)
-    assert fixes.ap(CAUSES) == pytest.approx(1.0, abs=EXACT)
-    assert sum(fixes.shapley.values()) == pytest.approx(1.0 - before, abs=1e-9)
+    assert mended.ap() == pytest.approx(before, abs=EXACT)
+    assert mended.ap(CAUSES) == pytest.approx(1.0, abs=EXACT)
+    assert sum(mended.shapley.values()) == pytest.approx(1.0 - before, abs=1e-9)
     right = {(one.video, one.truth) for one in found.found if one.outcome == "right"}
     assert right == {(one.video, one.row) for one in found.true if one.outcome == "right"}
     assert all((one.kind is not None) == (one.outcome == "association") for one in found.found)
@@ -208,17 +208,37 @@ def test_mixtures_sum(seed: int) -> None:
 def test_intervals_leave_out_each_video(seed: int) -> None:
     """What is computed at once is what causes cost without each video, one after another."""
     videos = random_videos(seed)
-    fixes = Fixes(causes(videos))
+    mended = Fixes(causes(videos))
     without = [
         Fixes(causes([*videos[:left_out], *videos[left_out + 1 :]])).shapley
         for left_out in range(len(videos))
     ]
-    for cause, one in fixes.intervals().items():
-        assert one.value == pytest.approx(fixes.shapley[cause], abs=1e-9)
+    for cause, one in mended.intervals().items():
+        assert one.value == pytest.approx(mended.shapley[cause], abs=1e-9)
         values = np.array([costs[cause] for costs in without])
         num = len(values)
         error = np.sqrt((num - 1) / num * np.sum((values - values.mean()) ** 2))
         assert one.std_error == pytest.approx(error, abs=1e-9)
+
+
+def test_many_videos_are_left_out_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    videos = [*random_videos(0), *random_videos(1)]
+    found = causes(videos)
+    monkeypatch.setattr(fixes, "MOST_GROUPS", 3)
+    without = [
+        Fixes(causes([one for index, one in enumerate(videos) if index % 3 != group])).shapley
+        for group in range(3)
+    ]
+    for cause, one in Fixes(found).intervals().items():
+        values = np.array([costs[cause] for costs in without])
+        error = np.sqrt(2 / 3 * np.sum((values - values.mean()) ** 2))
+        assert one.std_error == pytest.approx(error, abs=1e-9)
+        assert one.value == pytest.approx(Fixes(found).shapley[cause], abs=1e-9)
+
+
+def test_a_confidence_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"confidence must be between 0 and 1, got 1\.5"):
+        Fixes(causes([])).intervals(confidence=1.5)
 
 
 @pytest.mark.parametrize(

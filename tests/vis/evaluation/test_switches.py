@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from vis.support.scenes import track
+import numpy as np
+import pytest
+from vis.support.scenes import disturbed, random_boxes, track
 
 from vidgap_vis.classes import from_categories
-from vidgap_vis.evaluation import Evaluation, Track, identity_switches
+from vidgap_vis.evaluation import (
+    Evaluation,
+    SwitchWatch,
+    Track,
+    VideoOverlaps,
+    identity_switches,
+    overlaps,
+)
+from vidgap_vis.evaluation.switches import MIN_IOU, FrameMatcher
 from vidgap_vis.formats.youtube_vis import VideoInfo, VideoInstance, VideoSet
 
 LEFT, RIGHT = (10, 10, 40, 40), (10, 200, 40, 40)
@@ -53,3 +64,78 @@ def test_weak_tracks_and_other_classes_of_a_track_do_not_count() -> None:
     ]
     assert switches(videos, tracks) == {1: 0}
     assert switches(videos, []) == {1: 0}
+
+
+def clear_mot(video: VideoOverlaps, min_score: float) -> int:
+    """TrackEval's count, whatever the class."""
+    metrics = pytest.importorskip("trackeval.metrics", reason="needs the package trackeval")
+    rows = np.flatnonzero(video.found.scores >= min_score)
+    rows = np.unique(video.found.first_alike[rows])
+    columns = np.flatnonzero(~video.true.is_crowd)
+    true = [np.flatnonzero(area > 0) for area in video.true.areas[columns].T]
+    found = [np.flatnonzero(area > 0) for area in video.found.areas[rows].T]
+    ious = video.frame_ious()[:, rows][:, :, columns].transpose(0, 2, 1)
+    data = {
+        "num_timesteps": len(true),
+        "num_gt_ids": len(columns),
+        "num_tracker_ids": len(rows),
+        "num_gt_dets": sum(map(len, true)),
+        "num_tracker_dets": sum(map(len, found)),
+        "gt_ids": true,
+        "tracker_ids": found,
+        "similarity_scores": [
+            frame[np.ix_(*shown)] for frame, *shown in zip(ious, true, found, strict=True)
+        ],
+    }
+    quiet = {"PRINT_CONFIG": False, "THRESHOLD": MIN_IOU}
+    return int(metrics.CLEAR(quiet).eval_sequence(data)["IDSW"])
+
+
+def crowded_video(seed: int) -> VideoOverlaps:
+    """Few objects, each found by several tracks that come and go."""
+    rng = np.random.default_rng(seed)
+    boxes = [random_boxes(rng, 16) for _ in range(4)]
+    found = []
+    for _ in range(12):
+        source = boxes[int(rng.integers(4))]
+        moved = [box if rng.random() < 0.7 else None for box in disturbed(rng, source, 0.08)]
+        found.append(track(1, int(rng.integers(2)), moved, float(rng.random())))
+    found.append(replace(found[0], label=1 - found[0].label))
+    return overlaps(1, found, [track(1, 0, one) for one in boxes])
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_switches_are_those_of_clear_mot(seed: int) -> None:
+    video = crowded_video(seed)
+    assert identity_switches([video], 0.1) == {1: clear_mot(video, 0.1)}
+
+
+def test_a_track_keeps_what_it_still_finds() -> None:
+    """Another track fits better in every second frame; the first one still finds the instance."""
+    near, nearer = (10, 12, 40, 40), (10, 11, 40, 40)
+    steady = track(1, 0, [near] * 6, score=0.9)
+    better = track(1, 0, [None, nearer] * 3, score=0.8)
+    assert switches(truth([LEFT] * 6), [steady, better]) == {1: 0}
+
+
+def test_a_pair_below_the_threshold_displaces_nobody() -> None:
+    """The best sum of all IoUs has a pair of 0.45; without it both instances are found."""
+    ious = np.array([[0.45, 0.9], [0.0, 0.56]])
+    assert FrameMatcher().update(ious, [0, 1], [7, 8]) == {0: 8}
+    ious = np.array([[0.56, 0.9], [0.0, 0.52]])
+    assert FrameMatcher().update(ious, [0, 1], [7, 8]) == {0: 7, 1: 8}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_who_comes_frame_by_frame_is_counted_alike(seed: int) -> None:
+    """`SwitchWatch`, which reads masks, and `identity_switches`, which reads overlaps."""
+    rng = np.random.default_rng(seed)
+    rows = [random_boxes(rng, 12) for _ in range(3)]
+    found = [track(1, 0, disturbed(rng, rows[n % 3], 0.1)) for n in range(6)]
+    videos = truth(*rows)
+    watch = SwitchWatch(videos.videos[0])
+    watched = 0
+    for time in range(12):
+        shown = {n: mask for n, one in enumerate(found) if (mask := one.masks[time]) is not None}
+        watched += len(watch.update(shown))
+    assert switches(videos, found) == {1: watched}

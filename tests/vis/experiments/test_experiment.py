@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,17 @@ from vis.support.tiny_runs import MODEL
 
 from vidgap_vis.config import PretrainConfig
 from vidgap_vis.errors import ConfigError
-from vidgap_vis.experiments import Experiment, arms, read_experiment, runner
+from vidgap_vis.evaluation import evaluate_images
+from vidgap_vis.experiments import Experiment, arms, plot, read_experiment, runner
 from vidgap_vis.experiments.plan import FILE
+from vidgap_vis.experiments.plot import write_plot
 from vidgap_vis.experiments.processes import Job
 from vidgap_vis.experiments.summary import summarise
+from vidgap_vis.formats import read_coco, read_youtube_vis
+from vidgap_vis.formats.images import decode_file
+from vidgap_vis.inference.images import segment_images
+from vidgap_vis.synthetic import world
+from vidgap_vis.weights import open_weights
 
 TINY = {key: value for key, value in asdict(MODEL).items() if value is not None}
 TRAIN = {"steps": 2, "batch_size": 1, "warmup_steps": 0, "milestones": [], "num_workers": 0}
@@ -34,7 +43,7 @@ CONTENT: dict[str, Any] = {
     "synthetic": {
         "size": [32, 48],
         "num_train_images": 4,
-        "num_valid_images": 0,
+        "num_valid_images": 3,
         "num_train_clips": 2,
         "num_valid_clips": 2,
         "num_frames": 4,
@@ -48,12 +57,21 @@ CONTENT: dict[str, Any] = {
     "runs": {
         "stills": {"stage": "pretrain"},
         "clips": {"stage": "finetune", "init": "stills", "config": {"train": {"lr": 0.001}}},
+        "embedded": {
+            "stage": "finetune",
+            "init": "stills",
+            "config": {"model": TINY | {"embedding_dim": 8}, "contrast": {"weight": 1.0}},
+        },
     },
     "arms": {
         "index": {"run": "clips", "tracker": {"name": "index"}},
         "minvis": {"run": "clips", "tracker": {"name": "minvis"}},
         "stills": {"run": "stills", "tracker": {"name": "query"}},
+        "ctvis": {"run": "embedded", "tracker": {"name": "ctvis"}},
+        "one copy": {"run": "stills", "copies": 1},
+        "two copies": {"run": "stills", "copies": 2},
     },
+    "pairs": [["ctvis", "minvis"], ["two copies", "one copy"]],
 }
 
 
@@ -74,8 +92,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def here(
-    jobs: dict[str, Job], progress: Callable[[int], object], _: int | None = None
+    jobs: dict[str, Job],
+    progress: Callable[[int], object],
+    _: int | None = None,
+    gpus: Sequence[int] = (),
 ) -> dict[str, Any]:
+    assert not gpus
     done = {name: job.call() for name, job in jobs.items()}
     progress(len(done))
     return done
@@ -85,7 +107,7 @@ def test_every_arm_has_its_numbers(finished: Path) -> None:
     data = json.loads((finished / "out" / "results.json").read_text())
     assert data["about"] == "Does it run?"
     assert data["seeds"] == [1, 2]
-    assert set(data["arms"]) == {"index", "minvis", "stills"}
+    assert [*data["arms"]] == [*CONTENT["arms"]]
     for name, arm in data["arms"].items():
         assert set(arm["seeds"]) == {"1", "2"}
         for record in arm["seeds"].values():
@@ -93,10 +115,99 @@ def test_every_arm_has_its_numbers(finished: Path) -> None:
             assert record["parameters"] > 10_000
             assert record["ms"] > 0
         assert arm["spread"]["AP"]["n"] == 2
-        assert (arm["gain"] is None) == (name == "index")
+        assert (arm["gain"] is None) == (name == "index" or "cop" in name)
+        for record in arm["seeds"].values():
+            assert ("switches" in record) == ("cop" not in name)
+            assert ("association" in record) == (name == "ctvis")
+    asked = data["arms"]["ctvis"]["seeds"]["1"]["association"]["1"]
+    assert set(asked) == {"embedding", "queries", "centre", "chance", "found"}
     gain = data["arms"]["stills"]["gain"]["AP50"]
     assert set(gain["seeds"]) == {"1", "2"}
     assert gain["value"] == pytest.approx(sum(v[0] for v in gain["seeds"].values()) / 2)
+    assert [*data["pairs"]] == ["ctvis - minvis", "two copies - one copy"]
+    for name, gains in data["pairs"].items():
+        first, second = name.split(" - ")
+        for seed in ("1", "2"):
+            apart = [data["arms"][one]["seeds"][seed]["metrics"]["AP"] for one in (first, second)]
+            assert gains["AP"]["seeds"][seed][0] == pytest.approx(apart[0] - apart[1])
+
+
+def test_on_gpus_everything_is_done_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = read_experiment(write(tmp_path / "tiny"))
+    assert experiment.config("clips", 1, tmp_path, "auto").train.device == "auto"
+    assert experiment.config("clips", 1, tmp_path).train.device == "cpu"
+    asked = []
+
+    def note(jobs: dict[str, Job], _: object, processes: int | None, gpus: list[int]) -> None:
+        call = jobs["seed 1: index"].call
+        assert isinstance(call, partial)
+        asked.append((processes, gpus, call.args[-1]))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "run_jobs", note)
+    for gpus in ([0, 1], []):
+        with pytest.raises(KeyboardInterrupt):
+            runner.run_experiment(tmp_path / "tiny", tmp_path / "out", gpus=gpus)
+    assert asked == [(None, [0, 1], "auto"), (None, [], "cpu")]
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_the_plot_has_every_arm_and_every_gain(finished: Path, tmp_path: Path, suffix: str) -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra vidgap-vis[plot]")
+    data = json.loads((finished / "out" / "results.json").read_text())
+    path = tmp_path / f"plot.{suffix}"
+    write_plot(path, data)
+    if suffix == "png":
+        assert decode_file(path).shape[1] > 1000
+        return
+    text = path.read_text()
+    names = re.findall(r"<!-- (.+?) -->", text)
+    for name in (*data["arms"], "stills - index", "ctvis - minvis", "two copies - one copy"):
+        assert name in names
+
+
+def test_a_plot_that_cannot_be_is_refused_before_the_work(
+    tmp_path: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(tmp_path / "tiny")
+    said = fails(2, "experiment", folder, "--plot", tmp_path / "plot.pdf")
+    assert said.startswith("--plot: wanted a name that ends in .png or .svg, got ")
+    monkeypatch.setattr(plot, "find_spec", lambda _: None)
+    said = fails(2, "experiment", folder, "--plot", tmp_path / "plot.png")
+    assert said == "--plot: needs the package matplotlib: pip install 'vidgap-vis[plot]'"
+
+
+def test_stills_are_measured_as_the_coco_evaluator_does(finished: Path) -> None:
+    folder = finished / "out" / "seed_1"
+    weights = open_weights(folder / "runs" / "stills" / "weights")
+    images = read_coco(folder / "data" / "images_valid.json", folder / "data" / "images")
+    found = segment_images(weights.model.eval(), images, num_copies=2)
+    expected = evaluate_images(images, found)
+    record = json.loads((folder / "arms" / "two copies.metrics.json").read_text())
+    for name in ("AP", "AP50", "AP75", "AR1", "AR10", "AR100"):
+        assert record["metrics"][name] == pytest.approx(expected[name], abs=1e-9)
+
+
+def test_stills_as_clips_have_the_truth_of_the_stills(finished: Path) -> None:
+    data = finished / "out" / "seed_1" / "data"
+    stills = read_coco(data / "images_valid.json")
+    clips = read_youtube_vis(data / "images_valid_as_clips.json")
+    assert [video.id for video in clips.videos] == [image.id for image in stills.images]
+    for video, image in zip(clips.videos, stills.images, strict=True):
+        assert (video.size, video.file_names) == (image.size, (image.file_name,))
+        masks = [one.segmentations for one in video.instances]
+        assert masks == [(one.segmentation,) for one in image.instances]
+
+
+def test_a_world_stays_and_its_amounts_do_not(tmp_path: Path) -> None:
+    amounts = {"num_train_images": 5, "num_valid_images": 2}
+    experiment = read_experiment(write(tmp_path / "a", world="hard_1", synthetic=amounts))
+    assert experiment.data(3) == world("hard_1", seed=3, **amounts)
+    assert experiment.quick().data(3).num_frames == world("hard_1").num_frames
+    with pytest.raises(ConfigError, match=r"world: amounts must be of .*, got max_speed"):
+        read_experiment(write(tmp_path / "b", world="hard_1", synthetic={"max_speed": 0.1}))
+    with pytest.raises(ConfigError, match=r"world: world must be one of .*, got harder"):
+        read_experiment(write(tmp_path / "c", world="harder", synthetic=amounts))
 
 
 def test_seeds_have_data_and_weights_of_their_own(finished: Path) -> None:
@@ -152,7 +263,14 @@ def test_another_experiment_does_not_go_into_its_folder(finished: Path, tmp_path
     [
         ("seeds", [], "seeds: wanted different ones from 0 on, got"),
         ("seeds", [1, 1], "seeds: wanted different ones"),
-        ("against", "sort", "against: wanted one of the arms, got 'sort'"),
+        ("against", "sort", "against: wanted one of the arms on clips, got 'sort'"),
+        ("against", "one copy", "against: wanted one of the arms on clips, got 'one copy'"),
+        ("pairs", [["index", "sort"]], r"pairs\[0\]: wanted two arms, both on clips or both on"),
+        ("pairs", [["index", "one copy"]], r"pairs\[0\]: wanted two arms, both on clips or"),
+        ("pairs", [["index", "index"]], r"pairs\[0\]: wanted two arms"),
+        ("arms.one copy.copies", 0, r"arms\.one copy\.copies: wanted 1 or more, and no tracker"),
+        ("arms.stills.copies", 3, r"arms\.stills\.copies: wanted 1 or more, and no tracker, got 3"),
+        ("synthetic.num_valid_images", 0, "synthetic.num_valid_images: wanted 1 or more for arms"),
         ("arms.minvis.run", "nowhere", r"arms\.minvis\.run: wanted a run, got 'nowhere'"),
         ("runs.clips.init", "later", r"runs\.clips\.init: wanted a run that stands before"),
         ("runs.clips.init", None, r"runs\.clips\.init: missing"),

@@ -40,6 +40,24 @@ def test_the_first_error_ends_all(tmp_path: Path) -> None:
     assert not (tmp_path / "b").exists()
 
 
+def test_gpus_are_dealt_out_to_the_processes() -> None:
+    see = partial(seen_after, 1.0)
+    both = run_jobs({"a": Job(see), "b": Job(see)}, lambda _: None, gpus=[3, 5])
+    assert sorted(map(str, both.values())) == ["3", "5"]
+    jobs = {name: Job(see) for name in "abc"}
+    assert [*run_jobs(jobs, lambda _: None, 1, [7]).values()] == ["7"] * 3
+    assert run_jobs({"a": Job(see)}, lambda _: None) == {"a": os.environ.get(VISIBLE)}
+
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+def seen_after(seconds: float) -> str | None:
+    """Which GPUs this process sees; it takes long enough for the other process to begin."""
+    time.sleep(seconds)
+    return os.environ.get(VISIBLE)
+
+
 def test_a_job_that_yields_is_nicer_than_others() -> None:
     jobs = {"first": Job(partial(os.nice, 0)), "yields": Job(partial(os.nice, 0), "first", True)}
     found = run_jobs(jobs, lambda _: None, processes=1)

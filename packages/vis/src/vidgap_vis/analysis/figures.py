@@ -22,6 +22,9 @@ NUM_FRAMES = 6
 MOST = (240, 426)
 """(H, W) of a picture in it; smaller ones are enlarged by a whole factor."""
 
+LONGEST = 640
+"""Side of an enlarged picture."""
+
 GREY = 96
 
 Choice = Literal["worst", "best"]
@@ -40,7 +43,7 @@ def chosen_videos(
         return list(lines[:number])
     if choice == "best":
         # Among those that lose nothing, the ones with most to find come first.
-        order = sorted(lines, key=lambda one: (one["lost"] + one["switches"], -len(one["truths"])))
+        order = sorted(lines, key=lambda one: (one["lost"], one["switches"], -len(one["truths"])))
         return [line for line in order if line["truths"]][:number]
     known = {line["id"]: line for line in lines}
     for video_id in choice:
@@ -78,7 +81,7 @@ def write_figures(
         faults += [frame.fault for frame in frames if frame.fault]
         groups = []
         for row, name in enumerate(["truth", *(one.name for one in results)]):
-            pictures = strip([_drawn(frame, frame.rows[row]) for frame in frames])
+            pictures = strip([drawn_frame(frame, frame.rows[row]) for frame in frames])
             groups.append([captioned(name, pictures.shape[1]), pictures])
         numbers = ", ".join(str(frame.index) for frame in frames)
         title = captioned(f"{line['name']}: frames {numbers}", groups[0][1].shape[1])
@@ -87,16 +90,17 @@ def write_figures(
 
 
 def frames_of(line: Mapping[str, Any]) -> list[int]:
-    """Return the frames of a video's figure: its worst moment's, and others spread evenly."""
-    num_frames = line["frames"]
-    frames = set(line["moments"][0]["frames"] if line["moments"] else [])
-    for index in np.linspace(0, num_frames - 1, min(NUM_FRAMES, num_frames)).astype(int).tolist():
-        if len(frames) < NUM_FRAMES:
-            frames.add(index)
+    """Return the frames of a video's figure: its worst moment's, and those farthest from them."""
+    every = np.arange(line["frames"])
+    frames = [*dict.fromkeys(line["moments"][0]["frames"] if line["moments"] else [0])]
+    while len(frames) < min(NUM_FRAMES, len(every)):
+        away = np.abs(every[:, None] - frames).min(axis=1)
+        frames.append(int(away.argmax()))
     return sorted(frames)
 
 
-def _drawn(frame: StripFrame, shapes: Sequence[Shape]) -> Picture:
+def drawn_frame(frame: StripFrame, shapes: Sequence[Shape]) -> Picture:
+    """Return a frame with masks of one row, enlarged where it is small."""
     picture = frame.picture
     if picture is None:
         picture = np.full((*frame.size, 3), GREY, np.uint8)
@@ -105,5 +109,5 @@ def _drawn(frame: StripFrame, shapes: Sequence[Shape]) -> Picture:
         [shape.mask for shape in shapes],
         [shape.colour for shape in shapes],
         [shape.name for shape in shapes],
-        scale=display_scale(frame.size, MOST[0]),
+        scale=min(display_scale(frame.size, MOST[0]), max(1, LONGEST // max(frame.size))),
     )

@@ -13,6 +13,9 @@ from vidgap_vis.evaluation.traits import SPLITS, traits_of
 OUTCOMES = ("right", "class", "mask", "association", "missed")
 """What may become of a truth."""
 
+MOST_CONFUSIONS = 20
+"""That are listed."""
+
 Groups = dict[str, dict[str, dict[str, Any]]]
 
 
@@ -53,6 +56,22 @@ def classes(evaluation: Evaluation, found: Causes) -> list[dict[str, Any]]:
             row |= {name: known.value, f"{name} interval": [known.low, known.high]}
         rows.append(row)
     return rows
+
+
+def confusions(evaluation: Evaluation, found: Causes) -> list[dict[str, Any]]:
+    """Return which classes were taken for which others by predictions that fit but for the class.
+
+    The most frequent ones: "true" and "found" class, and "count".
+    """
+    number: Counter[tuple[int, int]] = Counter()
+    for one in found.found:
+        if one.outcome == "class":
+            number[int(evaluation.videos[one.video].true.labels[one.truth]), one.label] += 1
+    names = [info.name for info in evaluation.truth.classes]
+    return [
+        {"true": names[true], "found": names[label], "count": count}
+        for (true, label), count in number.most_common(MOST_CONFUSIONS)
+    ]
 
 
 def _shares(number: Mapping[str, int]) -> dict[str, Any]:

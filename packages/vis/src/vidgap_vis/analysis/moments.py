@@ -55,9 +55,9 @@ def moments(
     found: Sequence[FoundCause],
     true: Sequence[TrueCause],
 ) -> list[Moment]:
-    """Return the worst moments of a video: identity switches first, then as `ORDER` has the causes.
+    """Return the worst moments of a video: identity switches first, of the truths that switch most.
 
-    A truth has one moment.
+    Then come the causes in `ORDER`. A truth has one moment.
 
     Args:
         info: the video.
@@ -65,20 +65,21 @@ def moments(
         video: its predictions and truths compared.
         owners: (T, N), the track that finds each truth in each frame; -1: none.
         switched: (T, N), where another track takes a truth over.
-        found: what became of the predictions, the best score first.
+        found: what became of the predictions that are shown, the best score first.
         true: what became of the truths.
     """
     finder = _Finder(info, names, video, owners, switched)
     causes = {cause: [one for one in found if one.outcome == cause] for cause in ORDER}
-    candidates = [finder.switch(one) for one in true if switched[:, one.row].any()]
+    number = switched.sum(axis=0)
+    unsteady = sorted((one for one in true if number[one.row]), key=lambda one: -number[one.row])
+    candidates = [finder.switch(one) for one in unsteady]
     largest = video.true.areas.max(axis=1, initial=0)
     for cause in ORDER:
         if cause == "missed":
             lost = [one for one in true if one.outcome == "missed" and largest[one.row]]
             lost.sort(key=lambda one: -int(largest[one.row]))
             candidates += [finder.missed(one) for one in lost]
-        shown = (one for one in causes[cause] if video.found.areas[one.row].any())
-        candidates += [finder.failure(one) for one in shown]
+        candidates += [finder.failure(one) for one in causes[cause]]
     return list(_chosen(candidates))
 
 
@@ -111,7 +112,10 @@ class _Finder:
         time = int(np.flatnonzero(self.switched[:, truth.row])[0])
         before = int(np.flatnonzero(owners[:time] != NONE)[-1])
         old, new = int(owners[before]), int(owners[time])
-        text = f"identity switch in frame {time}: {self._truth(truth.row)}, track {old} to {new}"
+        others = int(self.switched[:, truth.row].sum()) - 1
+        more = f", the first of {others + 1}" if others else ""
+        name = self._truth(truth.row)
+        text = f"identity switch in frame {time}{more}: {name}, track {old} to {new}"
         wanted = {before - 1, before, time, time + 1, time + 2}
         frames = sorted(wanted & set(range(len(owners))))
         return Moment("association", text, frames, truth.row, [old, new])
@@ -124,7 +128,9 @@ class _Finder:
 
     def failure(self, one: FoundCause) -> Moment:
         """Show a wrong prediction."""
-        track = f"{self.names[one.label].name}, track {one.row}, score {one.score:.2f}"
+        drawn_as = int(self.video.found.first_alike[one.row])
+        alike = "" if drawn_as == one.row else f" (masks of {drawn_as})"
+        track = f"{self.names[one.label].name}, track {one.row}{alike}, score {one.score:.2f}"
         areas = self.video.found.areas[one.row]
         if one.truth == NONE:
             frames = self._around(areas > 0, int(areas.argmax()))

@@ -70,16 +70,12 @@ class StripMaker:
     def frame(self, video_id: int, index: int) -> StripFrame:
         """Return a frame of a video."""
         video = self._videos[video_id]
-        size = self._reduced(video.size)
+        size = reduced_size(video.size, self.most)
         picture, fault = self._picture(video, index, size)
         rows = [self._truths(video, index, size)]
         for each, lines in zip(self.results, self._lines, strict=True):
             rows.append(_tracks(each.tracks(video_id), lines[video_id]["tracks"], index, size))
         return StripFrame(index, size, picture, fault, rows)
-
-    def _reduced(self, size: Size) -> Size:
-        scale = min(1.0, *(most / side for most, side in zip(self.most, size, strict=True)))
-        return max(1, round(scale * size[0])), max(1, round(scale * size[1]))
 
     def _picture(self, video: VideoInfo, index: int, size: Size) -> tuple[Picture | None, str]:
         if self.truth.root is None:
@@ -103,6 +99,12 @@ class StripMaker:
         return shapes
 
 
+def reduced_size(size: Size, most: Size) -> Size:
+    """Return (H, W) of a picture, reduced as a whole so that no side is longer than `most`."""
+    scale = min(1.0, *(limit / side for limit, side in zip(most, size, strict=True)))
+    return max(1, round(scale * size[0])), max(1, round(scale * size[1]))
+
+
 def _tracks(
     tracks: Sequence[Track], lanes: Sequence[Mapping[str, Any]], index: int, size: Size
 ) -> list[Shape]:
@@ -110,9 +112,9 @@ def _tracks(
     shapes: dict[int, Shape] = {}
     for lane in lanes:
         mask = tracks[lane["track"]].masks[index]
-        if lane["masks"] not in shapes and mask is not None and mask.area():
-            name = f"{lane['name']}, track {lane['masks']}"
-            shapes[lane["masks"]] = Shape(lane["colour"], name, _reduced_mask(mask, size))
+        if lane["drawn_as"] not in shapes and mask is not None and mask.area():
+            name = f"{lane['name']}, track {lane['drawn_as']}"
+            shapes[lane["drawn_as"]] = Shape(lane["colour"], name, _reduced_mask(mask, size))
     return [*shapes.values()]
 
 
@@ -121,4 +123,4 @@ def _reduced_mask(mask: Rle, size: Size) -> Rle:
         return mask
     pixels = np.ascontiguousarray(mask.decode()).astype(np.uint8) * 255
     small = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA)
-    return Rle.encode(small > 127)
+    return Rle.encode(small >= min(128, int(small.max())))  # what is small keeps a pixel

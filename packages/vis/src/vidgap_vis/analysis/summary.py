@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vidgap_vis.analysis.groups import classes, groups
+from vidgap_vis.analysis.groups import classes, confusions, groups
 from vidgap_vis.analysis.videos import MIN_SCORE, videos
 from vidgap_vis.evaluation import CAUSES, Evaluation, Fixes, Interval, intervals
 from vidgap_vis.evaluation.average_precision import IOU_THRESHOLDS, Metric
@@ -27,7 +27,8 @@ def analyse(evaluation: Evaluation, *, min_score: float = MIN_SCORE) -> dict[str
         sum to 1 - AP50, with "interval"); "association": how many predictions failed at it in each
         way; "paper": the three failures of the paper's Fig. 4; "oracles": metrics with parts of the
         results perfect; "truths": by trait and group, how many there are and what became of them;
-        "classes": likewise, with AP; "videos": each with its timelines, the worst first.
+        "classes": likewise, with AP; "confusions": the classes most often taken for others;
+        "switches" of identities at "min_score"; "videos": each with its timelines, the worst first.
     """
     found = evaluation.causes()
     fixes = Fixes(found)
@@ -36,6 +37,7 @@ def analyse(evaluation: Evaluation, *, min_score: float = MIN_SCORE) -> dict[str
     metrics = evaluation.ap()
     bounds = evaluation.intervals()
     costs = fixes.intervals() if known else {}
+    lines = videos(evaluation, found, min_score)
     return {
         "size": {
             "videos": len(evaluation.videos),
@@ -44,18 +46,21 @@ def analyse(evaluation: Evaluation, *, min_score: float = MIN_SCORE) -> dict[str
             "predictions": sum(len(video.found) for video in evaluation.videos),
         },
         "ap": metrics,
-        "intervals": {name: ends(bounds[name]) for name in metrics},
+        "intervals": {name: bounds_of(bounds[name]) for name in metrics},
         "thresholds": _thresholds(evaluation),
         "causes": {
             cause: {
                 "count": counts[cause],
                 "alone": fixes.single[cause] if known else None,
                 "costs": fixes.shapley[cause] if known else None,
-                "interval": ends(costs.get(cause)),
+                "interval": bounds_of(costs.get(cause)),
             }
             for cause in CAUSES
         },
         "association": dict(found.kinds),
+        "confusions": confusions(evaluation, found),
+        "switches": sum(line["switches"] for line in lines),
+        "min_score": min_score,
         "paper": {
             "wrong class": counts["class"] + counts["class and location"],
             "identity switch": counts["association"],
@@ -64,7 +69,7 @@ def analyse(evaluation: Evaluation, *, min_score: float = MIN_SCORE) -> dict[str
         "oracles": evaluation.oracles(),
         "truths": groups(evaluation, found),
         "classes": classes(evaluation, found),
-        "videos": videos(evaluation, found, min_score),
+        "videos": lines,
     }
 
 
@@ -76,7 +81,7 @@ def compared(first: Evaluation, second: Evaluation) -> dict[str, Any]:
     }
 
 
-def ends(one: Interval | None) -> list[float | None]:
+def bounds_of(one: Interval | None) -> list[float | None]:
     """Return the bounds of an interval."""
     return [None, None] if one is None else [one.low, one.high]
 
@@ -88,5 +93,6 @@ def _thresholds(evaluation: Evaluation) -> list[Mapping[str, Any]]:
     ]
     found = intervals(evaluation.table, metrics)
     return [
-        {"iou": float(name), "ap": one.value, "interval": ends(one)} for name, one in found.items()
+        {"iou": float(name), "ap": one.value, "interval": bounds_of(one)}
+        for name, one in found.items()
     ]

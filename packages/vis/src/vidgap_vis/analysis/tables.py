@@ -49,6 +49,18 @@ def tables(name: str, data: Mapping[str, Any]) -> list[str]:
     return shown
 
 
+def difference_table(first: str, second: str, gains: Mapping[str, Any]) -> str:
+    """Return what the first results have more of each metric than the second, as a table."""
+    rows = {
+        name: {
+            "difference": format_percent(gain["value"]),
+            "95 %": format_bounds(gain["interval"]),
+        }
+        for name, gain in gains.items()
+    }
+    return format_table(rows, title=f"{first} minus {second}")
+
+
 def format_bounds(bounds: tuple[float | None, float | None]) -> str:
     """Write bounds as "40.1 to 50.2", in percent."""
     low, high = bounds

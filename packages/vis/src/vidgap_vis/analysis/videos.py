@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from vidgap_vis.analysis.colours import track_colours
 from vidgap_vis.analysis.moments import Moment, moments
 from vidgap_vis.classes import ClassList
 from vidgap_vis.evaluation import CAUSES, Causes, Evaluation, FoundCause, TrueCause, VideoOverlaps
@@ -24,7 +25,7 @@ MIN_SCORE = 0.1
 """Of the tracks that are shown, and whose identity switches count."""
 
 MOST_TRACKS = 30
-"""Of a video that are listed: those that find a truth in a frame, then the best."""
+"""Of a video that are listed: those of its moments, those that find a truth, then the best."""
 
 Spans = list[list[int]]
 """First and last frame, the last one included."""
@@ -57,8 +58,8 @@ class TrackLane:
 
     Attributes:
         track: its index among the video's predictions, in the file's order.
-        masks: the first track with the same masks: one may be listed under several classes.
-        colour: number of the colour; that of the truth which `masks` finds most often.
+        drawn_as: the first track with the same masks: one may be listed under several classes.
+        colour: number of the colour of that one; see `track_colours`.
         name: of its class.
         score: its score.
         outcome: what became of it.
@@ -68,7 +69,7 @@ class TrackLane:
     """
 
     track: int
-    masks: int
+    drawn_as: int
     colour: int
     name: str
     score: float
@@ -86,6 +87,7 @@ class VideoTimeline:
         id: the video's.
         name: its folder, if it has one.
         frames: how many.
+        crowds: how many.
         lost: truths that are not found, or not well enough.
         switches: identity switches.
         causes: how many errors have each cause.
@@ -97,6 +99,7 @@ class VideoTimeline:
     id: int
     name: str
     frames: int
+    crowds: int
     lost: int
     switches: int
     causes: dict[str, int]
@@ -109,7 +112,7 @@ class VideoTimeline:
 def videos(evaluation: Evaluation, found: Causes, min_score: float) -> list[dict[str, Any]]:
     """Return each video as `VideoTimeline` has it, and "AP50" of it alone.
 
-    Those come first that lose most truths and switch most identities.
+    Those come first that lose most truths, then those that switch most identities.
     """
     infos = {video.id: video for video in evaluation.truth.videos}
     predictions: list[list[FoundCause]] = [[] for _ in evaluation.videos]
@@ -124,7 +127,7 @@ def videos(evaluation: Evaluation, found: Causes, min_score: float) -> list[dict
         line = timeline(info, names, video, predictions[index], truths[index], min_score)
         alone = evaluation.table.only_groups([index]).summary([metric_named("AP50")])
         made.append(asdict(line) | alone)
-    return sorted(made, key=lambda one: (-one["lost"] - one["switches"], one["id"]))
+    return sorted(made, key=lambda one: (-one["lost"], -one["switches"], one["id"]))
 
 
 def timeline(
@@ -159,21 +162,23 @@ def timeline(
         for one in true
     ]
     shown = [one for one in found if one.score >= min_score and video.found.areas[one.row].any()]
-    listed = _listed(shown, video, owners)
-    colours = _colours(owners, (int(video.found.first_alike[one.row]) for one in listed))
+    told = moments(info, names, video, owners, switched, shown, true)
+    listed = _listed(shown, video, owners, told)
+    colours = track_colours(owners, (int(video.found.first_alike[one.row]) for one in listed))
     counts = Counter(one.outcome for one in found)
     counts["missed"] = sum(one.outcome == "missed" for one in true)
     return VideoTimeline(
         id=info.id,
         name=video_name(info),
         frames=len(info),
+        crowds=len(info.crowds),
         lost=sum(one.outcome != "right" for one in true),
         switches=int(switched.sum()),
         causes={cause: counts[cause] for cause in CAUSES if counts[cause]},
         truths=truths,
         tracks=[_track(one, names, video, colours) for one in listed],
         hidden=len(found) - len(listed),
-        moments=moments(info, names, video, owners, switched, found, true),
+        moments=told,
     )
 
 
@@ -196,42 +201,28 @@ def _runs(owners: Ints) -> list[list[int]]:
     return [run for run in runs if run[2] != NONE]
 
 
-def _listed(found: Sequence[FoundCause], video: VideoOverlaps, owners: Ints) -> list[FoundCause]:
+def _listed(
+    found: Sequence[FoundCause], video: VideoOverlaps, owners: Ints, told: Sequence[Moment]
+) -> list[FoundCause]:
     """Return the predictions that are worth a lane."""
     finders = set(np.unique(owners).tolist())
-    useful = [int(video.found.first_alike[one.row]) in finders for one in found]
-    order = sorted(range(len(found)), key=lambda k: (not useful[k], -found[k].score))
-    return [found[k] for k in order[:MOST_TRACKS]]
+    shown = {track for moment in told for track in moment.tracks}
 
+    def worth(one: FoundCause) -> tuple[bool, bool, float]:
+        alike = int(video.found.first_alike[one.row])
+        return one.row in shown or alike in shown, alike in finders, one.score
 
-def _colours(owners: Ints, tracks: Iterable[int]) -> dict[int, int]:
-    """Number the colours of tracks: truth n has colour n, and so has the track that finds it most.
-
-    Tracks that find none most, or not as often as another, have further colours.
-    """
-    colours: dict[int, int] = {}
-    times: Counter[tuple[int, int]] = Counter()
-    for truth in range(owners.shape[1]):
-        for track in owners[:, truth][owners[:, truth] != NONE].tolist():
-            times[track, truth] += 1
-    taken = set()
-    for (track, truth), _ in times.most_common():
-        if track not in colours and truth not in taken:
-            colours[track] = truth
-            taken.add(truth)
-    for track in tracks:
-        colours.setdefault(track, max([owners.shape[1] - 1, *colours.values()]) + 1)
-    return colours
+    return sorted(found, key=worth, reverse=True)[:MOST_TRACKS]
 
 
 def _track(
     one: FoundCause, names: ClassList, video: VideoOverlaps, colours: Mapping[int, int]
 ) -> TrackLane:
-    masks = int(video.found.first_alike[one.row])
+    drawn_as = int(video.found.first_alike[one.row])
     return TrackLane(
         track=one.row,
-        masks=masks,
-        colour=colours[masks],
+        drawn_as=drawn_as,
+        colour=colours[drawn_as],
         name=names[one.label].name,
         score=one.score,
         outcome=one.outcome,

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
-from math import inf
 from pathlib import Path
 
 from vidgap_vis.cli.command import Command
 from vidgap_vis.cli.evaluate import share, write_metrics
 from vidgap_vis.cli.parser import Parser, whole
 from vidgap_vis.errors import ConfigError, InputError
-from vidgap_vis.files import check_output
+from vidgap_vis.files import check_output, make_parent
+
+MOST_MEGABYTES = 1000
+"""Of a page; browsers open no larger ones with pleasure."""
 
 
 class Analyze(Command):
@@ -54,7 +56,9 @@ class Analyze(Command):
     def run(self, options: Namespace) -> int:
         from vidgap_vis.analysis import tables, write_figures, write_page
         from vidgap_vis.analysis.figures import chosen_videos, figure_path
+        from vidgap_vis.analysis.page.notes import unreadable
         from vidgap_vis.analysis.results import analysed
+        from vidgap_vis.analysis.tables import difference_table
         from vidgap_vis.formats import read_youtube_vis
 
         paths = [options.results, *([options.against] if options.against else [])]
@@ -62,18 +66,23 @@ class Analyze(Command):
         truth = read_youtube_vis(options.gt, options.images)
         notes: list[str] = []
         with analysed(paths, truth, options.min_score) as (results, gains):
+            lines = []
             if options.figures is not None:
                 lines = chosen_videos(results[0], options.videos, options.num_videos)
                 for line in lines:
                     path = figure_path(options.figures, line)
                     check_output("--figures", path, _inputs(options, paths))
-                notes += write_figures(options.figures, truth, results, lines)
+            found = {str(path): one.data for path, one in zip(paths, results, strict=True)}
+            more = {} if gains is None else {"difference": gains}
+            write_metrics(options.json, found | more)
             if options.out is not None:
                 notes += write_page(options.out, truth, results, gains, max_mb=options.max_mb)
-        found = {str(path): one.data for path, one in zip(paths, results, strict=True)}
-        write_metrics(options.json, found)
+            if options.figures is not None:
+                notes += unreadable(write_figures(options.figures, truth, results, lines))
         for name, data in found.items():
             print("\n\n".join(tables(name, data)), end="\n\n")
+        if gains is not None:
+            print(difference_table(results[0].name, results[1].name, gains), end="\n\n")
         for note in dict.fromkeys(notes):
             print(note)
         return 0
@@ -83,6 +92,9 @@ def _check(options: Namespace, paths: Sequence[Path]) -> None:
     """Refuse what would fail after the work is done."""
     if len({path.resolve() for path in paths}) < len(paths):
         raise ConfigError("", "--against", "wanted another file than RESULTS")
+    for path in paths:
+        if path.exists() and not path.is_file():
+            raise InputError(path, "", "a regular file is wanted: it is read twice")
     outputs = {"--json": options.json, "--out": options.out}
     written = {flag: path for flag, path in outputs.items() if path is not None}
     for flag, path in written.items():
@@ -91,6 +103,8 @@ def _check(options: Namespace, paths: Sequence[Path]) -> None:
         raise ConfigError("", "--out", "wanted another file than --json")
     if options.figures is not None and options.figures.is_file():
         raise InputError(options.figures, "", "a folder is wanted here, got a file")
+    for path in (*written.values(), *([options.figures / "x"] if options.figures else [])):
+        make_parent(path)
 
 
 def _inputs(options: Namespace, paths: Sequence[Path]) -> list[Path]:
@@ -102,7 +116,7 @@ def _choice(text: str) -> str | list[int]:
     """Read "worst", "best", or ids with commas between them."""
     if text in ("worst", "best"):
         return text
-    if not re.fullmatch(r"\d+(,\d+)*", text):
+    if not re.fullmatch(r"-?\d+(,-?\d+)*", text):
         raise ArgumentTypeError(f"wanted worst, best, or ids as 3,17, got {text!r}")
     return [int(part) for part in text.split(",")]
 
@@ -112,6 +126,7 @@ def _megabytes(text: str) -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value < inf:
-        raise ArgumentTypeError(f"wanted a number above 0, got {text!r}")
+    if not 0 < value <= MOST_MEGABYTES:
+        message = f"wanted a number above 0, {MOST_MEGABYTES} at most, got {text!r}"
+        raise ArgumentTypeError(message)
     return value

@@ -28,11 +28,22 @@ class Experiment(Command):
         parser.add_argument(
             "--processes", type=whole(1), help="at once, a thread each; 2, or as many as cores"
         )
+        parser.add_argument(
+            "--gpus", type=several(whole(0)), default=[], help="as 0,1; a process on each"
+        )
+        parser.add_argument(
+            "--plot",
+            type=Path,
+            help="draw arms and gains here, PNG or SVG (needs matplotlib)",
+        )
         parser.add_argument("--quick", action="store_true", help="a few steps, to see it run")
 
     def run(self, options: Namespace) -> int:
         from vidgap_vis.experiments import run_experiment
+        from vidgap_vis.experiments.plot import check_plot, write_plot
 
+        if options.plot is not None:
+            check_plot(options.plot)  # before hours of training
         folder: Path = options.experiment
         if not folder.is_dir() and (FOLDER / folder).is_dir():
             folder = FOLDER / folder
@@ -42,7 +53,10 @@ class Experiment(Command):
             options.out or Path("runs") / name,
             seeds=options.seeds,
             processes=options.processes,
+            gpus=options.gpus,
             quick=options.quick,
         )
+        if options.plot is not None:
+            write_plot(options.plot, summary.data)
         print(summary)
         return 0

@@ -10,10 +10,16 @@ from math import factorial
 
 import numpy as np
 
+from vidgap_vis.errors import check
 from vidgap_vis.evaluation.arrays import Doubles, Ints
 from vidgap_vis.evaluation.causes import CAUSES, Cause, Causes, FoundCause, TrueCause
 from vidgap_vis.evaluation.intervals import Interval, jackknife
 from vidgap_vis.evaluation.weighted_curve import WeightedCurves
+
+_ELEMENTS_AT_ONCE = 1_000_000
+
+MOST_GROUPS = 400
+"""That videos are left out in, one at a time where there are no more videos than this."""
 
 REPAIRS: tuple[Cause, ...] = ("class", "mask", "association")
 """Causes that are mended by making the prediction right; the others are removed, or found."""
@@ -55,8 +61,15 @@ class Fixes:
         return {cause: float(np.nan_to_num(values[0])) for cause, values in found.items()}
 
     def intervals(self, *, confidence: float = 0.95) -> dict[Cause, Interval]:
-        """Bracket what each cause costs by leaving out each video in turn."""
-        num_with_truth = len({truth.video for truth in self.causes.true})
+        """Bracket what each cause costs by leaving out each video in turn.
+
+        Of more than `MOST_GROUPS` videos, as many groups of about one size are left out.
+
+        Raises:
+            ValueError: the confidence is not between 0 and 1.
+        """
+        check("confidence", 0 < confidence < 1, "between 0 and 1", confidence)
+        num_with_truth = len({truth.video % MOST_GROUPS for truth in self.causes.true})
         found = self._shapley(each_left_out=True)
         return {
             cause: jackknife(cause, values, num_with_truth, confidence, lowest=-1.0)
@@ -79,16 +92,16 @@ class Fixes:
         return costs
 
     def _values(self, mended: frozenset[Cause], each_left_out: bool) -> Doubles:
-        """Return AP with some causes mended: (1,), or (1 + V,) without each of V videos in turn.
+        """Return AP with some causes mended: (1,), or (1 + V,) without each of V groups in turn.
 
         NaN where no video holds a truth.
         """
-        num_videos = len(self.causes.video_ids) if each_left_out else 0
-        sums, known = np.zeros(1 + num_videos), np.zeros(1 + num_videos, np.int64)
+        num_groups = min(len(self.causes.video_ids), MOST_GROUPS) if each_left_out else 0
+        sums, known = np.zeros(1 + num_groups), np.zeros(1 + num_groups, np.int64)
         for one in self._of_label.values():
-            values, videos = one.values(mended & one.relevant, each_left_out)
-            every = np.full(1 + num_videos, values[0])
-            every[1 + videos] = values[1:]
+            values, groups = one.values(mended & one.relevant, each_left_out)
+            every = np.full(1 + num_groups, values[0])
+            every[1 + groups] = values[1:]
             defined = ~np.isnan(every)
             sums += np.where(defined, every, 0.0)
             known += defined
@@ -134,22 +147,22 @@ class _LabelFixes:
         return frozenset(cause for cause in CAUSES if cause in outcomes)
 
     @cached_property
-    def _videos(self) -> Ints:
-        """Indices of the videos that hold anything of the class."""
+    def _groups(self) -> Ints:
+        """The groups of videos that hold anything of the class."""
         videos = [truth.video for truth in self.truths] + [one.video for one in self.found]
-        return np.unique(videos)
+        return np.unique(np.array(videos) % MOST_GROUPS)
 
     def values(self, mended: frozenset[Cause], each_left_out: bool) -> tuple[Doubles, Ints]:
         """Return AP of the class with some of the relevant causes mended.
 
         Returns:
-            (1,), or (1 + G,) without each of the videos in turn that hold anything of the class;
+            (1,), or (1 + G,) without each of the groups in turn that hold anything of the class;
             their indices, (G,), or none.
         """
-        videos = self._videos if each_left_out else self._videos[:0]
+        groups = self._groups if each_left_out else self._groups[:0]
         if (mended, each_left_out) not in self._known:
             self._known[mended, each_left_out] = self._values(mended, each_left_out)
-        return self._known[mended, each_left_out], videos
+        return self._known[mended, each_left_out], groups
 
     def _values(self, mended: frozenset[Cause], each_left_out: bool) -> Doubles:
         missed = [truth for truth in self.truths if truth.outcome == "missed"]
@@ -162,13 +175,25 @@ class _LabelFixes:
             elif one.outcome in REPAIRS and (one.video, one.truth) in free:
                 free.discard((one.video, one.truth))
                 right.append((one.video, True))
-        num_videos = len(self._videos)
-        weights = np.ones((num_videos, 1))
+        num_groups = len(self._groups)
+        weights = np.ones((num_groups, 1))
         if each_left_out:
-            weights = np.concatenate([weights, 1 - np.eye(num_videos)], axis=1)
-        groups = np.searchsorted(self._videos, np.array([video for video, _ in right], np.int64))
+            weights = np.concatenate([weights, 1 - np.eye(num_groups)], axis=1)
         hits = np.array([hit for _, hit in right], np.bool_)
-        true = np.searchsorted(self._videos, [truth.video for truth in self.truths])
-        num_truths = np.bincount(true, minlength=num_videos)
-        curves = WeightedCurves(groups, weights)
-        return curves.average_precision(np.ones(len(hits), np.bool_), hits, num_truths)
+        found, true = (
+            np.searchsorted(self._groups, np.array(videos, np.int64) % MOST_GROUPS)
+            for videos in ([video for video, _ in right], [truth.video for truth in self.truths])
+        )
+        num_truths = np.bincount(true, minlength=num_groups)
+        at_once = max(1, _ELEMENTS_AT_ONCE // max(1, len(hits)))
+        parts = [weights[:, start : start + at_once] for start in range(0, 1 + num_groups, at_once)]
+        counts = np.ones(len(hits), np.bool_)
+        return np.concatenate(
+            [
+                WeightedCurves(found, np.ascontiguousarray(part)).average_precision(
+                    counts, hits, num_truths
+                )
+                for part in parts
+                if part.size
+            ]
+        )

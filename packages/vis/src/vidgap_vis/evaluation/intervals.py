@@ -30,8 +30,9 @@ class Interval:
 
     Attributes:
         metric: its name.
-        value: the metric of the data set itself, 0..1; None where there is no truth.
-        low: lower bound, 0..value; None where fewer than two videos hold a truth that counts.
+        value: the metric of the data set itself, up to 1; None where there is no truth.
+        low: lower bound, at least what the metric can be; None where fewer than two videos hold a
+            truth that counts.
         high: upper bound, value..1, likewise.
         confidence: how often such an interval should hold the expected value.
         std_error: the jackknife's standard error; None where the bounds are.
@@ -113,7 +114,7 @@ def intervals(
 def jackknife(
     name: str, values: Doubles, num_with_truth: int, confidence: float = 0.95, lowest: float = 0.0
 ) -> Interval:
-    """Bracket a number by what it is without each video.
+    """Bracket a number by what it is without each video, or each group of them.
 
     Args:
         name: of the number.

@@ -18,20 +18,48 @@ MIN_IOU = 0.5
 """Of a prediction that finds an instance in a frame."""
 
 
+class FrameMatcher:
+    """Says, frame by frame, which track finds which instance (Bernardin and Stiefelhagen 2008).
+
+    A pair of the frame before stays together while its IoU is MIN_IOU or more; the others are
+    paired one to one so that their IoUs, each MIN_IOU or more, sum to the most.
+    """
+
+    def __init__(self) -> None:
+        self._before: dict[int, int] = {}  # instance -> track, in the frame before
+
+    def update(
+        self, ious: Doubles, instances: Sequence[int], tracks: Sequence[int]
+    ) -> dict[int, int]:
+        """Take the IoUs of what a frame shows, (N, M); return instance -> track.
+
+        A frame that shows no instance, or no track, parts no pair.
+        """
+        if ious.size == 0:
+            return {}
+        stays = np.array(
+            [[self._before.get(one) == track for track in tracks] for one in instances], np.bool_
+        ).reshape(ious.shape)
+        good = np.where(ious >= MIN_IOU, ious + 1000.0 * stays, 0.0)
+        pairs = zip(*linear_sum_assignment(good, maximize=True), strict=True)
+        self._before = {
+            instances[row]: tracks[column] for row, column in pairs if good[row, column] > 0
+        }
+        return self._before
+
+
 class SwitchCounter:
     """Notices, frame by frame, the tracks that take over an instance from another track."""
 
     def __init__(self) -> None:
-        self._last: dict[int, int] = {}  # instance -> track
+        self._matcher = FrameMatcher()
+        self._last: dict[int, int] = {}  # instance -> track, however long ago
 
     def update(self, ious: Doubles, instances: Sequence[int], tracks: Sequence[int]) -> set[int]:
         """Take the IoUs of a frame, (N, M) of instances and tracks; return who took over."""
-        taken = set()
-        for row, column in _pairs(ious):
-            instance, track = instances[row], tracks[column]
-            if self._last.get(instance, track) != track:
-                taken.add(track)
-            self._last[instance] = track
+        found = self._matcher.update(ious, instances, tracks)
+        taken = {track for one, track in found.items() if self._last.get(one, track) != track}
+        self._last |= found
         return taken
 
 
@@ -55,7 +83,7 @@ class SwitchWatch:
             if (mask := masks[self._time]) is not None
         }
         self._time += 1
-        if not true or not shown:
+        if not true or not shown:  # pycocotools compares no empty lists
             return set()
         rles = ([mask.to_dict() for mask in masks.values()] for masks in (true, shown))
         ious = np.asarray(coco_mask.iou(*rles, [0] * len(shown)))  # (N, M)
@@ -63,10 +91,10 @@ class SwitchWatch:
 
 
 def identity_switches(videos: Iterable[VideoOverlaps], min_score: float = 0.1) -> dict[int, int]:
-    """Count the identity switches in each video (as CLEAR MOT does, on masks, whatever the class).
+    """Count the identity switches in each video, as CLEAR MOT does, on masks, whatever the class.
 
-    In each frame true and predicted masks are matched one to one by IoU. A switch is a match under
-    another track than the instance's last one, however long ago that was.
+    A switch is a match under another track than the instance's last one, however long ago that was;
+    see `FrameMatcher` for what matches.
 
     Args:
         videos: with crowds, which are left out.
@@ -85,13 +113,16 @@ def frame_owners(video: VideoOverlaps, min_score: float = 0.1) -> Ints:
 
     Of tracks with the same masks it is the first. Arguments as `identity_switches`.
     """
-    shown = video.found.scores >= min_score
-    tracks = np.unique(video.found.first_alike[shown])
-    instances = np.flatnonzero(~video.true.is_crowd)
+    strong = np.zeros(len(video.found), np.bool_)
+    strong[video.found.first_alike[video.found.scores >= min_score]] = True
     owners = np.full((len(video.shared), len(video.true)), NONE, np.int64)
+    matcher = FrameMatcher()
     for time, ious in enumerate(video.frame_ious()):
-        for row, column in _pairs(ious[np.ix_(tracks, instances)].T):
-            owners[time, instances[row]] = tracks[column]
+        tracks = np.flatnonzero(strong & (video.found.areas[:, time] > 0)).tolist()
+        there = ~video.true.is_crowd & (video.true.areas[:, time] > 0)
+        instances = np.flatnonzero(there).tolist()
+        found = matcher.update(ious[np.ix_(tracks, instances)].T, instances, tracks)
+        owners[time, [*found]] = [*found.values()]
     return owners
 
 
@@ -104,9 +135,3 @@ def switch_frames(owners: Ints) -> Bools:
         taken[time] = found & (last != NONE) & (last != now)
         last[found] = now[found]
     return taken
-
-
-def _pairs(ious: Doubles) -> list[tuple[int, int]]:
-    """Pair the instances and tracks of a frame, (N, M); only pairs that find count."""
-    pairs = zip(*linear_sum_assignment(-ious), strict=True)
-    return [(int(row), int(column)) for row, column in pairs if ious[row, column] >= MIN_IOU]

@@ -1,11 +1,10 @@
-"""What is measured of an arm: how well it follows the held-out clips, and what that costs."""
+"""What is measured of an arm: how well it does on held-out clips or stills, and what that costs."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections import deque
-from collections.abc import Mapping
 from importlib.util import find_spec
 from math import prod
 from pathlib import Path
@@ -13,38 +12,60 @@ from typing import Any, TypeAlias
 
 from safetensors import safe_open
 
+from vidgap_segmenter.weights import read_config
 from vidgap_vis.evaluation import Evaluation
+from vidgap_vis.experiments.plan import Arm
+from vidgap_vis.experiments.stills import STILLS, write_results, write_truth
 from vidgap_vis.files import replacing
-from vidgap_vis.formats import read_youtube_vis
+from vidgap_vis.formats import read_coco, read_youtube_vis
+from vidgap_vis.inference.association import association_accuracy
+from vidgap_vis.inference.images import segment_images
 from vidgap_vis.inference.predict import PredictOptions, predict
-from vidgap_vis.inference.segmenter import VideoSegmenter
+from vidgap_vis.inference.segmenter import VideoSegmenter, device_of
 from vidgap_vis.inference.two_passes import TwoPasses
+from vidgap_vis.weights import open_weights
 
 Record: TypeAlias = dict[str, Any]
-"""`metrics` (0..1), `intervals` (low, high), `switches`, `tracking` (HOTA and its kin, None without
-its package), `occlusion` (AP by group), `parameters`, `ms` (processor time a frame) and `growth`
-(bytes of tracker state that a further frame adds)."""
+"""`metrics` (0..1), `intervals` (low, high), `parameters`, `ms` (processor time a frame or still).
+
+Of an arm on clips also `switches`, `tracking` (HOTA and its kin, None without its package),
+`occlusion` (AP by group), `growth` (bytes of tracker state that a further frame adds), and, where
+the network has an embedding head, `association` (as `inference.association` has it)."""
 
 TRUTH = "clips_valid.json"
 
 
-def measure(name: str, weights: Path, tracker: Mapping[str, Any], data: Path, out: Path) -> Record:
-    """Track the held-out clips and evaluate; what was done before is read again.
+def measure(
+    name: str, arm: Arm, weights: Path, data: Path, out: Path, device: str = "cpu"
+) -> Record:
+    """Measure an arm on held-out clips or stills; what was done before is read again.
 
     Args:
         name: the arm's, which names the files `NAME.json` (the results) and `NAME.metrics.json`.
+        arm: what is measured.
         weights: the folder of its weights.
-        tracker: a name and options; empty: that of the weights.
         data: the folder of the generated data.
         out: the folder of the arms.
+        device: where the network computes; "auto": a GPU if there is one.
     """
     done = out / f"{name}.metrics.json"
     if done.is_file():
         found: Record = json.loads(done.read_text(encoding="utf-8"))
         return found
-    segmenter = VideoSegmenter.from_pretrained(weights, device="cpu", tracker=tracker or None)
     results = out / f"{name}.json"
     out.mkdir(parents=True, exist_ok=True)
+    if arm.copies is None:
+        record = on_clips(arm, weights, data, results, device)
+    else:
+        record = on_stills(arm.copies, weights, data, results, device)
+    with replacing(done) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return record
+
+
+def on_clips(arm: Arm, weights: Path, data: Path, results: Path, device: str) -> Record:
+    """Track the held-out clips and compare with the truth; the results are kept."""
+    segmenter = VideoSegmenter.from_pretrained(weights, device=device, tracker=arm.tracker or None)
     start = time.process_time()
     summary = predict(
         [data / TRUTH],
@@ -55,21 +76,46 @@ def measure(name: str, weights: Path, tracker: Mapping[str, Any], data: Path, ou
     )
     seconds = time.process_time() - start
     evaluation = Evaluation.of_files(results, data / TRUTH)
-    record = {
-        "metrics": evaluation.ap(),
-        "intervals": {key: [one.low, one.high] for key, one in evaluation.intervals().items()},
+    record = accuracy(evaluation, weights) | {
         "switches": sum(evaluation.switches().values()),
         "tracking": evaluation.hota().overall if find_spec("trackeval") else None,
         "occlusion": {
             group: table.summary()["AP"] for group, table in evaluation.by("occlusion").items()
         },
-        "parameters": parameters(weights),
         "ms": 1e3 * seconds / max(1, summary.num_frames),
         "growth": growth(segmenter, data),
     }
-    with replacing(done) as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    if has_embeddings(weights):
+        videos = read_youtube_vis(data / TRUTH, data / "frames")
+        record["association"] = association_accuracy(segmenter, videos, with_queries=True)
     return record
+
+
+def on_stills(copies: int, weights: Path, data: Path, results: Path, device: str) -> Record:
+    """Segment the held-out stills, each as a clip of copies; the results are kept."""
+    opened = open_weights(weights)
+    images = read_coco(data / STILLS, data / "images")
+    start = time.process_time()
+    model = opened.model.to(device_of(device)).eval()
+    found = segment_images(model, images, num_copies=copies)
+    write_results(results, found, opened.classes)
+    seconds = time.process_time() - start
+    evaluation = Evaluation.of_files(results, write_truth(data))
+    return accuracy(evaluation, weights) | {"ms": 1e3 * seconds / max(1, len(images.images))}
+
+
+def accuracy(evaluation: Evaluation, weights: Path) -> Record:
+    """Return what is known of every arm."""
+    return {
+        "metrics": evaluation.ap(),
+        "intervals": {key: [one.low, one.high] for key, one in evaluation.intervals().items()},
+        "parameters": parameters(weights),
+    }
+
+
+def has_embeddings(weights: Path) -> bool:
+    """Return whether a network has a head that makes embeddings of its queries."""
+    return bool(read_config(weights)["segmenter"].get("embedding_dim"))
 
 
 def parameters(weights: Path) -> int:

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 from vidgap_vis.config import FinetuneConfig, PretrainConfig, TrackerConfig
 from vidgap_vis.config.reading import construct, flat, read_files
 from vidgap_vis.errors import ConfigError
-from vidgap_vis.synthetic import SyntheticOptions
+from vidgap_vis.synthetic import SyntheticOptions, world
 
 FILE = "arms.yaml"
 
@@ -27,12 +27,9 @@ CLIPS: dict[str, str] = {"annotations": "clips_train.json", "frames": "frames"}
 """Keys of the generated data, in its folder."""
 
 QUICK_STEPS = 2
-QUICK_DATA = {
-    "num_train_images": 8,
-    "num_train_clips": 2,
-    "num_valid_clips": 3,
-    "num_frames": 6,
-}
+QUICK_DATA = {"num_train_images": 8, "num_train_clips": 2, "num_valid_clips": 3}
+QUICK_FRAMES = 6
+"""Of a clip, where no world says how many."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +49,18 @@ class Run:
 
 @dataclass(frozen=True)
 class Arm:
-    """A row of the table: what a run has trained, with a tracker.
+    """A row of a table: what a run has trained, measured on clips or on stills.
 
     Attributes:
         run: its name.
         tracker: a name and options; empty: that of the weights.
+        copies: null: the held-out clips are tracked. Else the held-out stills are segmented, each
+            as a clip of so many copies (paper A.2).
     """
 
     run: str
     tracker: dict[str, Any] = field(default_factory=dict)
+    copies: int | None = None
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,13 @@ class Experiment:
 
     Attributes:
         about: the question, one line.
-        against: the arm that the others are compared with.
+        against: the arm that the others on clips are compared with.
         runs: the trainings, by name.
         arms: the rows, by name.
+        pairs: further comparisons, of an arm with another.
         seeds: of data and training; what is reported.
-        synthetic: what differs from the defaults of `SyntheticOptions`.
+        world: the generated world (`synthetic.WORLDS`); null: that of the defaults.
+        synthetic: what differs from it; of a named world, the amounts alone.
         common: what the configurations of all runs of a stage share.
     """
 
@@ -81,15 +83,23 @@ class Experiment:
     against: str
     runs: dict[str, Run]
     arms: dict[str, Arm]
+    pairs: tuple[tuple[str, str], ...] = ()
     seeds: tuple[int, ...] = (1, 2, 3)
+    world: str | None = None
     synthetic: dict[str, Any] = field(default_factory=dict)
     common: dict[Stage, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise ConfigError("", "seeds", f"wanted different ones from 0 on, got {self.seeds}")
-        if self.against not in self.arms:
-            raise ConfigError("", "against", f"wanted one of the arms, got {self.against!r}")
+        if self.against not in self.on_clips:
+            message = f"wanted one of the arms on clips, got {self.against!r}"
+            raise ConfigError("", "against", message)
+        for index, pair in enumerate(self.pairs):
+            kinds = [name in self.on_clips for name in pair if name in self.arms]
+            if len(kinds) < len(pair) or len(set(kinds)) > 1 or pair[0] == pair[1]:
+                message = f"wanted two arms, both on clips or both on stills, got {[*pair]}"
+                raise ConfigError("", f"pairs[{index}]", message)
         for name, run in self.runs.items():
             if run.init is not None and run.init not in [*self.runs][: [*self.runs].index(name)]:
                 message = f"wanted a run that stands before, got {run.init!r}"
@@ -99,18 +109,46 @@ class Experiment:
         for name, arm in self.arms.items():
             if arm.run not in self.runs:
                 raise ConfigError("", f"arms.{name}.run", f"wanted a run, got {arm.run!r}")
+            if arm.copies is not None and (arm.copies < 1 or arm.tracker):
+                message = f"wanted 1 or more, and no tracker, got {arm.copies}"
+                raise ConfigError("", f"arms.{name}.copies", message)
+
+    @property
+    def on_clips(self) -> list[str]:
+        """The arms that are measured on clips."""
+        return [name for name, arm in self.arms.items() if arm.copies is None]
+
+    @property
+    def on_stills(self) -> list[str]:
+        """The arms that are measured on stills."""
+        return [name for name, arm in self.arms.items() if arm.copies is not None]
 
     def data(self, seed: int) -> SyntheticOptions:
-        """Return what the data of a seed are made of."""
-        return construct(SyntheticOptions, [*flat(self.synthetic), (("seed",), seed)])
+        """Return what the data of a seed are made of.
 
-    def config(self, name: str, seed: int, root: Path) -> Config:
+        Raises:
+            ConfigError: an option is wrong, or there is no still for arms on stills.
+        """
+        options = construct(SyntheticOptions, [*flat(self.synthetic), (("seed",), seed)])
+        if self.on_stills and options.num_valid_images == 0:
+            message = "wanted 1 or more for arms on stills, got 0"
+            raise ConfigError("", "synthetic.num_valid_images", message)
+        if self.world is None:
+            return options
+        amounts = {name: getattr(options, name) for name in ("seed", *self.synthetic)}
+        try:
+            return world(self.world, **amounts)
+        except ValueError as error:
+            raise ConfigError("", "world", str(error)) from error
+
+    def config(self, name: str, seed: int, root: Path, device: str | None = None) -> Config:
         """Return the configuration of a run.
 
         Args:
             name: the run's.
             seed: of data and training.
             root: the folder of the data.
+            device: where it trains; None: what the experiment says.
 
         Raises:
             ConfigError: it is none; the key is named from the run on.
@@ -120,6 +158,8 @@ class Experiment:
         forced: dict[Key, Any] = {("data", "root"): str(root), ("train", "seed"): seed}
         keys = IMAGES if run.stage == "pretrain" else CLIPS
         forced |= {("data", key): value for key, value in keys.items()}
+        if device is not None:
+            forced["train", "device"] = device
         if any(key[:2] == ("data", "pseudo") for key in given):
             forced |= {("data", "pseudo", key): value for key, value in IMAGES.items()}
             forced[("data", "pseudo", "root")] = str(root)
@@ -139,7 +179,10 @@ class Experiment:
             name: replace(run, config={**run.config, "train": _train(run.config)})
             for name, run in self.runs.items()
         }
-        return replace(self, common=common, runs=runs, synthetic={**self.synthetic, **QUICK_DATA})
+        data = QUICK_DATA if self.world else QUICK_DATA | {"num_frames": QUICK_FRAMES}
+        if self.on_stills:
+            data = data | {"num_valid_images": 4}
+        return replace(self, common=common, runs=runs, synthetic={**self.synthetic, **data})
 
 
 def read_experiment(folder: Path) -> Experiment:

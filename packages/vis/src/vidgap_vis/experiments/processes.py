@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from itertools import cycle
 from multiprocessing import get_context
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +48,18 @@ class Job:
 
 
 def run_jobs(
-    jobs: Mapping[str, Job], progress: Callable[[int], object], processes: int | None = None
+    jobs: Mapping[str, Job],
+    progress: Callable[[int], object],
+    processes: int | None = None,
+    gpus: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Do all jobs, each as soon as what it needs is done and a process is free.
 
     Args:
         jobs: by name; of those that can begin the first goes first.
         progress: called again and again meanwhile, and at the end, with how many are done.
-        processes: at once; None: `num_processes()`.
+        processes: at once; None: one for each of `gpus`, without them `num_processes()`.
+        gpus: dealt out to the processes in turn, each of which sees its own alone, as cuda:0.
 
     Returns:
         What they returned, by name.
@@ -69,8 +75,8 @@ def run_jobs(
     running: dict[Future[Any], str] = {}
     results: dict[str, Any] = {}
     pause = 1.0 if sys.stderr.isatty() else 10.0
-    processes = processes or num_processes()
-    with process_pool(processes) as pool:
+    processes = processes or len(gpus) or num_processes()
+    with process_pool(processes, gpus) as pool:
         while waiting or running:
             ready = [name for name, job in waiting.items() if job.needs in {"", *results}]
             for name in ready[: processes - len(running)]:
@@ -88,15 +94,32 @@ def num_processes() -> int:
 
 
 @contextmanager
-def process_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Yield a pool; where its block fails, what has not begun is dropped."""
+def process_pool(processes: int, gpus: Sequence[int] = ()) -> Iterator[ProcessPoolExecutor]:
+    """Yield a pool; where its block fails, what has not begun is dropped.
+
+    Args:
+        processes: of the pool.
+        gpus: as `run_jobs`.
+    """
     # Not forked: a fork of a process with OpenMP's threads may never return.
     context = get_context("spawn")
-    pool = ProcessPoolExecutor(processes, context, initializer=torch.set_num_threads, initargs=(1,))
+    hand = context.SimpleQueue()
+    for _, gpu in zip(range(processes), cycle(gpus), strict=False):
+        hand.put(gpu)
+    pool = ProcessPoolExecutor(
+        processes, context, initializer=_begin, initargs=(hand if gpus else None,)
+    )
     try:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _begin(hand: SimpleQueue[int] | None) -> None:
+    """Begin a process: it has one thread, and the next GPU of the hand, if there is one."""
+    torch.set_num_threads(1)
+    if hand is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(hand.get())
 
 
 @contextmanager

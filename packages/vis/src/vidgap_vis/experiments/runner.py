@@ -35,6 +35,7 @@ def run_experiment(
     *,
     seeds: Sequence[int] | None = None,
     processes: int | None = None,
+    gpus: Sequence[int] = (),
     quick: bool = False,
 ) -> Summary:
     """Do what of an experiment is not done yet, and summarise it in `out/results.json`.
@@ -49,7 +50,9 @@ def run_experiment(
         folder: holds `arms.yaml`.
         out: where everything goes; a folder of the same experiment goes on where it was left.
         seeds: None: the experiment's.
-        processes: at once, a thread each; None: one for each core, at most two.
+        processes: at once, a thread each; None: one for each GPU, without any one for each core,
+            at most two.
+        gpus: on which everything is trained and tracked, dealt out to the processes; none: the CPU.
         quick: a few steps on a few clips, to see it run.
 
     Raises:
@@ -64,9 +67,9 @@ def run_experiment(
     check_is_the_same(folder, out, quick=quick)
     jobs: dict[str, Job] = {}
     for seed in experiment.seeds:
-        jobs |= seed_jobs(experiment, seed, out / f"seed_{seed}")
+        jobs |= seed_jobs(experiment, seed, out / f"seed_{seed}", "auto" if gpus else None)
     with counting(jobs) as (watched, progress):
-        done = run_jobs(watched, progress, processes)
+        done = run_jobs(watched, progress, processes, gpus)
     records: Records = {
         name: {seed: done[f"seed {seed}: {name}"] for seed in experiment.seeds}
         for name in experiment.arms
@@ -88,13 +91,22 @@ def check_is_the_same(folder: Path, out: Path, *, quick: bool) -> None:
         temporary.write_bytes(now)
 
 
-def seed_jobs(experiment: Experiment, seed: int, out: Path) -> dict[str, Job]:
-    """Return the jobs of a seed; those of arms return their `Record`."""
+def seed_jobs(
+    experiment: Experiment, seed: int, out: Path, device: str | None = None
+) -> dict[str, Job]:
+    """Return the jobs of a seed; those of arms return their `Record`.
+
+    Args:
+        experiment: what is done.
+        seed: of data and training.
+        out: the seed's folder.
+        device: where it is done; None: what the experiment says, and arms on the CPU.
+    """
     root = out / "data"
     data = f"seed {seed}: data"
     jobs = {data: Job(partial(generate, root, experiment.data(seed)))}
     for name, run in experiment.runs.items():
-        config = experiment.config(name, seed, root)
+        config = experiment.config(name, seed, root, device)
         start = None if run.init is None else out / "runs" / run.init
         needs = data if run.init is None else f"seed {seed}: run {run.init}"
         jobs[f"seed {seed}: run {name}"] = Job(
@@ -102,7 +114,7 @@ def seed_jobs(experiment: Experiment, seed: int, out: Path) -> dict[str, Job]:
         )
     for name, arm in experiment.arms.items():
         weights = out / "runs" / arm.run / WEIGHTS_FOLDER
-        call = partial(arms.measure, name, weights, arm.tracker, root, out / "arms")
+        call = partial(arms.measure, name, arm, weights, root, out / "arms", device or "cpu")
         jobs[f"seed {seed}: {name}"] = Job(call, f"seed {seed}: run {arm.run}")
     return jobs
 

@@ -1,8 +1,8 @@
-"""The table of an experiment: each arm over the seeds, and what it gains over another."""
+"""The tables of an experiment: each arm over the seeds, and what it gains over another."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,12 +14,19 @@ from vidgap_vis.evaluation.spread import Spread, spread
 from vidgap_vis.evaluation.table import NOT_AVAILABLE, format_table
 from vidgap_vis.experiments.arms import TRUTH, Record
 from vidgap_vis.experiments.plan import Experiment
+from vidgap_vis.experiments.stills import TRUTH as TRUTH_OF_STILLS
 
 Records: TypeAlias = Mapping[str, Mapping[int, Record]]
 """By arm and seed."""
 
+Gains: TypeAlias = Mapping[str, Mapping[str, Any]]
+"""By metric: `value`, `low` and `high`, and by seed (value, low, high) over its clips."""
+
 METRICS = ("AP", "AP50", "AR1", "AR10")
 COMPARED = "AP50"
+OF_STILLS = ("AP", "AP50", "AP75", "AR10")
+ASKED = ("5", "re-entry")
+"""Of the questions of association, in the table."""
 
 
 @dataclass(frozen=True)
@@ -50,25 +57,14 @@ def summarise(experiment: Experiment, records: Records, out: Path) -> Summary:
         out: the experiment's folder, whose results files are compared, clip by clip.
     """
     gains = {
-        name: paired(experiment, name, out)
-        for name in experiment.arms
+        name: paired(experiment, name, experiment.against, out)
+        for name in experiment.on_clips
         if name != experiment.against
     }
-    found = {
-        name: {key: spread([r["metrics"][key] for r in by_seed.values()]) for key in METRICS}
-        for name, by_seed in records.items()
+    pairs = {
+        f"{name} - {other}": paired(experiment, name, other, out)
+        for name, other in experiment.pairs
     }
-    seeds = ", ".join(map(str, experiment.seeds))
-    rows = {name: dict(_row(found[name], records[name], gains.get(name))) for name in records}
-    tables = [format_table(rows, title=f"seeds {seeds}; gain over {experiment.against}")]
-    if groups := dict.fromkeys(
-        g for by in records.values() for r in by.values() for g in r["occlusion"]
-    ):
-        means = {
-            name: {g: spread([r["occlusion"].get(g) for r in by.values()]).mean for g in groups}
-            for name, by in records.items()
-        }
-        tables.append(format_table(means, title="AP by occlusion"))
     data = {
         "about": experiment.about,
         "seeds": list(experiment.seeds),
@@ -76,29 +72,31 @@ def summarise(experiment: Experiment, records: Records, out: Path) -> Summary:
         "arms": {
             name: {
                 "seeds": {str(seed): record for seed, record in by_seed.items()},
-                "spread": {key: asdict(one) for key, one in found[name].items()},
+                "spread": {
+                    key: asdict(spread([r["metrics"][key] for r in by_seed.values()]))
+                    for key in dict.fromkeys(METRICS + OF_STILLS)
+                },
                 "gain": gains.get(name),
             }
             for name, by_seed in records.items()
         },
+        "pairs": pairs,
     }
-    return Summary(tuple(tables), data)
+    return Summary(tuple(_tables(experiment, records, gains, pairs)), data)
 
 
-def paired(experiment: Experiment, name: str, out: Path) -> dict[str, Any]:
-    """Return what an arm has more than the one it is compared with, by metric.
+def paired(experiment: Experiment, name: str, other: str, out: Path) -> Gains:
+    """Return what an arm has more than another, by metric.
 
-    Returns:
-        For each metric: `value`, `low` and `high` (over seeds by Student's t, or over the clips of
-        a single seed), and `seeds`, (value, low, high) over the clips of each.
+    Over several seeds `low` and `high` are Student's, over the clips of a single seed they are its.
     """
+    truth = TRUTH if name in experiment.on_clips else TRUTH_OF_STILLS
     differences = {}
     for seed in experiment.seeds:
         folder = out / f"seed_{seed}"
-        truth = folder / "data" / TRUTH
         first, second = (
-            Evaluation.of_files(folder / "arms" / f"{arm}.json", truth)
-            for arm in (experiment.against, name)
+            Evaluation.of_files(folder / "arms" / f"{arm}.json", folder / "data" / truth)
+            for arm in (other, name)
         )
         differences[seed] = first.compare(second)
     gains = {}
@@ -116,23 +114,74 @@ def paired(experiment: Experiment, name: str, out: Path) -> dict[str, Any]:
     return gains
 
 
-def _row(
-    found: Mapping[str, Spread], by_seed: Mapping[int, Record], gain: Mapping[str, Any] | None
-) -> Iterator[tuple[str, str]]:
-    """Yield (column, text) of an arm."""
-    records = list(by_seed.values())
+def _tables(
+    experiment: Experiment,
+    records: Records,
+    gains: Mapping[str, Gains],
+    pairs: Mapping[str, Gains],
+) -> Iterator[str]:
+    """Yield the tables for the screen."""
+    seeds = ", ".join(map(str, experiment.seeds))
+    clips = {name: list(records[name].values()) for name in experiment.on_clips}
+    rows = {name: dict(_clips_row(found, gains.get(name))) for name, found in clips.items()}
+    yield format_table(rows, title=f"seeds {seeds}; gain over {experiment.against}")
+    if groups := dict.fromkeys(
+        g for found in clips.values() for r in found for g in r["occlusion"]
+    ):
+        means = {
+            name: {g: spread([r["occlusion"].get(g) for r in found]).mean for g in groups}
+            for name, found in clips.items()
+        }
+        yield format_table(means, title="AP by occlusion")
+    asked = {name: found for name, found in clips.items() if found[0].get("association")}
+    if asked:
+        rows = {name: dict(_association_row(found)) for name, found in asked.items()}
+        yield format_table(rows, title="association, exact masks")
+    stills = {name: list(records[name].values()) for name in experiment.on_stills}
+    if stills:
+        rows = {name: dict(_stills_row(found)) for name, found in stills.items()}
+        yield format_table(rows, title=f"stills; seeds {seeds}")
+    if pairs:
+        rows = {
+            name: {metric: _bracketed(found[metric]) for metric in METRICS}
+            for name, found in pairs.items()
+        }
+        yield format_table(rows, title="difference")
+
+
+def _clips_row(found: Sequence[Record], gain: Gains | None) -> Iterator[tuple[str, str]]:
+    """Yield (column, text) of an arm on clips."""
     for key in METRICS:
-        yield key, _with_sd(found[key])
+        yield key, _over_seeds([r["metrics"][key] for r in found])
     yield f"gain in {COMPARED}", "" if gain is None else _bracketed(gain[COMPARED])
-    yield "switches", f"{np.mean([r['switches'] for r in records]):.0f}"
-    shares = [r["tracking"]["AssA"] for r in records if r["tracking"]]
-    yield "AssA", _with_sd(spread(shares)) if shares else NOT_AVAILABLE
-    yield "weights, k", f"{records[0]['parameters'] / 1e3:.0f}"
-    yield "ms a frame", f"{np.mean([r['ms'] for r in records]):.0f}"
-    yield "bytes a frame", f"{np.mean([r['growth'] for r in records]):.0f}"
+    yield "switches", f"{np.mean([r['switches'] for r in found]):.0f}"
+    shares = [r["tracking"]["AssA"] for r in found if r["tracking"]]
+    yield "AssA", _over_seeds(shares) if shares else NOT_AVAILABLE
+    yield "weights, k", f"{found[0]['parameters'] / 1e3:.0f}"
+    yield "ms a frame", f"{np.mean([r['ms'] for r in found]):.0f}"
+    yield "bytes a frame", f"{np.mean([r['growth'] for r in found]):.0f}"
 
 
-def _with_sd(one: Spread) -> str:
+def _stills_row(found: Sequence[Record]) -> Iterator[tuple[str, str]]:
+    """Yield (column, text) of an arm on stills."""
+    for key in OF_STILLS:
+        yield key, _over_seeds([r["metrics"][key] for r in found])
+    yield "weights, k", f"{found[0]['parameters'] / 1e3:.0f}"
+    yield "ms a still", f"{np.mean([r['ms'] for r in found]):.0f}"
+
+
+def _association_row(found: Sequence[Record]) -> Iterator[tuple[str, str]]:
+    """Yield (column, text): how often who finds an instance again, so many frames later."""
+    for question in ASKED:
+        name = question if question == "re-entry" else f"{question} frames"
+        for who in ("embedding", "queries", "centre"):
+            shares = [r["association"][question][who] for r in found]
+            yield f"{name}: {who}", _over_seeds(shares)
+
+
+def _over_seeds(values: Sequence[float | None]) -> str:
+    """Write a mean, and the standard deviation where there are several values."""
+    one: Spread = spread(values)
     if one.mean is None:
         return NOT_AVAILABLE
     return f"{100 * one.mean:.1f}" + ("" if one.sd is None else f" ± {100 * one.sd:.1f}")

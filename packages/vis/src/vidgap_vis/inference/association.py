@@ -34,12 +34,14 @@ class Sights:
     Attributes:
         embeddings: (N, T, C) float32, at length 1, of the query that covers each instance best; 0
             where it has none.
+        queries: the same of the queries themselves.
         centres: (N, T, 2) float64, (x, y) of the true masks, in pixels.
         visible: (N, T) bool, where the instance has a mask.
         found: (N, T) bool, where a query covers it, by an IoU of a half or more.
     """
 
     embeddings: npt.NDArray[np.float32]
+    queries: npt.NDArray[np.float32]
     centres: Doubles
     visible: Bools
     found: Bools
@@ -50,20 +52,23 @@ class Hits:
     """How many of some comparisons were right, by what was compared."""
 
     embedding: int = 0
+    queries: int = 0
     centre: int = 0
     chance: float = 0.0
     num: int = 0
     num_asked: int = 0
 
-    def shares(self) -> dict[str, float | None]:
+    def shares(self, *, with_queries: bool) -> dict[str, float | None]:
         """Return the shares of right ones, of right guesses, and of what was found at all."""
         counts = {"embedding": self.embedding, "centre": self.centre, "chance": self.chance}
+        if with_queries:
+            counts["queries"] = self.queries
         shares = {name: hits / self.num if self.num else None for name, hits in counts.items()}
         return shares | {"found": self.num / self.num_asked if self.num_asked else None}
 
 
 def association_accuracy(
-    segmenter: VideoSegmenter, videos: VideoSet, latency: int = 1
+    segmenter: VideoSegmenter, videos: VideoSet, latency: int = 1, *, with_queries: bool = False
 ) -> dict[str, dict[str, float | None]]:
     """Measure top-1 association between frames of videos with exact masks.
 
@@ -74,15 +79,17 @@ def association_accuracy(
         segmenter: the network; its tracker is not used.
         videos: with truth.
         latency: frames that the network sees at once.
+        with_queries: ask the normed queries of the last decoder level, too, from which an embedding
+            head makes embeddings.
 
     Returns:
         For each of "1", "5", "10" frames later and "re-entry" (the last sight before and the first
-        after an absence): the shares of right answers by "embedding", by "centre" and by "chance",
-        and of the questions that count, "found"; None where there are none.
+        after an absence): the shares of right answers by "embedding", by "centre" and by "chance"
+        (and by "queries"), and of the questions that count, "found"; None where there are none.
     """
     hits = {name: Hits() for name in (*map(str, DISTANCES), "re-entry")}
     for video in videos.videos:
-        sights = see(segmenter, videos, video, latency)
+        sights = see(segmenter, videos, video, latency, with_queries)
         for distance in DISTANCES:
             for time in range(sights.visible.shape[1] - distance):
                 both = sights.visible[:, time] & sights.visible[:, time + distance]
@@ -90,34 +97,53 @@ def association_accuracy(
                     compare(sights, instance, time, time + distance, hits[str(distance)])
         for instance, before, after in re_entries(sights.visible):
             compare(sights, instance, before, after, hits["re-entry"])
-    return {name: one.shares() for name, one in hits.items()}
+    return {name: one.shares(with_queries=with_queries) for name, one in hits.items()}
 
 
-def see(segmenter: VideoSegmenter, videos: VideoSet, video: VideoInfo, latency: int) -> Sights:
-    """Run the network over a video and find the queries of the true instances."""
+def see(
+    segmenter: VideoSegmenter,
+    videos: VideoSet,
+    video: VideoInfo,
+    latency: int,
+    with_queries: bool,
+) -> Sights:
+    """Run the network over a video and find the queries of the true instances.
+
+    Without `with_queries` the embeddings stand for them.
+    """
     state, found = None, []
     for first in range(0, len(video), latency):
         times = range(first, min(first + latency, len(video)))
         frames = [torch.from_numpy(videos.read_frame(video, time)) for time in times]
-        output, state = segmenter.step(frames, state)
+        output, state = segmenter.step(frames, state, with_head_inputs=with_queries)
+        queries = output.embeddings[0]  # (Q, T, C)
+        if with_queries:
+            assert output.head_inputs is not None
+            queries = output.head_inputs.queries[0, 0]
         masks = videos.read_masks(video, video.instances, list(times))  # (N, T, H, W)
         found += [
-            sights_of(frame, masks[:, index]) for index, frame in enumerate(detections_of(output))
+            sights_of(frame, queries[:, index].float().cpu().numpy(), masks[:, index])
+            for index, frame in enumerate(detections_of(output))
         ]
     return Sights(*(np.stack(column, axis=1) for column in zip(*found, strict=True)))
 
 
-def sights_of(frame: Detections, masks: Bools) -> tuple[npt.NDArray, ...]:
-    """Return what `Sights` has of one frame; masks are the true ones, (N, H, W)."""
+def sights_of(
+    frame: Detections, queries: npt.NDArray[np.float32], masks: Bools
+) -> tuple[npt.NDArray, ...]:
+    """Return what `Sights` has of one frame; queries are (Q, C), masks the true ones, (N, H, W)."""
     visible: Bools = np.asarray(masks.any(axis=(1, 2)))
     overlap = mask_iou(at_cells(masks, frame.masks.shape[1:]), np.asarray(frame.masks))  # (N, Q)
     best = overlap.argmax(axis=1)
     found = visible & (overlap[np.arange(len(best)), best] >= 0.5)
-    embeddings = normalised(frame.embeddings)[best] * found[:, None]
+    vectors = (
+        (normalised(one)[best] * found[:, None]).astype(np.float32)
+        for one in (frame.embeddings, queries)
+    )
     y, x = np.mgrid[: masks.shape[1], : masks.shape[2]]
     areas = np.maximum(masks.sum(axis=(1, 2)), 1)
     centres = np.stack([(masks * x).sum((1, 2)), (masks * y).sum((1, 2))], axis=1) / areas[:, None]
-    return embeddings.astype(np.float32), centres, visible, found
+    return *vectors, centres, visible, found
 
 
 def at_cells(masks: Bools, cells: tuple[int, ...]) -> Bools:
@@ -132,7 +158,10 @@ def compare(sights: Sights, instance: int, before: int, after: int, hits: Hits) 
     candidates = np.flatnonzero(sights.visible[:, after])
     if len(candidates) < 2:
         return
-    near = sights.embeddings[candidates, after] @ sights.embeddings[instance, before]
+    near, near_queries = (
+        vectors[candidates, after] @ vectors[instance, before]
+        for vectors in (sights.embeddings, sights.queries)
+    )
     gaps = sights.centres[candidates, after] - sights.centres[instance, before]
     hits.num_asked += 1
     if not (sights.found[instance, before] and sights.found[instance, after]):
@@ -140,6 +169,7 @@ def compare(sights: Sights, instance: int, before: int, after: int, hits: Hits) 
     hits.num += 1
     hits.chance += 1 / len(candidates)
     hits.embedding += bool(candidates[near.argmax()] == instance)
+    hits.queries += bool(candidates[near_queries.argmax()] == instance)
     hits.centre += bool(candidates[(gaps**2).sum(axis=1).argmin()] == instance)
 
 

@@ -17,7 +17,7 @@ def remarks(results: Sequence[Analysed]) -> list[str]:
     """Return what is odd about truth or results."""
     notes = []
     lines = results[0].data["videos"]
-    empty = [line["name"] for line in lines if not line["truths"]]
+    empty = [line["name"] for line in lines if not line["truths"] and not line["crowds"]]
     if len(empty) == len(lines):
         notes.append("No video has a truth, so there is nothing to find, and no AP.")
     elif empty:
@@ -44,9 +44,14 @@ def left_out(
         notes.append(f"Timelines of the {num_timelines} best videos are left out: {bound}.")
     if num_strips:
         notes.append(f"Strips of {num_strips} moments are left out: {bound}.")
-    if faults:
-        named = "; ".join(fault[:MOST_CHARACTERS] for fault in faults[:MOST_FAULTS])
-        others = len(faults) - MOST_FAULTS
-        more = f"; and {others} others" if others > 0 else ""
-        notes.append(f"{len(faults)} frames cannot be shown: {named}{more}.")
-    return notes
+    return notes + unreadable(faults)
+
+
+def unreadable(faults: Sequence[str]) -> list[str]:
+    """Return a sentence about frames that cannot be read; none where there are none."""
+    if not faults:
+        return []
+    named = "; ".join(fault[:MOST_CHARACTERS] for fault in faults[:MOST_FAULTS])
+    others = len(faults) - MOST_FAULTS
+    more = f"; and {others} others" if others > 0 else ""
+    return [f"{len(faults)} frames cannot be shown: {named}{more}."]

@@ -6,7 +6,7 @@ const NAMES = JSON.parse(document.getElementById("names").textContent);
 
 // Okabe and Ito's colours; further ones repeat them with a pattern.
 const COLOURS = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#bbbbbb"];
-const DARK = new Set(["#0072b2", "#d55e00", "#009e73"]);
+const DARK = new Set(["#0072b2"]);
 
 const colourOf = (number) => COLOURS[number % COLOURS.length];
 const patternOf = (number) => Math.floor(number / COLOURS.length) % 3;
@@ -127,11 +127,10 @@ function timelines(results) {
     for (const truth of one.truths) lanes.append(...truthLane(truth, one, frames, cursors));
     for (const track of one.tracks) lanes.append(...trackLane(track, one, frames, cursors));
     made.push(lanes);
-    if (one.hidden) made.push(element("p", { class: "small" }, `${one.hidden} weaker tracks are not listed.`));
+    if (one.hidden) made.push(element("p", { class: "small" }, `${one.hidden} other tracks are not listed: weak, empty, or beyond the thirty that matter most.`));
     if (!one.truths.length) made.push(element("p", { class: "small" }, "This video has no truth."));
   });
-  made.push(...cursor(results, frames, cursors));
-  return made;
+  return [cursor(results, frames, cursors), ...made];
 }
 
 function part(kind, [first, last], frames, text = "") {
@@ -161,7 +160,9 @@ function lane(label, cursors) {
 }
 
 function truthLane(truth, video, frames, cursors) {
-  const label = `${truth.name} ${truth.annotation}: ${truth.outcome === "right" ? "found" : truth.outcome}`;
+  const length = (spans) => spans.reduce((sum, [first, last]) => sum + last + 1 - first, 0);
+  const share = `${length(truth.found)} of ${length(truth.present)} frames`;
+  const label = `${truth.name} ${truth.annotation}: ${truth.outcome}, found in ${share}`;
   const made = lane(label, cursors);
   for (const span of truth.present) made[1].append(part("present", span, frames));
   for (const [first, last, track] of truth.found) {
@@ -180,25 +181,26 @@ function trackLane(track, video, frames, cursors) {
   const why = track.kind ? `${track.outcome}, ${track.kind}` : track.outcome;
   const made = lane(`track ${track.track}: ${track.name} ${track.score.toFixed(2)}, ${why}`, cursors);
   for (const span of track.shown) {
-    made[1].append(coloured(part("run", span, frames, track.masks), track.colour));
+    made[1].append(coloured(part("run", span, frames, track.drawn_as), track.colour));
   }
   return made;
 }
 
-function colourIn(video, masks) {
-  return video.tracks.find((one) => one.masks === masks)?.colour ?? video.truths.length;
+function colourIn(video, drawnAs) {
+  return video.tracks.find((one) => one.drawn_as === drawnAs)?.colour ?? video.truths.length;
 }
 
 // A slider: arrows, Home, End and Page keys move it as the browser does.
 function cursor(results, frames, cursors) {
   const slider = element("input", { type: "range", min: 0, max: frames - 1, value: 0, "aria-label": "Frame" });
-  const told = element("output", { class: "told" });
+  const told = element("p", { class: "told" });
   const switches = [...new Set(results.flatMap((one) => one.truths.flatMap((truth) => truth.switches)))];
   switches.sort((a, b) => a - b);
   const show = () => {
     const frame = Number(slider.value);
     for (const now of cursors) now.style.left = `${(100 * (frame + 0.5)) / frames}%`;
     told.textContent = tell(results, frame);
+    slider.setAttribute("aria-valuetext", `frame ${frame} of ${frames}: ${told.textContent}`);
   };
   const jump = (found) => {
     if (found === undefined) return;
@@ -212,7 +214,7 @@ function cursor(results, frames, cursors) {
   before.disabled = after.disabled = !switches.length;
   slider.addEventListener("input", show);
   show();
-  return [element("div", { class: "cursor" }, before, slider, after), told];
+  return element("div", { class: "cursor" }, before, slider, after, told);
 }
 
 function tell(results, frame) {
@@ -259,9 +261,10 @@ function strip(moment, which, numResults) {
 
 async function draw(figure) {
   const { size, frames } = read(`strip-${figure.dataset.strip}`);
-  const scale = Math.max(1, Math.ceil(320 / size[1])); // small frames are enlarged, to hold numbers
+  // Small frames are enlarged, to hold numbers.
+  const scale = Math.max(1, Math.min(Math.ceil(320 / size[1]), Math.floor(640 / Math.max(...size))));
   const grid = element("div", { class: "frames", tabindex: 0, role: "group", "aria-label": figure.textContent });
-  grid.style.gridTemplateColumns = `auto repeat(${frames.length}, max-content)`;
+  grid.style.gridTemplateColumns = `minmax(3.2rem, 6rem) repeat(${frames.length}, max-content)`;
   grid.append(element("span"), ...frames.map((frame) => element("span", { class: "at" }, `frame ${frame.index}`)));
   const canvases = ["truth", ...NAMES].map((name, row) => {
     grid.append(element("span", { class: "row" }, name));
@@ -274,7 +277,7 @@ async function draw(figure) {
       return canvas;
     });
   });
-  figure.append(grid);
+  figure.append(grid, ...keys(frames));
   for (const fault of new Set(frames.map((frame) => frame.fault))) {
     if (fault) figure.append(element("p", { class: "small" }, fault));
   }
@@ -283,6 +286,16 @@ async function draw(figure) {
     canvases.forEach((row, which) => paint(row[column], scale, picture, frame.rows[which]));
   }));
   figure.dataset.drawn = "";
+}
+
+// What the colours of a strip are, row by row.
+function keys(frames) {
+  return ["truth", ...NAMES].map((name, row) => {
+    const made = element("p", { class: "keys" }, `${name}: `);
+    const shown = new Map(frames.flatMap((frame) => frame.rows[row].map(([number, text]) => [text, number])));
+    for (const [text, number] of shown) made.append(element("span", {}, coloured(element("i"), number), text));
+    return made;
+  });
 }
 
 async function decoded(jpeg) {

@@ -26,7 +26,7 @@ from vidgap_vis.formats.youtube_vis import VideoSet
 
 MEGABYTE = 1_000_000
 
-METRICS = ("AP", "AP50", "AP75", "AR1", "AR10")
+METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10")
 """In the summary."""
 
 MEANINGS = {
@@ -35,13 +35,13 @@ MEANINGS = {
     "association": "good masks, given to the wrong tracks",
     "duplicate": "repeats a better prediction",
     "class and location": "another class, and poor masks",
-    "background": "on nothing",
-    "missed": "a truth that no error points to",
+    "background": "overlaps no truth by as much as 0.1",
+    "missed": "a truth that no prediction points to",
 }
 """Of the causes."""
 
-LAST_NOTES = 4000
-"""Bytes kept free for notes that are known at the end."""
+LAST_NOTES = 12_000
+"""Bytes kept free for notes that are known at the end, each character written as an entity."""
 
 
 def write_page(

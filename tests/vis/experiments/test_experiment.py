@@ -21,6 +21,7 @@ from vidgap_vis.config import PretrainConfig
 from vidgap_vis.errors import ConfigError
 from vidgap_vis.evaluation import evaluate_images
 from vidgap_vis.experiments import Experiment, arms, plot, read_experiment, runner
+from vidgap_vis.experiments.forgetful import Forgetful
 from vidgap_vis.experiments.plan import FILE
 from vidgap_vis.experiments.plot import write_plot
 from vidgap_vis.experiments.processes import Job
@@ -35,6 +36,8 @@ TINY = {key: value for key, value in asdict(MODEL).items() if value is not None}
 TRAIN = {"steps": 2, "batch_size": 1, "warmup_steps": 0, "milestones": [], "num_workers": 0}
 TRAIN |= {"precision": "fp32", "device": "cpu"}
 COMMON = {"model": TINY, "temporal": None, "loss": {"num_points": 32}, "train": TRAIN}
+
+TEMPORAL = {"num_heads": 2, "num_short_layers": 0, "num_gru_layers": 1}
 
 CONTENT: dict[str, Any] = {
     "about": "Does it run?",
@@ -62,12 +65,15 @@ CONTENT: dict[str, Any] = {
             "init": "stills",
             "config": {"model": TINY | {"embedding_dim": 8}, "contrast": {"weight": 1.0}},
         },
+        "with module": {"stage": "pretrain", "config": {"temporal": TEMPORAL}},
     },
     "arms": {
         "index": {"run": "clips", "tracker": {"name": "index"}},
         "minvis": {"run": "clips", "tracker": {"name": "minvis"}},
         "stills": {"run": "stills", "tracker": {"name": "query"}},
         "ctvis": {"run": "embedded", "tracker": {"name": "ctvis"}},
+        "forgets": {"run": "with module", "tracker": {"name": "minvis"}, "memory": False},
+        "remembers": {"run": "with module", "tracker": {"name": "minvis"}},
         "one copy": {"run": "stills", "copies": 1},
         "two copies": {"run": "stills", "copies": 2},
     },
@@ -186,6 +192,24 @@ def test_stills_are_measured_as_the_coco_evaluator_does(finished: Path) -> None:
     record = json.loads((folder / "arms" / "two copies.metrics.json").read_text())
     for name in ("AP", "AP50", "AP75", "AR1", "AR10", "AR100"):
         assert record["metrics"][name] == pytest.approx(expected[name], abs=1e-9)
+
+
+def test_a_network_without_memory_sees_each_frame_alone(finished: Path) -> None:
+    folder = finished / "out" / "seed_1"
+    model = open_weights(folder / "runs" / "with module" / "weights").model.eval()
+    frames = torch.rand(1, 3, 3, 32, 48, generator=torch.Generator().manual_seed(0)) * 255
+    state = None
+    forgetful = Forgetful(model)
+    with torch.inference_mode():
+        for time in range(3):
+            output, state = forgetful.step(frames[:, time : time + 1], state)
+            alone, _ = model.step(frames[:, time : time + 1], None)
+            assert torch.equal(output.mask_logits, alone.mask_logits)
+        _, state = model.step(frames[:, :2], None)
+        after, _ = model.step(frames[:, 2:], state)
+    assert not torch.equal(after.mask_logits, output.mask_logits)
+    results = [(folder / "arms" / f"{name}.json").read_text() for name in ("forgets", "remembers")]
+    assert results[0] != results[1]
 
 
 def test_stills_as_clips_have_the_truth_of_the_stills(finished: Path) -> None:

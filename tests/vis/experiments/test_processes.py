@@ -40,21 +40,24 @@ def test_the_first_error_ends_all(tmp_path: Path) -> None:
     assert not (tmp_path / "b").exists()
 
 
-def test_gpus_are_dealt_out_to_the_processes() -> None:
-    see = partial(seen_after, 1.0)
-    both = run_jobs({"a": Job(see), "b": Job(see)}, lambda _: None, gpus=[3, 5])
+def test_gpus_are_dealt_out_to_the_processes(tmp_path: Path) -> None:
+    jobs = {name: Job(partial(seen, tmp_path / name, tmp_path, 2)) for name in "ab"}
+    both = run_jobs(jobs, lambda _: None, gpus=[3, 5])
     assert sorted(map(str, both.values())) == ["3", "5"]
-    jobs = {name: Job(see) for name in "abc"}
+    jobs = {name: Job(partial(seen, tmp_path / name, tmp_path, 1)) for name in "abc"}
     assert [*run_jobs(jobs, lambda _: None, 1, [7]).values()] == ["7"] * 3
-    assert run_jobs({"a": Job(see)}, lambda _: None) == {"a": os.environ.get(VISIBLE)}
+    assert run_jobs({"a": jobs["a"]}, lambda _: None) == {"a": os.environ.get(VISIBLE)}
 
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
-def seen_after(seconds: float) -> str | None:
-    """Which GPUs this process sees; it takes long enough for the other process to begin."""
-    time.sleep(seconds)
+def seen(mark: Path, folder: Path, num: int) -> str | None:
+    """Which GPUs this process sees, once so many processes have come that far."""
+    mark.touch()
+    end = time.monotonic() + 120
+    while len([*folder.iterdir()]) < num and time.monotonic() < end:
+        time.sleep(0.05)
     return os.environ.get(VISIBLE)
 
 

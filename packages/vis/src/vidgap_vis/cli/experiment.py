@@ -29,6 +29,9 @@ class Experiment(Command):
             "--processes", type=whole(1), help="at once, a thread each; 2, or as many as cores"
         )
         parser.add_argument(
+            "--root", type=Path, help="folder of the files of an experiment on files"
+        )
+        parser.add_argument(
             "--gpus", type=several(whole(0)), default=[], help="as 0,1; a process on each"
         )
         parser.add_argument(
@@ -54,6 +57,7 @@ class Experiment(Command):
             seeds=options.seeds,
             processes=options.processes,
             gpus=options.gpus,
+            root=options.root,
             quick=options.quick,
         )
         if options.plot is not None:

@@ -14,10 +14,12 @@ from safetensors import safe_open
 
 from vidgap_segmenter.weights import read_config
 from vidgap_vis.evaluation import Evaluation
+from vidgap_vis.experiments.files import ClipFiles
+from vidgap_vis.experiments.forgetful import Forgetful
 from vidgap_vis.experiments.plan import Arm
 from vidgap_vis.experiments.stills import STILLS, write_results, write_truth
 from vidgap_vis.files import replacing
-from vidgap_vis.formats import read_coco, read_youtube_vis
+from vidgap_vis.formats import VideoSet, read_coco, read_youtube_vis
 from vidgap_vis.inference.association import association_accuracy
 from vidgap_vis.inference.images import segment_images
 from vidgap_vis.inference.predict import PredictOptions, predict
@@ -28,15 +30,20 @@ from vidgap_vis.weights import open_weights
 Record: TypeAlias = dict[str, Any]
 """`metrics` (0..1), `intervals` (low, high), `parameters`, `ms` (processor time a frame or still).
 
-Of an arm on clips also `switches`, `tracking` (HOTA and its kin, None without its package),
+Of an arm on clips whose truth is not known only the last two. Of others on clips also `switches`,
+`tracking` (HOTA and its kin, None without its package),
 `occlusion` (AP by group), `growth` (bytes of tracker state that a further frame adds), and, where
 the network has an embedding head, `association` (as `inference.association` has it)."""
 
-TRUTH = "clips_valid.json"
-
 
 def measure(
-    name: str, arm: Arm, weights: Path, data: Path, out: Path, device: str = "cpu"
+    name: str,
+    arm: Arm,
+    weights: Path,
+    data: Path,
+    clips: ClipFiles | None,
+    out: Path,
+    device: str = "cpu",
 ) -> Record:
     """Measure an arm on held-out clips or stills; what was done before is read again.
 
@@ -44,7 +51,8 @@ def measure(
         name: the arm's, which names the files `NAME.json` (the results) and `NAME.metrics.json`.
         arm: what is measured.
         weights: the folder of its weights.
-        data: the folder of the generated data.
+        data: the folder of the data.
+        clips: of the data, what it tracks; None for an arm on stills.
         out: the folder of the arms.
         device: where the network computes; "auto": a GPU if there is one.
     """
@@ -54,39 +62,47 @@ def measure(
         return found
     results = out / f"{name}.json"
     out.mkdir(parents=True, exist_ok=True)
-    if arm.copies is None:
-        record = on_clips(arm, weights, data, results, device)
+    if clips is not None:
+        record = on_clips(arm, weights, data, clips, results, device)
     else:
+        assert arm.copies is not None
         record = on_stills(arm.copies, weights, data, results, device)
     with replacing(done) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return record
 
 
-def on_clips(arm: Arm, weights: Path, data: Path, results: Path, device: str) -> Record:
-    """Track the held-out clips and compare with the truth; the results are kept."""
+def on_clips(
+    arm: Arm, weights: Path, data: Path, clips: ClipFiles, results: Path, device: str
+) -> Record:
+    """Track the held-out clips and compare with the truth, if there is one; results are kept."""
+    annotations, frames = data / clips.annotations, data / clips.frames
     segmenter = VideoSegmenter.from_pretrained(weights, device=device, tracker=arm.tracker or None)
+    if not arm.memory:
+        segmenter.step.model = Forgetful(segmenter.step.model)
     start = time.process_time()
     summary = predict(
-        [data / TRUTH],
+        [annotations],
         segmenter,
         json=results,
-        images_root=data / "frames",
+        images_root=frames,
         options=PredictOptions(progress=False),
     )
-    seconds = time.process_time() - start
-    evaluation = Evaluation.of_files(results, data / TRUTH)
+    ms = 1e3 * (time.process_time() - start) / max(1, summary.num_frames)
+    if not clips.truth:
+        return {"parameters": parameters(weights), "ms": ms}
+    evaluation = Evaluation.of_files(results, annotations)
+    videos = read_youtube_vis(annotations, frames)
+    occlusion_known = all(v.occlusion is not None for one in videos.videos for v in one.instances)
+    by_occlusion = evaluation.by("occlusion") if occlusion_known else {}
     record = accuracy(evaluation, weights) | {
         "switches": sum(evaluation.switches().values()),
         "tracking": evaluation.hota().overall if find_spec("trackeval") else None,
-        "occlusion": {
-            group: table.summary()["AP"] for group, table in evaluation.by("occlusion").items()
-        },
-        "ms": 1e3 * seconds / max(1, summary.num_frames),
-        "growth": growth(segmenter, data),
+        "occlusion": {group: table.summary()["AP"] for group, table in by_occlusion.items()},
+        "ms": ms,
+        "growth": growth(segmenter, videos),
     }
     if has_embeddings(weights):
-        videos = read_youtube_vis(data / TRUTH, data / "frames")
         record["association"] = association_accuracy(segmenter, videos, with_queries=True)
     return record
 
@@ -127,9 +143,8 @@ def parameters(weights: Path) -> int:
     return total
 
 
-def growth(segmenter: VideoSegmenter, data: Path) -> float:
+def growth(segmenter: VideoSegmenter, videos: VideoSet) -> float:
     """Return the bytes that a tracker's state grows by with a frame, in the first clip's end."""
-    videos = read_youtube_vis(data / TRUTH, data / "frames")
     video = videos.videos[0]
     half = len(video) // 2
     sizes = []

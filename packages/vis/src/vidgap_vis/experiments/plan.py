@@ -9,22 +9,25 @@ from typing import Any, Literal, TypeAlias
 from vidgap_vis.config import FinetuneConfig, PretrainConfig, TrackerConfig
 from vidgap_vis.config.reading import construct, flat, read_files
 from vidgap_vis.errors import ConfigError
+from vidgap_vis.experiments.files import ClipFiles, Files, Key, StillFiles
 from vidgap_vis.synthetic import SyntheticOptions, world
 
 FILE = "arms.yaml"
 
 Stage: TypeAlias = Literal["pretrain", "finetune"]
 Config: TypeAlias = PretrainConfig | FinetuneConfig
-Key: TypeAlias = tuple[str, ...]
 
 CONFIGS: dict[Stage, type[PretrainConfig] | type[FinetuneConfig]] = {
     "pretrain": PretrainConfig,
     "finetune": FinetuneConfig,
 }
 
-IMAGES: dict[str, str] = {"annotations": "images_train.json", "images": "images"}
-CLIPS: dict[str, str] = {"annotations": "clips_train.json", "frames": "frames"}
-"""Keys of the generated data, in its folder."""
+GENERATED = Files(
+    StillFiles(Path("images_train.json"), Path("images")),
+    ClipFiles(Path("clips_train.json"), Path("frames")),
+    {"": ClipFiles(Path("clips_valid.json"), Path("frames"))},
+)
+"""Of generated data, in their folder."""
 
 QUICK_STEPS = 2
 QUICK_DATA = {"num_train_images": 8, "num_train_clips": 2, "num_valid_clips": 3}
@@ -40,11 +43,13 @@ class Run:
         stage: `pretrain` or `finetune`.
         config: what differs from `common`.
         init: the run whose weights it starts from.
+        clips: of `files`, how many fine-tuning has; null: all.
     """
 
     stage: Stage
     config: dict[str, Any] = field(default_factory=dict)
     init: str | None = None
+    clips: int | None = None
 
 
 @dataclass(frozen=True)
@@ -56,16 +61,20 @@ class Arm:
         tracker: a name and options; empty: that of the weights.
         copies: null: the held-out clips are tracked. Else the held-out stills are segmented, each
             as a clip of so many copies (paper A.2).
+        memory: off: on clips, the temporal module sees each frame alone.
+        held_out: of `files`, what it is measured on; each arm is, on all of them in turn.
     """
 
     run: str
     tracker: dict[str, Any] = field(default_factory=dict)
     copies: int | None = None
+    memory: bool = True
+    held_out: str = ""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Arms by seeds on generated data.
+    """Arms by seeds, on generated data or on files.
 
     Attributes:
         about: the question, one line.
@@ -76,6 +85,7 @@ class Experiment:
         seeds: of data and training; what is reported.
         world: the generated world (`synthetic.WORLDS`); null: that of the defaults.
         synthetic: what differs from it; of a named world, the amounts alone.
+        files: data that are there already; null: generated ones.
         common: what the configurations of all runs of a stage share.
     """
 
@@ -87,6 +97,7 @@ class Experiment:
     seeds: tuple[int, ...] = (1, 2, 3)
     world: str | None = None
     synthetic: dict[str, Any] = field(default_factory=dict)
+    files: Files | None = None
     common: dict[Stage, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -100,7 +111,13 @@ class Experiment:
             if len(kinds) < len(pair) or len(set(kinds)) > 1 or pair[0] == pair[1]:
                 message = f"wanted two arms, both on clips or both on stills, got {[*pair]}"
                 raise ConfigError("", f"pairs[{index}]", message)
+        if self.files is not None and (self.world or self.synthetic or self.on_stills):
+            message = "wanted without world, synthetic and arms on stills"
+            raise ConfigError("", "files", message)
         for name, run in self.runs.items():
+            if run.clips is not None and (self.files is None or run.clips < 0):
+                message = f"wanted with files, 0 or more, got {run.clips}"
+                raise ConfigError("", f"runs.{name}.clips", message)
             if run.init is not None and run.init not in [*self.runs][: [*self.runs].index(name)]:
                 message = f"wanted a run that stands before, got {run.init!r}"
                 raise ConfigError("", f"runs.{name}.init", message)
@@ -117,6 +134,16 @@ class Experiment:
     def on_clips(self) -> list[str]:
         """The arms that are measured on clips."""
         return [name for name, arm in self.arms.items() if arm.copies is None]
+
+    def truth_of(self, name: str) -> ClipFiles:
+        """Return what an arm on clips is measured on, below the folder of the data."""
+        files = GENERATED if self.files is None else self.files
+        return files.held_out[self.arms[name].held_out]
+
+    @property
+    def compared(self) -> list[str]:
+        """The arms on clips whose truth is known."""
+        return [name for name in self.on_clips if self.truth_of(name).truth]
 
     @property
     def on_stills(self) -> list[str]:
@@ -141,7 +168,14 @@ class Experiment:
         except ValueError as error:
             raise ConfigError("", "world", str(error)) from error
 
-    def config(self, name: str, seed: int, root: Path, device: str | None = None) -> Config:
+    def config(
+        self,
+        name: str,
+        seed: int,
+        root: Path,
+        device: str | None = None,
+        folder: Path | None = None,
+    ) -> Config:
         """Return the configuration of a run.
 
         Args:
@@ -149,24 +183,48 @@ class Experiment:
             seed: of data and training.
             root: the folder of the data.
             device: where it trains; None: what the experiment says.
+            folder: of the seed's annotations of some clips; None: `root`.
 
         Raises:
             ConfigError: it is none; the key is named from the run on.
         """
         run = self.runs[name]
         given = {**dict(flat(self.common.get(run.stage, {}))), **dict(flat(run.config))}
-        forced: dict[Key, Any] = {("data", "root"): str(root), ("train", "seed"): seed}
-        keys = IMAGES if run.stage == "pretrain" else CLIPS
-        forced |= {("data", key): value for key, value in keys.items()}
+        files = GENERATED if self.files is None else self.files
+        forced: dict[Key, Any] = {("train", "seed"): seed}
+        if run.stage == "pretrain":
+            forced |= files.of_stills(root)
+        else:
+            forced |= files.of_clips(root, seed, run.clips, folder or root)
         if device is not None:
             forced["train", "device"] = device
         if any(key[:2] == ("data", "pseudo") for key in given):
-            forced |= {("data", "pseudo", key): value for key, value in IMAGES.items()}
-            forced[("data", "pseudo", "root")] = str(root)
+            forced |= files.of_pseudo(root)
         try:
             return construct(CONFIGS[run.stage], [*given.items(), *forced.items()])
         except ConfigError as error:
             raise ConfigError("", f"runs.{name}.config.{error.item}", error.message) from error
+
+    def rival_of(self, name: str) -> str | None:
+        """Return the arm that one is compared with, on the same clips; None: it is that one."""
+        against = self.against.removesuffix(on("", self.arms[self.against].held_out))
+        held_out = self.arms[name].held_out
+        rival = on(against, held_out) if held_out else against
+        return None if rival == name else rival
+
+    def on_each(self) -> Experiment:
+        """Return the same with each arm on each held-out set of `files`, as an arm of its own."""
+        if self.files is None:
+            return self
+        sets = self.files.held_out
+        arms = {
+            on(name, held_out): replace(arm, held_out=held_out)
+            for held_out in sets
+            for name, arm in self.arms.items()
+        }
+        known = [held_out for held_out, files in sets.items() if files.truth]
+        pairs = tuple((on(one, s), on(two, s)) for s in known for one, two in self.pairs)
+        return replace(self, arms=arms, pairs=pairs, against=on(self.against, known[0]))
 
     def quick(self) -> Experiment:
         """Return the same with a few steps on a few clips, whose numbers mean nothing."""
@@ -179,6 +237,8 @@ class Experiment:
             name: replace(run, config={**run.config, "train": _train(run.config)})
             for name, run in self.runs.items()
         }
+        if self.files is not None:
+            return replace(self, common=common, runs=runs)
         data = QUICK_DATA if self.world else QUICK_DATA | {"num_frames": QUICK_FRAMES}
         if self.on_stills:
             data = data | {"num_valid_images": 4}
@@ -197,7 +257,8 @@ def read_experiment(folder: Path) -> Experiment:
     pairs = [pair for content in read_files(path).values() for pair in flat(content)]
     try:
         experiment = construct(Experiment, pairs)
-        experiment.data(experiment.seeds[0])
+        if experiment.files is None:
+            experiment.data(experiment.seeds[0])
         for name in experiment.runs:
             experiment.config(name, experiment.seeds[0], folder)
         for name, arm in experiment.arms.items():
@@ -205,6 +266,11 @@ def read_experiment(folder: Path) -> Experiment:
     except ConfigError as error:
         raise ConfigError(path, error.item, error.message) from error
     return experiment
+
+
+def on(arm: str, held_out: str) -> str:
+    """Return the name of an arm on a held-out set."""
+    return f"{arm} on {held_out}"
 
 
 def _check_tracker(name: str, arm: Arm) -> None:

@@ -39,6 +39,7 @@ def write_plot(path: Path, data: Mapping[str, Any]) -> None:
     arms = {
         name: [record["metrics"][SHOWN] for record in arm["seeds"].values()]
         for name, arm in data["arms"].items()
+        if arm["spread"]
     }
     gains = {
         f"{name} - {data['against']}": arm["gain"][SHOWN]

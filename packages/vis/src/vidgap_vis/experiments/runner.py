@@ -16,6 +16,7 @@ from tqdm import tqdm
 from vidgap_vis.config import PretrainConfig
 from vidgap_vis.errors import ConfigError
 from vidgap_vis.experiments import arms
+from vidgap_vis.experiments.files import some_clips
 from vidgap_vis.experiments.plan import FILE, Config, Experiment, read_experiment
 from vidgap_vis.experiments.processes import Job, run_jobs, saying
 from vidgap_vis.experiments.summary import Records, Summary, summarise
@@ -36,12 +37,13 @@ def run_experiment(
     seeds: Sequence[int] | None = None,
     processes: int | None = None,
     gpus: Sequence[int] = (),
+    root: Path | None = None,
     quick: bool = False,
 ) -> Summary:
     """Do what of an experiment is not done yet, and summarise it in `out/results.json`.
 
     ```text
-    out/seed_1/data/                   the generated data
+    out/seed_1/data/                   the generated data, or which files' clips are used
     out/seed_1/runs/NAME/              a training's run folder, NAME.log beside it
     out/seed_1/arms/NAME.json          an arm's results, NAME.metrics.json what was measured
     ```
@@ -53,13 +55,19 @@ def run_experiment(
         processes: at once, a thread each; None: one for each GPU, without any one for each core,
             at most two.
         gpus: on which everything is trained and tracked, dealt out to the processes; none: the CPU.
+        root: the folder of the experiment's files, where it has files.
         quick: a few steps on a few clips, to see it run.
 
     Raises:
-        ConfigError: the experiment is wrong, or `out` holds another one.
+        ConfigError: the experiment is wrong, a root is missing or not wanted, or `out` holds
+            another experiment.
         InputError: a training or an arm cannot be done.
     """
-    experiment = read_experiment(folder)
+    experiment = read_experiment(folder).on_each()
+    if experiment.files is not None:
+        root = experiment.files.check(root)
+    elif root is not None:
+        raise ConfigError("", "--root", "wanted for experiments on files alone")
     if seeds is not None:
         experiment = replace(experiment, seeds=tuple(seeds))
     if quick:
@@ -67,14 +75,15 @@ def run_experiment(
     check_is_the_same(folder, out, quick=quick)
     jobs: dict[str, Job] = {}
     for seed in experiment.seeds:
-        jobs |= seed_jobs(experiment, seed, out / f"seed_{seed}", "auto" if gpus else None)
+        device = "auto" if gpus else None
+        jobs |= seed_jobs(experiment, seed, out / f"seed_{seed}", device, root)
     with counting(jobs) as (watched, progress):
         done = run_jobs(watched, progress, processes, gpus)
     records: Records = {
         name: {seed: done[f"seed {seed}: {name}"] for seed in experiment.seeds}
         for name in experiment.arms
     }
-    summary = summarise(experiment, records, out)
+    summary = summarise(experiment, records, out, root)
     with replacing(out / RESULTS_FILE) as temporary:
         temporary.write_text(json.dumps(summary.data, indent=1) + "\n", encoding="utf-8")
     return summary
@@ -92,7 +101,11 @@ def check_is_the_same(folder: Path, out: Path, *, quick: bool) -> None:
 
 
 def seed_jobs(
-    experiment: Experiment, seed: int, out: Path, device: str | None = None
+    experiment: Experiment,
+    seed: int,
+    out: Path,
+    device: str | None = None,
+    root: Path | None = None,
 ) -> dict[str, Job]:
     """Return the jobs of a seed; those of arms return their `Record`.
 
@@ -101,12 +114,17 @@ def seed_jobs(
         seed: of data and training.
         out: the seed's folder.
         device: where it is done; None: what the experiment says, and arms on the CPU.
+        root: the folder of the experiment's files; None: data are generated.
     """
-    root = out / "data"
+    folder = out / "data"
     data = f"seed {seed}: data"
-    jobs = {data: Job(partial(generate, root, experiment.data(seed)))}
+    if root is None:
+        root = folder
+        jobs = {data: Job(partial(generate, root, experiment.data(seed)))}
+    else:
+        jobs = {data: Job(partial(choose, experiment, root, folder, seed))}
     for name, run in experiment.runs.items():
-        config = experiment.config(name, seed, root, device)
+        config = experiment.config(name, seed, root, device, folder)
         start = None if run.init is None else out / "runs" / run.init
         needs = data if run.init is None else f"seed {seed}: run {run.init}"
         jobs[f"seed {seed}: run {name}"] = Job(
@@ -114,7 +132,9 @@ def seed_jobs(
         )
     for name, arm in experiment.arms.items():
         weights = out / "runs" / arm.run / WEIGHTS_FOLDER
-        call = partial(arms.measure, name, arm, weights, root, out / "arms", device or "cpu")
+        truth = experiment.truth_of(name) if arm.copies is None else None
+        where = device or "cpu"
+        call = partial(arms.measure, name, arm, weights, root, truth, out / "arms", where)
         jobs[f"seed {seed}: {name}"] = Job(call, f"seed {seed}: run {arm.run}")
     return jobs
 
@@ -123,6 +143,14 @@ def generate(root: Path, options: SyntheticOptions) -> None:
     """Write the data, unless they are there."""
     if not root.is_dir():
         write_synthetic(root, options, progress=False)
+
+
+def choose(experiment: Experiment, root: Path, folder: Path, seed: int) -> None:
+    """Write the annotations of the clips that runs with fewer of them have."""
+    assert experiment.files is not None
+    for run in experiment.runs.values():
+        if run.clips and not some_clips(folder, seed, run.clips).is_file():
+            experiment.files.write_some(root, folder, seed, run.clips)
 
 
 def train(config: Config, parent: Path | None, folder: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from vidgap_vis.evaluation import Evaluation
 from vidgap_vis.evaluation.spread import Spread, spread
 from vidgap_vis.evaluation.table import NOT_AVAILABLE, format_table
-from vidgap_vis.experiments.arms import TRUTH, Record
+from vidgap_vis.experiments.arms import Record
 from vidgap_vis.experiments.plan import Experiment
 from vidgap_vis.experiments.stills import TRUTH as TRUTH_OF_STILLS
 
@@ -45,7 +45,9 @@ class Summary:
         return "\n\n".join(self.tables)
 
 
-def summarise(experiment: Experiment, records: Records, out: Path) -> Summary:
+def summarise(
+    experiment: Experiment, records: Records, out: Path, root: Path | None = None
+) -> Summary:
     """Make the tables.
 
     Of several seeds each has clips of its own, so that intervals over seeds hold for other clips,
@@ -55,14 +57,15 @@ def summarise(experiment: Experiment, records: Records, out: Path) -> Summary:
         experiment: with the seeds that were run.
         records: of each arm and seed.
         out: the experiment's folder, whose results files are compared, clip by clip.
+        root: the folder of the experiment's files; None: data were generated.
     """
     gains = {
-        name: paired(experiment, name, experiment.against, out)
-        for name in experiment.on_clips
-        if name != experiment.against
+        name: paired(experiment, name, rival, out, root)
+        for name in experiment.compared
+        if (rival := experiment.rival_of(name)) is not None
     }
     pairs = {
-        f"{name} - {other}": paired(experiment, name, other, out)
+        f"{name} - {other}": paired(experiment, name, other, out, root)
         for name, other in experiment.pairs
     }
     data = {
@@ -75,6 +78,7 @@ def summarise(experiment: Experiment, records: Records, out: Path) -> Summary:
                 "spread": {
                     key: asdict(spread([r["metrics"][key] for r in by_seed.values()]))
                     for key in dict.fromkeys(METRICS + OF_STILLS)
+                    if name in experiment.compared + experiment.on_stills
                 },
                 "gain": gains.get(name),
             }
@@ -85,17 +89,21 @@ def summarise(experiment: Experiment, records: Records, out: Path) -> Summary:
     return Summary(tuple(_tables(experiment, records, gains, pairs)), data)
 
 
-def paired(experiment: Experiment, name: str, other: str, out: Path) -> Gains:
+def paired(
+    experiment: Experiment, name: str, other: str, out: Path, root: Path | None = None
+) -> Gains:
     """Return what an arm has more than another, by metric.
 
     Over several seeds `low` and `high` are Student's, over the clips of a single seed they are its.
     """
-    truth = TRUTH if name in experiment.on_clips else TRUTH_OF_STILLS
+    on_clips = name in experiment.on_clips
+    truth = experiment.truth_of(name).annotations if on_clips else Path(TRUTH_OF_STILLS)
     differences = {}
     for seed in experiment.seeds:
         folder = out / f"seed_{seed}"
+        data = folder / "data" if root is None else root
         first, second = (
-            Evaluation.of_files(folder / "arms" / f"{arm}.json", folder / "data" / truth)
+            Evaluation.of_files(folder / "arms" / f"{arm}.json", data / truth)
             for arm in (other, name)
         )
         differences[seed] = first.compare(second)
@@ -122,7 +130,7 @@ def _tables(
 ) -> Iterator[str]:
     """Yield the tables for the screen."""
     seeds = ", ".join(map(str, experiment.seeds))
-    clips = {name: list(records[name].values()) for name in experiment.on_clips}
+    clips = {name: list(records[name].values()) for name in experiment.compared}
     rows = {name: dict(_clips_row(found, gains.get(name))) for name, found in clips.items()}
     yield format_table(rows, title=f"seeds {seeds}; gain over {experiment.against}")
     if groups := dict.fromkeys(

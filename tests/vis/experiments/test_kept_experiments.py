@@ -1,0 +1,64 @@
+"""The experiments of this project can be run, and compare what they say they do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vidgap_vis import build
+from vidgap_vis.config import FinetuneConfig, PretrainConfig
+from vidgap_vis.experiments import read_experiment
+from vidgap_vis.experiments.plan import Config
+
+FOLDER = Path(__file__).parents[3] / "experiments"
+NAMES = sorted(path.parent.name for path in FOLDER.glob("*/arms.yaml"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_experiment_is_right_in_every_key(name: str, tmp_path: Path) -> None:
+    experiment = read_experiment(FOLDER / name)
+    assert experiment.on_each().arms
+    for run in experiment.runs:
+        assert experiment.quick().config(run, 1, tmp_path).train.steps == 2
+    assert set(experiment.runs) >= {arm.run for arm in experiment.arms.values()}
+
+
+def trained(config: Config) -> int:
+    """How many weights are trained."""
+    model = build.segmenter(config.model, config.temporal, 4)
+    return sum(one.numel() for one in model.parameters() if one.requires_grad)
+
+
+def frames(config: Config) -> int:
+    """How many frames a run shows."""
+    assert config.clip.num_frames is not None
+    return config.train.steps * config.train.batch_size * config.clip.num_frames
+
+
+def test_the_claims_arms_differ_in_what_they_say_alone(tmp_path: Path) -> None:
+    experiment = read_experiment(FOLDER / "claim")
+    configs = {name: experiment.config(name, 1, tmp_path) for name in experiment.runs}
+    pre = {name: one for name, one in configs.items() if isinstance(one, PretrainConfig)}
+    fine = {name: one for name, one in configs.items() if isinstance(one, FinetuneConfig)}
+    for runs in (pre, fine):
+        assert len({frames(one) for one in runs.values()}) == 1
+        assert len({one.train.lr for one in runs.values()}) == 1
+    assert trained(pre["pre_larger"]) == pytest.approx(trained(pre["pre_module"]), rel=0.02)
+    assert pre["pre_image"].temporal is None
+    assert pre["pre_module"].clip.num_frames == 1
+    assert pre["pre_module"].temporal == pre["pre_video"].temporal == fine["late"].temporal
+    starts = {name: experiment.runs[name].init for name in fine}
+    assert starts["late"] == starts["image"] == "pre_image"
+    trackers = [experiment.arms[name].tracker for name in experiment.on_clips]
+    assert all(tracker == trackers[0] for tracker in trackers)
+
+
+def test_test_clips_are_others_for_each_seed() -> None:
+    for name in NAMES:
+        experiment = read_experiment(FOLDER / name)
+        if experiment.files is None:
+            assert 0 not in experiment.seeds  # settings are chosen on it
+            assert len({experiment.data(seed).seed for seed in experiment.seeds}) == len(
+                experiment.seeds
+            )

@@ -1,0 +1,167 @@
+"""Experiments on data that are there already."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from vis.experiments.test_experiment import COMMON, TINY, here
+from vis.support.tiny_runs import write_images, write_videos
+
+from vidgap_vis.errors import ConfigError, InputError
+from vidgap_vis.experiments import read_experiment, runner
+from vidgap_vis.experiments.plan import FILE
+
+CONTENT: dict[str, Any] = {
+    "about": "Does it run on files?",
+    "against": "index",
+    "seeds": [1, 2],
+    "files": {
+        "stills": {"annotations": "stills/images.json", "images": "stills/images"},
+        "clips": {"annotations": "clips/clips.json", "frames": "clips/frames"},
+        "held_out": {
+            "own": {"annotations": "clips/clips.json", "frames": "clips/frames"},
+            "sealed": {
+                "annotations": "sealed.json",
+                "frames": "clips/frames",
+                "truth": False,
+            },
+            "other": {"annotations": "clips/clips.json", "frames": "clips/frames"},
+        },
+    },
+    "common": {
+        "pretrain": {**COMMON, "clip": {"num_frames": 2, "size": None, "paste_min_area": 4}},
+        "finetune": {
+            **COMMON,
+            "data": {"pseudo": {"ratio": 1.0}},
+            "clip": {"num_frames": 2, "short_edges": [], "paste_min_area": 4},
+        },
+    },
+    "runs": {
+        "stills": {"stage": "pretrain"},
+        "none": {"stage": "finetune", "init": "stills", "clips": 0},
+        "one": {"stage": "finetune", "init": "stills", "clips": 1},
+        "all": {"stage": "finetune", "init": "stills"},
+    },
+    "arms": {
+        "index": {"run": "none", "tracker": {"name": "index"}},
+        "one": {"run": "one", "tracker": {"name": "minvis"}},
+        "all": {"run": "all", "tracker": {"name": "minvis"}},
+    },
+    "pairs": [["all", "one"]],
+}
+
+
+def write(folder: Path, **changes: object) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / FILE).write_text(yaml.safe_dump({**CONTENT, **changes}, sort_keys=False))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("files")
+    write_images(folder / "stills", count=3)
+    write_videos(folder / "clips", count=3)
+    sealed = json.loads((folder / "clips" / "clips.json").read_text()) | {"annotations": None}
+    (folder / "sealed.json").write_text(json.dumps(sealed))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
+    folder = write(tmp_path_factory.mktemp("experiment") / "tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "run_jobs", here)
+        summary = runner.run_experiment(folder, folder / "out", root=root)
+    (folder / "said.txt").write_text(str(summary))
+    return folder
+
+
+def test_each_arm_is_measured_on_each_set(finished: Path) -> None:
+    data = json.loads((finished / "out" / "results.json").read_text())
+    sets = ("own", "sealed", "other")
+    assert set(data["arms"]) == {f"{arm} on {s}" for s in sets for arm in CONTENT["arms"]}
+    for name, arm in data["arms"].items():
+        for record in arm["seeds"].values():
+            assert ("metrics" in record) == ("sealed" not in name)
+        assert (arm["gain"] is None) == (name.startswith("index") or "sealed" in name)
+    assert [*data["pairs"]] == ["all on own - one on own", "all on other - one on other"]
+    for seed in ("1", "2"):
+        apart = [
+            data["arms"][f"{arm} on other"]["seeds"][seed]["metrics"]["AP50"]
+            for arm in ("one", "index")
+        ]
+        gain = data["arms"]["one on other"]["gain"]["AP50"]["seeds"][seed][0]
+        assert gain == pytest.approx(apart[0] - apart[1])
+    said = (finished / "said.txt").read_text()
+    assert "one on other" in said
+    assert "sealed" not in said
+
+
+def test_results_without_truth_are_kept(finished: Path, root: Path) -> None:
+    path = finished / "out" / "seed_1" / "arms" / "all on sealed.json"
+    known = {video["id"] for video in json.loads((root / "sealed.json").read_text())["videos"]}
+    assert {entry["video_id"] for entry in json.loads(path.read_text())} <= known
+
+
+def test_some_clips_are_others_for_other_seeds(finished: Path, root: Path) -> None:
+    videos = json.loads((root / "clips" / "clips.json").read_text())["videos"]
+    for seed in (1, 2):
+        folder = finished / "out" / f"seed_{seed}"
+        chosen = json.loads((folder / "data" / f"clips_1_from_{seed}.json").read_text())
+        assert chosen["videos"] == [videos[seed % len(videos)]]
+        assert {one["video_id"] for one in chosen["annotations"]} == {chosen["videos"][0]["id"]}
+        config = yaml.safe_load((folder / "runs" / "one" / "config.yaml").read_text())
+        assert config["data"]["annotations"].endswith(f"clips_1_from_{seed}.json")
+        config = yaml.safe_load((folder / "runs" / "none" / "config.yaml").read_text())
+        assert config["data"]["annotations"] is None
+
+
+def test_clips_go_round(finished: Path, root: Path, tmp_path: Path) -> None:
+    files = read_experiment(finished).files
+    assert files is not None
+    files.write_some(root, tmp_path, seed=2, num=3)
+    videos = json.loads((root / "clips" / "clips.json").read_text())["videos"]
+    chosen = json.loads((tmp_path / "clips_3_from_2.json").read_text())["videos"]
+    assert chosen == [videos[2], videos[0], videos[1]]
+    with pytest.raises(InputError, match="videos: 4 or more are wanted, got 3"):
+        files.write_some(root, tmp_path, seed=0, num=4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"world": "hard_1"}, "files: wanted without world, synthetic and arms on stills"),
+        ({"runs": {"stills": {"stage": "pretrain", "clips": -1}}}, r"runs\.stills\.clips: "),
+    ],
+)
+def test_a_mistake_is_named(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    changes = {"arms": {"index": {"run": "stills"}}, "pairs": []} | changes
+    with pytest.raises(ConfigError, match=message):
+        read_experiment(write(tmp_path / "tiny", **changes))
+
+
+def test_a_root_is_wanted_for_files_alone(
+    finished: Path, tmp_path: Path, fails: Callable[..., str]
+) -> None:
+    said = fails(2, "experiment", finished, "--out", tmp_path / "out")
+    assert said == "--root: missing; it is the folder of the experiment's files"
+    said = fails(1, "experiment", finished, "--out", tmp_path / "out", "--root", tmp_path)
+    assert said.endswith("stills/images.json: no such file")
+    runs = {"stills": {"stage": "pretrain"}}
+    common = {"pretrain": {"model": TINY}}
+    folder = write(
+        tmp_path / "generated",
+        files=None,
+        runs=runs,
+        common=common,
+        arms={"index": {"run": "stills"}},
+        pairs=[],
+    )
+    said = fails(2, "experiment", folder, "--out", tmp_path / "o", "--root", tmp_path)
+    assert said == "--root: wanted for experiments on files alone"

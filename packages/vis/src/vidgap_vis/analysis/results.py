@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vidgap_vis.analysis.summary import analyse, compared
+from vidgap_vis.analysis.videos import MIN_SCORE
 from vidgap_vis.evaluation import Evaluation
 from vidgap_vis.formats.results import ResultFile, Track
 from vidgap_vis.formats.youtube_vis import VideoSet
@@ -32,7 +33,7 @@ class Analysed:
 
 @contextmanager
 def analysed(
-    paths: Sequence[Path], truth: VideoSet, min_score: float
+    paths: Sequence[Path], truth: VideoSet, min_score: float = MIN_SCORE
 ) -> Iterator[tuple[list[Analysed], dict[str, Any] | None]]:
     """Analyse one or two results files, which stay open in the block.
 

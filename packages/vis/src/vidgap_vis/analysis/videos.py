@@ -204,7 +204,7 @@ def _runs(owners: Ints) -> list[list[int]]:
 def _listed(
     found: Sequence[FoundCause], video: VideoOverlaps, owners: Ints, told: Sequence[Moment]
 ) -> list[FoundCause]:
-    """Return the predictions that are worth a lane."""
+    """Return the predictions that are worth a lane, the best score first."""
     finders = set(np.unique(owners).tolist())
     shown = {track for moment in told for track in moment.tracks}
 
@@ -212,7 +212,8 @@ def _listed(
         alike = int(video.found.first_alike[one.row])
         return one.row in shown or alike in shown, alike in finders, one.score
 
-    return sorted(found, key=worth, reverse=True)[:MOST_TRACKS]
+    chosen = sorted(found, key=worth, reverse=True)[:MOST_TRACKS]
+    return sorted(chosen, key=lambda one: -one.score)
 
 
 def _track(

@@ -29,6 +29,7 @@ from vidgap_vis.experiments.summary import summarise
 from vidgap_vis.formats import read_coco, read_youtube_vis
 from vidgap_vis.formats.images import decode_file
 from vidgap_vis.inference.images import segment_images
+from vidgap_vis.inference.mechanism import LEVELS
 from vidgap_vis.synthetic import world
 from vidgap_vis.weights import open_weights
 
@@ -127,6 +128,10 @@ def test_every_arm_has_its_numbers(finished: Path) -> None:
             assert ("association" in record) == (name == "ctvis")
     asked = data["arms"]["ctvis"]["seeds"]["1"]["association"]["1"]
     assert set(asked) == {"embedding", "queries", "centre", "chance", "found"}
+    record = data["arms"]["ctvis"]["seeds"]["1"]
+    assert set(record["masks"]) == set(LEVELS)
+    assert sum(one["num"] for one in record["masks"].values()) > 0
+    assert set(record["staying"]) == {"next", "return"}
     gain = data["arms"]["stills"]["gain"]["AP50"]
     assert set(gain["seeds"]) == {"1", "2"}
     assert gain["value"] == pytest.approx(sum(v[0] for v in gain["seeds"].values()) / 2)

@@ -14,6 +14,7 @@ from vis.support.streams import make
 from vidgap_vis.formats import VideoSet, read_youtube_vis
 from vidgap_vis.formats.rle import Rle
 from vidgap_vis.inference.association import association_accuracy, re_entries
+from vidgap_vis.inference.sights import see
 
 SIZE, SIDE = (64, 96), 16
 
@@ -52,12 +53,17 @@ def write(root: Path, paths: list[list[tuple[int, int] | None]]) -> VideoSet:
     return read_youtube_vis(root / "clips.json", root / "frames")
 
 
+def accuracy(videos: VideoSet, latency: int = 1) -> dict[str, dict[str, float | None]]:
+    model = make()
+    return association_accuracy(see(model, videos, video, latency) for video in videos.videos)
+
+
 @pytest.mark.parametrize("latency", [1, 4])
 def test_embeddings_find_what_the_nearest_centre_loses(tmp_path: Path, latency: int) -> None:
     """Two squares change places in one frame; the model's embeddings are exact."""
     left, right = (8, 8), (8, 64)
     paths = [[left] * 3 + [right] * 3, [right] * 3 + [left] * 3]
-    found = association_accuracy(make(), write(tmp_path, paths), latency)
+    found = accuracy(write(tmp_path, paths), latency)
     assert found["1"] == {"embedding": 1.0, "centre": 4 / 5, "chance": 0.5, "found": 1.0}
     assert found["5"] == {"embedding": 1.0, "centre": 0.0, "chance": 0.5, "found": 1.0}
     assert found["10"] == dict.fromkeys(("embedding", "centre", "chance", "found"))
@@ -66,7 +72,7 @@ def test_embeddings_find_what_the_nearest_centre_loses(tmp_path: Path, latency: 
 def test_a_return_is_looked_for_among_all_that_are_there(tmp_path: Path) -> None:
     near, far = (8, 8), (40, 64)
     paths = [[near, None, None, far], [far, far, far, near]]
-    found = association_accuracy(make(), write(tmp_path, paths))
+    found = accuracy(write(tmp_path, paths))
     assert found["re-entry"] == {"embedding": 1.0, "centre": 0.0, "chance": 0.5, "found": 1.0}
 
 
@@ -79,7 +85,7 @@ def test_an_instance_without_a_query_is_no_question(tmp_path: Path) -> None:
         frame = cv2.imread(str(path))
         frame[8:24, 64:80] = 120
         cv2.imwrite(str(path), frame)
-    found = association_accuracy(make(), videos)
+    found = accuracy(videos)
     assert (found["1"]["embedding"], found["1"]["found"]) == (1.0, 3 / 4)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from vidgap_vis.formats import VideoInfo, VideoSet
-from vidgap_vis.inference.association import at_cells
+from vidgap_vis.inference.sights import at_cells
 from vidgap_vis.trackers import Assignment, Detections, MemoryOptions
 from vidgap_vis.trackers.base import NO_TRACK, Need, StateDict
 from vidgap_vis.trackers.bits import MaskBits

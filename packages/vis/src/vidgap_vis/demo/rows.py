@@ -17,6 +17,7 @@ from vidgap_vis.experiments.processes import Job
 from vidgap_vis.formats import VideoSet, read_youtube_vis
 from vidgap_vis.inference.association import association_accuracy
 from vidgap_vis.inference.predict import PredictOptions, predict
+from vidgap_vis.inference.sights import see
 from vidgap_vis.trackers import OnlineTracker, Tracker
 from vidgap_vis.training.run_folder import WEIGHTS_FOLDER
 
@@ -115,4 +116,4 @@ def draw(out: Path, held_out: HeldOut, row: Row) -> Association:
         images_root=held_out.frames,
         options=SILENT,
     )
-    return association_accuracy(segmenter, videos)
+    return association_accuracy(see(segmenter, videos, video) for video in videos.videos)

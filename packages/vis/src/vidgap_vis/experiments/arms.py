@@ -22,8 +22,10 @@ from vidgap_vis.files import replacing
 from vidgap_vis.formats import VideoSet, read_coco, read_youtube_vis
 from vidgap_vis.inference.association import association_accuracy
 from vidgap_vis.inference.images import segment_images
+from vidgap_vis.inference.mechanism import mask_quality, staying
 from vidgap_vis.inference.predict import PredictOptions, predict
 from vidgap_vis.inference.segmenter import VideoSegmenter, device_of
+from vidgap_vis.inference.sights import see
 from vidgap_vis.inference.two_passes import TwoPasses
 from vidgap_vis.weights import open_weights
 
@@ -31,9 +33,10 @@ Record: TypeAlias = dict[str, Any]
 """`metrics` (0..1), `intervals` (low, high), `parameters`, `ms` (processor time a frame or still).
 
 Of an arm on clips whose truth is not known only the last two. Of others on clips also `switches`,
-`tracking` (HOTA and its kin, None without its package),
-`occlusion` (AP by group), `growth` (bytes of tracker state that a further frame adds), and, where
-the network has an embedding head, `association` (as `inference.association` has it)."""
+`tracking` (HOTA and its kin, None without its package), `occlusion` (AP by group) and `growth`
+(bytes of tracker state that a further frame adds). And where the network has an embedding head:
+`association`, `masks` by how much of their instance is hidden, and `staying`, how often its query
+stays the same (`inference.association`, `inference.mechanism`)."""
 
 
 def measure(
@@ -102,9 +105,17 @@ def on_clips(
         "ms": ms,
         "growth": growth(segmenter, videos),
     }
-    if has_embeddings(weights):
-        record["association"] = association_accuracy(segmenter, videos, with_queries=True)
-    return record
+    return record | mechanism(segmenter, videos) if has_embeddings(weights) else record
+
+
+def mechanism(segmenter: VideoSegmenter, videos: VideoSet) -> Record:
+    """Return what the network does before any tracker, all of it of one pass over the clips."""
+    seen = [see(segmenter, videos, video, with_queries=True) for video in videos.videos]
+    return {
+        "association": association_accuracy(seen, with_queries=True),
+        "masks": mask_quality(zip(videos.videos, seen, strict=True)),
+        "staying": staying(seen),
+    }
 
 
 def on_stills(copies: int, weights: Path, data: Path, results: Path, device: str) -> Record:

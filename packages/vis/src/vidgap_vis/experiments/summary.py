@@ -15,6 +15,7 @@ from vidgap_vis.evaluation.table import NOT_AVAILABLE, format_table
 from vidgap_vis.experiments.arms import Record
 from vidgap_vis.experiments.plan import Experiment
 from vidgap_vis.experiments.stills import TRUTH as TRUTH_OF_STILLS
+from vidgap_vis.inference.mechanism import LEVELS
 
 Records: TypeAlias = Mapping[str, Mapping[int, Record]]
 """By arm and seed."""
@@ -145,6 +146,8 @@ def _tables(
     if asked:
         rows = {name: dict(_association_row(found)) for name, found in asked.items()}
         yield format_table(rows, title="association, exact masks")
+        rows = {name: dict(_mechanism_row(found)) for name, found in asked.items()}
+        yield format_table(rows, title="masks and queries")
     stills = {name: list(records[name].values()) for name in experiment.on_stills}
     if stills:
         rows = {name: dict(_stills_row(found)) for name, found in stills.items()}
@@ -185,6 +188,17 @@ def _association_row(found: Sequence[Record]) -> Iterator[tuple[str, str]]:
         for who in ("embedding", "queries", "centre"):
             shares = [r["association"][question][who] for r in found]
             yield f"{name}: {who}", _over_seeds(shares)
+
+
+def _mechanism_row(found: Sequence[Record]) -> Iterator[tuple[str, str]]:
+    """Yield (column, text): how good masks are by occlusion, how often queries stay."""
+    for level in LEVELS:
+        yield (
+            f"IoU, {level.replace('_', ' ')}",
+            _over_seeds([r["masks"][level]["iou"] for r in found]),
+        )
+    for kind, name in (("next", "same query, next frame"), ("return", "after an absence")):
+        yield name, _over_seeds([r["staying"][kind] for r in found])
 
 
 def _over_seeds(values: Sequence[float | None]) -> str:

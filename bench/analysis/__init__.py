@@ -1,0 +1,1 @@
+"""What `vidgap analyze` costs, page and figures included."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from vis.support.box_files import BoxFiles, BoxVideo, swapped_cats, write_files
+from vis.support.box_files import Boxes, BoxFiles, BoxVideo, swapped_cats, write_files
 
 from vidgap_vis.analysis.groups import OUTCOMES
 
@@ -49,9 +49,9 @@ def test_the_command_tells_and_writes(files: BoxFiles, tmp_path: Path, run: Run)
 
 
 def test_thresholds_and_classes_agree_with_ap(tmp_path: Path, run: Run) -> None:
-    shifted = [(1, 0.9, [(10, 10 + n, 20, 20)] * 6) for n in (0, 2, 5)]
-    still = [(1, [(10, 10, 20, 20)] * 6)]
-    videos = [BoxVideo(6, still, [one]) for one in shifted]  # type: ignore[list-item]
+    still: Boxes = [(10, 10, 20, 20)] * 6
+    shifted: list[Boxes] = [[(10, 10 + n, 20, 20)] * 6 for n in (0, 2, 5)]
+    videos = [BoxVideo(6, [(1, still)], [(1, 0.9, one)]) for one in shifted]
     files = write_files(tmp_path, videos, pictures=False)
     out = tmp_path / "analysis.json"
     run("analyze", files.results, "--gt", files.truth, "--json", out)

@@ -113,8 +113,8 @@ def test_one_frame(tmp_path: Path) -> None:
 
 def test_there_are_few_of_a_video_and_one_of_a_truth(tmp_path: Path) -> None:
     truths: list[Any] = [(1 + n % 2, [(7 * n, 4 * n, 6, 30)] * 12) for n in range(9)]
-    results = [(1, 0.9 - 0.1 * n, [(7 * n, 4 * n, 6, 12)] * 12) for n in range(9)]
-    found = moments(tmp_path, BoxVideo(12, truths, results))  # type: ignore[arg-type]
+    results: list[Any] = [(1, 0.9 - 0.1 * n, [(7 * n, 4 * n, 6, 12)] * 12) for n in range(9)]
+    found = moments(tmp_path, BoxVideo(12, truths, results))
     assert len(found) == MOST_MOMENTS
     causes = [one["cause"] for one in found]
     assert max(map(causes.count, causes)) == MOST_OF_A_CAUSE

@@ -13,7 +13,7 @@ import numpy as np
 from vidgap_vis.errors import check
 from vidgap_vis.evaluation.arrays import Doubles, Ints
 from vidgap_vis.evaluation.causes import CAUSES, Cause, Causes, FoundCause, TrueCause
-from vidgap_vis.evaluation.intervals import Interval, jackknife
+from vidgap_vis.evaluation.intervals import Interval, jackknife, whole_and_without_each
 from vidgap_vis.evaluation.weighted_curve import WeightedCurves
 
 _ELEMENTS_AT_ONCE = 1_000_000
@@ -176,9 +176,9 @@ class _LabelFixes:
                 free.discard((one.video, one.truth))
                 right.append((one.video, True))
         num_groups = len(self._groups)
-        weights = np.ones((num_groups, 1))
-        if each_left_out:
-            weights = np.concatenate([weights, 1 - np.eye(num_groups)], axis=1)
+        weights = whole_and_without_each(num_groups)  # (1 + G, G)
+        if not each_left_out:
+            weights = weights[:1]
         hits = np.array([hit for _, hit in right], np.bool_)
         found, true = (
             np.searchsorted(self._groups, np.array(videos, np.int64) % MOST_GROUPS)
@@ -186,14 +186,10 @@ class _LabelFixes:
         )
         num_truths = np.bincount(true, minlength=num_groups)
         at_once = max(1, _ELEMENTS_AT_ONCE // max(1, len(hits)))
-        parts = [weights[:, start : start + at_once] for start in range(0, 1 + num_groups, at_once)]
-        counts = np.ones(len(hits), np.bool_)
-        return np.concatenate(
-            [
-                WeightedCurves(found, np.ascontiguousarray(part)).average_precision(
-                    counts, hits, num_truths
-                )
-                for part in parts
-                if part.size
-            ]
-        )
+        values = np.empty(len(weights))
+        for start in range(0, len(weights), at_once):
+            part = slice(start, start + at_once)
+            curves = WeightedCurves(found, np.ascontiguousarray(weights[part].T))
+            counts = np.ones(len(hits), np.bool_)
+            values[part] = curves.average_precision(counts, hits, num_truths)
+        return values

@@ -103,7 +103,7 @@ def intervals(
     """
     _check(table, confidence)
     metrics = table.metrics if metrics is None else metrics
-    values = table.values(metrics, _whole_and_without_each(table))  # (M, 1 + G)
+    values = table.values(metrics, whole_and_without_each(len(table.group_ids)))  # (M, 1 + G)
     rows = zip(metrics, values, strict=True)
     return {
         metric.name: jackknife(metric.name, row, _videos_with_truth(table, metric), confidence)
@@ -156,7 +156,7 @@ def compare(
     _check(first, confidence)
     _check_same_truth(first, second)
     metrics = first.metrics if metrics is None else metrics
-    weights = _whole_and_without_each(first)
+    weights = whole_and_without_each(len(first.group_ids))
     before, after = (table.values(metrics, weights) for table in (first, second))  # (M, 1 + G)
     found = {}
     for metric, old, new in zip(metrics, before, after, strict=True):
@@ -194,10 +194,9 @@ def compare_per_class(
     }
 
 
-def _whole_and_without_each(table: MatchTable) -> Doubles:
-    """Weigh the videos: all once, then each left out in turn; (1 + G, G)."""
-    num_videos = len(table.group_ids)
-    return np.concatenate([np.ones((1, num_videos)), 1 - np.eye(num_videos)])
+def whole_and_without_each(num: int) -> Doubles:
+    """Weigh videos, or groups of them: all once, then each left out in turn; (1 + num, num)."""
+    return np.concatenate([np.ones((1, num)), 1 - np.eye(num)])
 
 
 def _std_error(

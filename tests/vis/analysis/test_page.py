@@ -122,6 +122,24 @@ def test_some_videos_without_truth(tmp_path: Path, run: Run) -> None:
     assert "1 of 2 videos have no truth" in page_of(files, run)[0]
 
 
+def test_a_crowd_is_no_missing_truth_and_is_shown(tmp_path: Path, run: Run) -> None:
+    away: Boxes = [(40, 60, 9, 9)] * 6
+    files = write_files(tmp_path, [BoxVideo(6, [(1, STILL)], [(1, 0.9, STILL), (2, 0.8, away)])])
+    content = json.loads(files.truth.read_text())
+    content["annotations"][0]["iscrowd"] = 1
+    files.truth.write_text(json.dumps(content))
+    text, page, _ = page_of(files, run)
+    assert "have no truth; what is found there is wrong" not in text
+    (line,) = json.loads(page.scripts["video-7"])
+    assert (line["truths"], line["crowds"]) == ([], 1)
+    (row, *_) = json.loads(page.scripts["strip-0"])["frames"][0]["rows"]
+    assert [shape[1] for shape in row] == ["crowd of cat 1"]
+    assert {lane["track"]: lane["outcome"] for lane in line["tracks"]} == {
+        0: "ignored",
+        1: "background",
+    }
+
+
 def test_frames_that_are_missing_are_named_and_the_page_goes_on(tmp_path: Path, run: Run) -> None:
     files = write_files(tmp_path, [swapped_cats()])
     gone = files.images / "v" / "7_3.png"

@@ -91,10 +91,11 @@ class StripMaker:
     def _truths(self, video: VideoInfo, index: int, size: Size) -> list[Shape]:
         names = self.truth.classes
         shapes = []
-        for colour, instance in enumerate(video.instances):
+        for colour, instance in enumerate((*video.instances, *video.crowds)):
             mask = as_rle(instance.segmentations[index])
             if mask is not None and mask.area():
-                name = f"{names[instance.label].name} {instance.id}"
+                crowd = "crowd of " if colour >= len(video.instances) else ""
+                name = f"{crowd}{names[instance.label].name} {instance.id}"
                 shapes.append(Shape(colour, name, _reduced_mask(mask, size)))
         return shapes
 

@@ -23,6 +23,8 @@ TICKS = 90_000
 
 _BT709 = 1  # FFmpeg's number for the matrix, the primaries and the transfer curve
 _LIMITED_RANGE = 1
+_REPRODUCIBLE = "mbtree=0"
+"""With AVX-512, x264's macroblock tree reads memory that nothing wrote: bytes differ from run to run."""
 
 
 class OverlayWriter:
@@ -133,7 +135,7 @@ class OverlayWriter:
             raise InputError(self.path, "", message) from error
 
     def _add_stream(self, container: av.container.OutputContainer) -> av.VideoStream:
-        options = {"crf": str(self.crf), "preset": "veryfast"}
+        options = {"crf": str(self.crf), "preset": "veryfast", "x264-params": _REPRODUCIBLE}
         stream = container.add_stream("libx264", rate=self.fps, options=options)
         stream.height, stream.width = (side + side % 2 for side in self.size)
         stream.pix_fmt = "yuv420p"

@@ -30,6 +30,7 @@ from vidgap_vis.formats import read_coco, read_youtube_vis
 from vidgap_vis.formats.images import decode_file
 from vidgap_vis.inference.images import segment_images
 from vidgap_vis.inference.mechanism import LEVELS
+from vidgap_vis.inference.state_probe import AGO
 from vidgap_vis.synthetic import world
 from vidgap_vis.weights import open_weights
 
@@ -64,7 +65,11 @@ CONTENT: dict[str, Any] = {
         "embedded": {
             "stage": "finetune",
             "init": "stills",
-            "config": {"model": TINY | {"embedding_dim": 8}, "contrast": {"weight": 1.0}},
+            "config": {
+                "model": TINY | {"embedding_dim": 8},
+                "temporal": TEMPORAL,
+                "contrast": {"weight": 1.0},
+            },
         },
         "with module": {"stage": "pretrain", "config": {"temporal": TEMPORAL}},
     },
@@ -132,6 +137,10 @@ def test_every_arm_has_its_numbers(finished: Path) -> None:
     assert set(record["masks"]) == set(LEVELS)
     assert sum(one["num"] for one in record["masks"].values()) > 0
     assert set(record["staying"]) == {"next", "return"}
+    assert set(record["state"]) == {*map(str, AGO)}
+    assert record["state"]["1"]["share"] is not None
+    assert {*data["losses"]} == {*CONTENT["runs"]}
+    assert len(data["losses"]["embedded"]["2"]["contrast"]) == 1
     gain = data["arms"]["stills"]["gain"]["AP50"]
     assert set(gain["seeds"]) == {"1", "2"}
     assert gain["value"] == pytest.approx(sum(v[0] for v in gain["seeds"].values()) / 2)

@@ -26,6 +26,8 @@ from vidgap_vis.inference.mechanism import mask_quality, staying
 from vidgap_vis.inference.predict import PredictOptions, predict
 from vidgap_vis.inference.segmenter import VideoSegmenter, device_of
 from vidgap_vis.inference.sights import see
+from vidgap_vis.inference.state_probe import recall, watching
+from vidgap_vis.inference.step import StepModel
 from vidgap_vis.inference.two_passes import TwoPasses
 from vidgap_vis.weights import open_weights
 
@@ -36,7 +38,8 @@ Of an arm on clips whose truth is not known only the last two. Of others on clip
 `tracking` (HOTA and its kin, None without its package), `occlusion` (AP by group) and `growth`
 (bytes of tracker state that a further frame adds). And where the network has an embedding head:
 `association`, `masks` by how much of their instance is hidden, and `staying`, how often its query
-stays the same (`inference.association`, `inference.mechanism`)."""
+stays the same (`inference.association`, `inference.mechanism`); with a ConvGRU, too, `state`, what
+that remembers of earlier frames (`inference.state_probe`)."""
 
 
 def measure(
@@ -81,8 +84,9 @@ def on_clips(
     """Track the held-out clips and compare with the truth, if there is one; results are kept."""
     annotations, frames = data / clips.annotations, data / clips.frames
     segmenter = VideoSegmenter.from_pretrained(weights, device=device, tracker=arm.tracker or None)
+    network = segmenter.step.model
     if not arm.memory:
-        segmenter.step.model = Forgetful(segmenter.step.model)
+        segmenter.step.model = Forgetful(network)
     start = time.process_time()
     summary = predict(
         [annotations],
@@ -105,16 +109,29 @@ def on_clips(
         "ms": ms,
         "growth": growth(segmenter, videos),
     }
-    return record | mechanism(segmenter, videos) if has_embeddings(weights) else record
+    return record | mechanism(segmenter, network, videos) if has_embeddings(weights) else record
 
 
-def mechanism(segmenter: VideoSegmenter, videos: VideoSet) -> Record:
-    """Return what the network does before any tracker, all of it of one pass over the clips."""
-    seen = [see(segmenter, videos, video, with_queries=True) for video in videos.videos]
+def mechanism(segmenter: VideoSegmenter, network: StepModel, videos: VideoSet) -> Record:
+    """Return what the network does before any tracker, all of it of one pass over the clips.
+
+    Args:
+        segmenter: it steps.
+        network: in it, whose temporal module is watched.
+        videos: with truth.
+    """
+    seen, held = [], []
+    with watching(network) as watched:
+        for video in videos.videos:
+            seen.append(see(segmenter, videos, video, with_queries=True))
+            if watched is not None:
+                masks = videos.read_masks(video, video.instances, range(len(video)))
+                held.append(watched.take(masks))
     return {
         "association": association_accuracy(seen, with_queries=True),
         "masks": mask_quality(zip(videos.videos, seen, strict=True)),
         "staying": staying(seen),
+        "state": recall(held) if held else None,
     }
 
 

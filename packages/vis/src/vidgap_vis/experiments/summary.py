@@ -13,9 +13,11 @@ from vidgap_vis.evaluation import Evaluation
 from vidgap_vis.evaluation.spread import Spread, spread
 from vidgap_vis.evaluation.table import NOT_AVAILABLE, format_table
 from vidgap_vis.experiments.arms import Record
+from vidgap_vis.experiments.losses import Courses, course, losses_table
 from vidgap_vis.experiments.plan import Experiment
 from vidgap_vis.experiments.stills import TRUTH as TRUTH_OF_STILLS
 from vidgap_vis.inference.mechanism import LEVELS
+from vidgap_vis.inference.state_probe import AGO
 
 Records: TypeAlias = Mapping[str, Mapping[int, Record]]
 """By arm and seed."""
@@ -69,6 +71,10 @@ def summarise(
         f"{name} - {other}": paired(experiment, name, other, out, root)
         for name, other in experiment.pairs
     }
+    courses = {
+        name: {str(seed): course(out / f"seed_{seed}" / "runs" / name) for seed in experiment.seeds}
+        for name in experiment.runs
+    }
     data = {
         "about": experiment.about,
         "seeds": list(experiment.seeds),
@@ -86,8 +92,10 @@ def summarise(
             for name, by_seed in records.items()
         },
         "pairs": pairs,
+        "losses": courses,
     }
-    return Summary(tuple(_tables(experiment, records, gains, pairs)), data)
+    tables = (*_tables(experiment, records, gains, pairs), _losses(experiment, courses))
+    return Summary(tables, data)
 
 
 def paired(
@@ -148,6 +156,10 @@ def _tables(
         yield format_table(rows, title="association, exact masks")
         rows = {name: dict(_mechanism_row(found)) for name, found in asked.items()}
         yield format_table(rows, title="masks and queries")
+    remembering = {name: found for name, found in asked.items() if found[0].get("state")}
+    if remembering:
+        rows = {name: dict(_state_row(found)) for name, found in remembering.items()}
+        yield format_table(rows, title="where empty cells had an instance, frames ago: AUC")
     stills = {name: list(records[name].values()) for name in experiment.on_stills}
     if stills:
         rows = {name: dict(_stills_row(found)) for name, found in stills.items()}
@@ -158,6 +170,14 @@ def _tables(
             for name, found in pairs.items()
         }
         yield format_table(rows, title="difference")
+
+
+def _losses(experiment: Experiment, courses: Courses) -> str:
+    """Return the table of the trainings of the stage of the one that arms are compared with."""
+    rival = experiment.arms[experiment.against].run
+    stage = experiment.runs[rival].stage
+    alike = {name: found for name, found in courses.items() if experiment.runs[name].stage == stage}
+    return losses_table(alike, rival, title=stage)
 
 
 def _clips_row(found: Sequence[Record], gain: Gains | None) -> Iterator[tuple[str, str]]:
@@ -199,6 +219,14 @@ def _mechanism_row(found: Sequence[Record]) -> Iterator[tuple[str, str]]:
         )
     for kind, name in (("next", "same query, next frame"), ("return", "after an absence")):
         yield name, _over_seeds([r["staying"][kind] for r in found])
+
+
+def _state_row(found: Sequence[Record]) -> Iterator[tuple[str, str]]:
+    """Yield (column, text): how well the features tell it, and how well with the state."""
+    for ago in AGO:
+        for who in ("features", "both"):
+            shares = [r["state"][str(ago)][who] for r in found]
+            yield f"{ago}: {'with state' if who == 'both' else who}", _over_seeds(shares)
 
 
 def _over_seeds(values: Sequence[float | None]) -> str:

@@ -24,7 +24,7 @@ TICKS = 90_000
 _BT709 = 1  # FFmpeg's number for the matrix, the primaries and the transfer curve
 _LIMITED_RANGE = 1
 _REPRODUCIBLE = "mbtree=0"
-"""With AVX-512, x264's macroblock tree reads memory that nothing wrote: bytes differ from run to run."""
+"""With AVX-512, x264's macroblock tree reads memory that nothing wrote: bytes differ by run."""
 
 
 class OverlayWriter:

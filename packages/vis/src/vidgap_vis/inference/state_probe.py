@@ -80,14 +80,15 @@ class Watched(nn.Module):
         """
         features, states = (np.stack(maps) for maps in zip(*self.steps, strict=True))
         self.steps.clear()
-        return Held(features, states, at_cells(masks.any(axis=0), features.shape[1:3]))
+        covered: Bools = np.asarray(masks.any(axis=0))
+        return Held(features, states, at_cells(covered, features.shape[1:3]))
 
 
 @contextmanager
 def watching(model: Any) -> Iterator[Watched | None]:
     """Watch the temporal module of a network while the block runs; None: it keeps no state."""
     module = getattr(model, "temporal", None)
-    if not getattr(module, "num_gru_layers", 0):
+    if module is None or not getattr(module, "num_gru_layers", 0):
         yield None
         return
     model.temporal = Watched(module)

@@ -11,8 +11,7 @@ import torch
 
 from vidgap_vis import build
 from vidgap_vis.cli.main import main
-from vidgap_vis.config import TemporalConfig
-from vidgap_vis.demo.plan import MODEL, TEMPORAL
+from vidgap_vis.demo.plan import make_plan
 from vidgap_vis.formats import read_youtube_vis
 from vidgap_vis.video.read import open_video
 
@@ -80,15 +79,16 @@ def test_a_module_from_fine_tuning_on_has_the_parent_of_the_baseline(folder: Pat
 
 
 def test_the_two_models_start_from_the_same_weights() -> None:
-    ours, baseline = (initial_weights(temporal) for temporal in (TEMPORAL, None))
+    ours, baseline = (initial_weights(f"{name}/pretrain") for name in ("video", "no_module"))
     shared = {name for name in ours if not name.startswith("temporal.")}
     assert shared == set(baseline) < set(ours)
     assert all(torch.equal(ours[name], baseline[name]) for name in shared)
 
 
-def initial_weights(temporal: TemporalConfig | None) -> dict[str, torch.Tensor]:
+def initial_weights(run: str) -> dict[str, torch.Tensor]:
+    config = make_plan().config(run, seed=1, root=Path())
     torch.manual_seed(3)
-    return build.segmenter(MODEL, temporal, num_classes=4).state_dict()
+    return build.segmenter(config.model, config.temporal, num_classes=4).state_dict()
 
 
 def test_demo_leaves_another_folder_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

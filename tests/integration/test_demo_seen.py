@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
 from vidgap_vis import build
-from vidgap_vis.config import TemporalConfig
-from vidgap_vis.demo.plan import MODEL, TEMPORAL
+from vidgap_vis.demo.plan import make_plan
 from vidgap_vis.demo.seen import SeenClips
 
 if TYPE_CHECKING:
@@ -20,11 +20,11 @@ pytest.importorskip("timm")
 NUM_CLIPS, NUM_FRAMES = 3, 4
 
 
-@pytest.fixture(scope="module", params=[TEMPORAL, None], ids=["module", "no module"])
+@pytest.fixture(scope="module", params=["video", "no_module"])
 def model(request: pytest.FixtureRequest) -> ClipSegmenter:
-    temporal: TemporalConfig | None = request.param
+    config = make_plan().config(f"{request.param}/pretrain", seed=1, root=Path())
     torch.manual_seed(0)
-    return build.segmenter(MODEL, temporal, num_classes=4).eval()
+    return build.segmenter(config.model, config.temporal, num_classes=4).eval()
 
 
 @pytest.fixture(scope="module")

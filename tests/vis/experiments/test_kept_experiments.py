@@ -8,19 +8,20 @@ import pytest
 
 from vidgap_vis import build
 from vidgap_vis.config import FinetuneConfig, PretrainConfig
+from vidgap_vis.demo import plan
 from vidgap_vis.experiments import read_experiment
-from vidgap_vis.experiments.plan import Config
+from vidgap_vis.experiments.plan import QUICK_STEPS, Config
 
 FOLDER = Path(__file__).parents[3] / "experiments"
 NAMES = sorted(path.parent.name for path in FOLDER.glob("*/arms.yaml"))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_an_experiment_is_right_in_every_key(name: str, tmp_path: Path) -> None:
-    experiment = read_experiment(FOLDER / name)
+@pytest.mark.parametrize("folder", [*(FOLDER / name for name in NAMES), plan.FOLDER])
+def test_an_experiment_is_right_in_every_key(folder: Path, tmp_path: Path) -> None:
+    experiment = read_experiment(folder)
     assert experiment.on_each().arms
     for run in experiment.runs:
-        assert experiment.quick().config(run, 1, tmp_path).train.steps == 2
+        assert experiment.quick().config(run, 1, tmp_path).train.steps == QUICK_STEPS
     assert set(experiment.runs) >= {arm.run for arm in experiment.arms.values()}
 
 

@@ -79,7 +79,7 @@ def test_association_by_overlap_switches_identity_in_the_crossings() -> None:
 
 
 def test_the_clips_that_the_demo_tracks_confuse_as_well() -> None:
-    options = make_plan(quick=False, seed=1).synthetic
+    options = make_plan().data(seed=1)
     outcomes = []
     for index in range(options.num_valid_clips):
         scene = clip_scene(options, "valid", index)

@@ -7,6 +7,7 @@ names look-alikes of held-out clips; colours do not, and neither does the neares
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from vis.support.identity import (
 
 from vidgap_segmenter.backbones import Backbone
 from vidgap_vis import build
-from vidgap_vis.demo.plan import MODEL
+from vidgap_vis.demo.plan import make_plan
 from vidgap_vis.synthetic import Scene, SyntheticOptions, clip_scene, render
 
 OPTIONS = SyntheticOptions(lookalike_share=1.0)
@@ -52,8 +53,9 @@ def fitted(options: SyntheticOptions, backbone: Backbone) -> Floats:
 
 def skills(options: SyntheticOptions) -> dict[str, dict[str, float]]:
     """Return the skill of each description at each kind of question, on held-out clips."""
-    model = build.segmenter(MODEL, None, 4)
-    build.load_backbone(model, str(MODEL.backbone_weights))
+    config = make_plan().config("video/pretrain", seed=1, root=Path()).model
+    model = build.segmenter(config, None, 4)
+    build.load_backbone(model, str(config.backbone_weights))
     backbone = model.eval().backbone
     probe = fitted(options, backbone)
     described: dict[str, list[Floats]] = {}

@@ -10,7 +10,6 @@ from typing import Any
 
 from vidgap_vis.demo.oracle import OracleAssociator
 from vidgap_vis.demo.pictures import write_contact_sheet
-from vidgap_vis.demo.plan import ORACLE
 from vidgap_vis.demo.seen import SeenVideos
 from vidgap_vis.evaluation import Evaluation, Interval, identity_switches, interval
 from vidgap_vis.experiments.processes import Job
@@ -23,6 +22,9 @@ from vidgap_vis.training.run_folder import WEIGHTS_FOLDER
 
 Association = dict[str, dict[str, float | None]]
 """As `association_accuracy` returns it."""
+
+ORACLE = {"name": "oracle"}
+"""The tracker that goes by the truth."""
 
 SILENT = PredictOptions(progress=False)
 

@@ -5,33 +5,25 @@ from __future__ import annotations
 import json
 import time
 from collections import ChainMap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
-from vidgap_vis.demo.plan import ORACLE, TRACKER, make_plan
-from vidgap_vis.demo.rows import HeldOut, Row, RowMetrics, draw, row_jobs
-from vidgap_vis.demo.trainings import Training, steps_done, train
+from vidgap_vis.demo.plan import make_plan
+from vidgap_vis.demo.rows import ORACLE, HeldOut, Row, RowMetrics, draw, row_jobs
 from vidgap_vis.evaluation import format_table
 from vidgap_vis.experiments.processes import Job, num_processes, run_jobs
+from vidgap_vis.experiments.runner import train
 from vidgap_vis.files import check_folder_is_free, replacing
 from vidgap_vis.synthetic import write_synthetic
+from vidgap_vis.training.metrics import METRICS_FILE
 
 COLUMNS = ("AP", "AP50", "AP75", "AR1", "AR10")
 FIRST = "video/"
 """What the trainings of the first row begin with."""
-
-ROWS = (
-    Row("video pre-training", "video/finetune", TRACKER),
-    Row("module from fine-tuning on", "late_module/finetune", TRACKER),
-    Row("no temporal module", "no_module/finetune", TRACKER),
-    Row("query tracker", "video/finetune", {"name": "query"}),
-    Row("no matching", "video/finetune", {"name": "index"}),
-    Row("oracle association", "video/finetune", ORACLE),
-)
 
 
 def run(
@@ -59,24 +51,34 @@ def run(
     """
     check_folder_is_free(out)
     out.mkdir(parents=True, exist_ok=True)
-    plan = make_plan(quick=quick, seed=seed)
+    plan = make_plan(quick=quick, late_module=late_module)
+    options = plan.data(seed)
     seconds: dict[str, float] = {}
     with stage("1/2 generate stills and clips", seconds):
-        root = write_synthetic(out / "sample", plan.synthetic, workers=num_processes())
+        root = write_synthetic(out / "sample", options, workers=num_processes())
     held_out = HeldOut(root / "clips_valid.json", root / "frames")
-    trainings = plan.trainings(root, late_module=late_module, profile=profile)
     jobs = {
         # All of it takes as long as those of the first row: the others end before.
         name: Job(
-            partial(train, out, name, training), training.parent, yields=not name.startswith(FIRST)
+            partial(
+                train,
+                plan.config(name, seed, root),
+                None if one.init is None else out / one.init,
+                out / name,
+                profile=profile,
+            ),
+            one.init or "",
+            yields=not name.startswith(FIRST),
         )
-        for name, training in trainings.items()
+        for name, one in plan.runs.items()
     }
-    rows = [row for row in ROWS if row.training in trainings]
+    rows = [Row(name, arm.run, arm.tracker) for name, arm in plan.arms.items()]
+    rows.append(Row("oracle association", rows[0].training, ORACLE))
     jobs["picture"] = Job(partial(draw, out, held_out, rows[0]), rows[0].training)
     evaluations = row_jobs(out, held_out, rows)
-    title = f"2/2 pre-train, fine-tune, track {plan.synthetic.num_valid_clips} held-out clips"
-    with stage(title, seconds), progress_bar(out, trainings) as progress:
+    title = f"2/2 pre-train, fine-tune, track {options.num_valid_clips} held-out clips"
+    steps = sum(plan.config(name, seed, root).train.steps for name in plan.runs)
+    with stage(title, seconds), progress_bar(out, plan.runs, steps) as progress:
         results = run_jobs(jobs | evaluations, progress)
     found = ChainMap(*(results[name] for name in evaluations))
     outcomes = {row.name: found[row.name] for row in rows}
@@ -85,11 +87,17 @@ def run(
 
 
 @contextmanager
-def progress_bar(out: Path, trainings: Mapping[str, Training]) -> Iterator[Callable[[int], object]]:
-    """Yield what shows the steps that the trainings have done."""
-    total = sum(training.config.train.steps for training in trainings.values())
-    with tqdm(total=total, unit="step", desc="train", dynamic_ncols=True, mininterval=0) as bar:
-        yield lambda _: bar.update(sum(steps_done(out / name) for name in trainings) - bar.n)
+def progress_bar(out: Path, runs: Collection[str], steps: int) -> Iterator[Callable[[int], object]]:
+    """Yield what shows the steps, of all there are, that the trainings have done."""
+    with tqdm(total=steps, unit="step", desc="train", dynamic_ncols=True, mininterval=0) as bar:
+        yield lambda _: bar.update(sum(steps_done(out / name) for name in runs) - bar.n)
+
+
+def steps_done(folder: Path) -> int:
+    """Return the step of the last line of a run's metrics."""
+    path = folder / METRICS_FILE
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return int(json.loads(lines[-1])["step"]) if lines and lines[-1].endswith("}") else 0
 
 
 def report(

@@ -153,13 +153,14 @@ def choose(experiment: Experiment, root: Path, folder: Path, seed: int) -> None:
             experiment.files.write_some(root, folder, seed, run.clips)
 
 
-def train(config: Config, parent: Path | None, folder: Path) -> None:
+def train(config: Config, parent: Path | None, folder: Path, *, profile: bool = False) -> None:
     """Do a training, or the rest of it, unless it is done; what it says goes into a log.
 
     Args:
         config: of the run.
         parent: the run folder that it starts from.
         folder: the run's.
+        profile: log where a step's time goes.
     """
     if (folder / WEIGHTS_FOLDER).is_dir():
         return
@@ -170,9 +171,9 @@ def train(config: Config, parent: Path | None, folder: Path) -> None:
     start = None if parent is None else parent / WEIGHTS_FOLDER
     with saying(folder.with_suffix(".log")):
         if isinstance(config, PretrainConfig):
-            pretrain(config, folder, start, resume=resume)
+            pretrain(config, folder, start, resume=resume, profile=profile)
         else:
-            finetune(config, start, folder, resume=resume)
+            finetune(config, start, folder, resume=resume, profile=profile)
 
 
 @contextmanager

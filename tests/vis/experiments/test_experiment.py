@@ -22,7 +22,7 @@ from vidgap_vis.errors import ConfigError
 from vidgap_vis.evaluation import evaluate_images
 from vidgap_vis.experiments import Experiment, arms, plot, read_experiment, runner
 from vidgap_vis.experiments.forgetful import Forgetful
-from vidgap_vis.experiments.plan import FILE
+from vidgap_vis.experiments.plan import FILE, QUICK_STEPS
 from vidgap_vis.experiments.plot import write_plot
 from vidgap_vis.experiments.processes import Job
 from vidgap_vis.experiments.summary import summarise
@@ -130,6 +130,10 @@ def test_every_arm_has_its_numbers(finished: Path) -> None:
         assert (arm["gain"] is None) == (name == "index" or "cop" in name)
         for record in arm["seeds"].values():
             assert ("switches" in record) == ("cop" not in name)
+            if "causes" in record:
+                lost = sum(record["causes"].values())
+                assert lost == pytest.approx(1 - record["metrics"]["AP50"])
+                assert record["perfect association"] <= 1
             assert ("association" in record) == (name == "ctvis")
     asked = data["arms"]["ctvis"]["seeds"]["1"]["association"]["1"]
     assert set(asked) == {"embedding", "queries", "centre", "chance", "found"}
@@ -348,7 +352,7 @@ def test_quick_keeps_everything_but_sizes(tmp_path: Path) -> None:
     quick = experiment.quick()
     assert quick.arms == experiment.arms
     config = quick.config("clips", 1, tmp_path)
-    assert (config.train.steps, config.train.lr) == (2, 0.001)
+    assert (config.train.steps, config.train.lr) == (QUICK_STEPS, 0.001)
     assert quick.data(1).num_valid_clips == 3
     assert isinstance(quick.config("stills", 1, tmp_path), PretrainConfig)
 

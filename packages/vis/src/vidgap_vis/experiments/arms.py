@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from safetensors import safe_open
 
 from vidgap_segmenter.weights import read_config
-from vidgap_vis.evaluation import Evaluation
+from vidgap_vis.evaluation import Evaluation, Fixes, oracle_metrics
 from vidgap_vis.experiments.files import ClipFiles
 from vidgap_vis.experiments.forgetful import Forgetful
 from vidgap_vis.experiments.plan import Arm
@@ -35,8 +35,9 @@ Record: TypeAlias = dict[str, Any]
 """`metrics` (0..1), `intervals` (low, high), `parameters`, `ms` (processor time a frame or still).
 
 Of an arm on clips whose truth is not known only the last two. Of others on clips also `switches`,
-`tracking` (HOTA and its kin, None without its package), `occlusion` (AP by group) and `growth`
-(bytes of tracker state that a further frame adds). And where the network has an embedding head:
+`tracking` (HOTA and its kin, None without its package), `occlusion` (AP by group), `causes` (of the
+lost AP50, by cause), `perfect association` (AP50 with it) and `growth` (bytes of tracker state that
+a further frame adds). And where the network has an embedding head:
 `association`, `masks` by how much of their instance is hidden, and `staying`, how often its query
 stays the same (`inference.association`, `inference.mechanism`); with a ConvGRU, too, `state`, what
 that remembers of earlier frames (`inference.state_probe`)."""
@@ -105,6 +106,8 @@ def on_clips(
     record = accuracy(evaluation, weights) | {
         "switches": sum(evaluation.switches().values()),
         "tracking": evaluation.hota().overall if find_spec("trackeval") else None,
+        "causes": Fixes(evaluation.causes()).shapley,
+        "perfect association": oracle_metrics(evaluation.videos, "association")["AP50"],
         "occlusion": {group: table.summary()["AP"] for group, table in by_occlusion.items()},
         "ms": ms,
         "growth": growth(segmenter, videos),

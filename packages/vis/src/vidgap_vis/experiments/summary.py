@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from vidgap_vis.evaluation import Evaluation
+from vidgap_vis.evaluation import Cause, Evaluation
 from vidgap_vis.evaluation.spread import Spread, spread
 from vidgap_vis.evaluation.table import NOT_AVAILABLE, format_table
 from vidgap_vis.experiments.arms import Record
@@ -28,6 +28,7 @@ Gains: TypeAlias = Mapping[str, Mapping[str, Any]]
 METRICS = ("AP", "AP50", "AR1", "AR10")
 COMPARED = "AP50"
 OF_STILLS = ("AP", "AP50", "AP75", "AR10")
+LOST_TO: tuple[Cause, ...] = ("association", "mask", "missed", "background", "class", "duplicate")
 ASKED = ("5", "re-entry")
 """Of the questions of association, in the table."""
 
@@ -150,6 +151,10 @@ def _tables(
             for name, found in clips.items()
         }
         yield format_table(means, title="AP by occlusion")
+    explained = {name: found for name, found in clips.items() if found[0].get("causes")}
+    if explained:
+        rows = {name: dict(_causes_row(found)) for name, found in explained.items()}
+        yield format_table(rows, title="what AP50 is lost to")
     asked = {name: found for name, found in clips.items() if found[0].get("association")}
     if asked:
         rows = {name: dict(_association_row(found)) for name, found in asked.items()}
@@ -191,6 +196,13 @@ def _clips_row(found: Sequence[Record], gain: Gains | None) -> Iterator[tuple[st
     yield "weights, k", f"{found[0]['parameters'] / 1e3:.0f}"
     yield "ms a frame", f"{np.mean([r['ms'] for r in found]):.0f}"
     yield "bytes a frame", f"{np.mean([r['growth'] for r in found]):.0f}"
+
+
+def _causes_row(found: Sequence[Record]) -> Iterator[tuple[str, str]]:
+    """Yield (column, text): what each cause of errors costs, and AP50 if association were right."""
+    for cause in LOST_TO:
+        yield cause, _over_seeds([r["causes"][cause] for r in found])
+    yield "perfect association", _over_seeds([r["perfect association"] for r in found])
 
 
 def _stills_row(found: Sequence[Record]) -> Iterator[tuple[str, str]]:

@@ -158,21 +158,33 @@ def test_every_arm_has_its_numbers(finished: Path) -> None:
 
 def test_on_gpus_everything_is_done_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = read_experiment(write(tmp_path / "tiny"))
-    assert experiment.config("clips", 1, tmp_path, "auto").train.device == "auto"
-    assert experiment.config("clips", 1, tmp_path).train.device == "cpu"
+    given = {"device": "auto", "precision": "bf16"}
+    config = experiment.config("clips", 1, tmp_path, train=given).train
+    assert (config.device, config.precision) == ("auto", "bf16")
+    config = experiment.config("clips", 1, tmp_path).train
+    assert (config.device, config.precision) == ("cpu", "fp32")
     asked = []
 
     def note(jobs: dict[str, Job], _: object, processes: int | None, gpus: list[int]) -> None:
         call = jobs["seed 1: index"].call
         assert isinstance(call, partial)
-        asked.append((processes, gpus, call.args[-1]))
+        training = jobs["seed 1: run clips"].call
+        assert isinstance(training, partial)
+        asked.append((processes, gpus, call.args[-1], training.args[0].train.precision))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(runner, "run_jobs", note)
     for gpus in ([0, 1], []):
         with pytest.raises(KeyboardInterrupt):
             runner.run_experiment(tmp_path / "tiny", tmp_path / "out", gpus=gpus)
-    assert asked == [(None, [0, 1], "auto"), (None, [], "cpu")]
+    assert asked == [(None, [0, 1], "auto", "fp32"), (None, [], "cpu", "fp32")]
+    with pytest.raises(KeyboardInterrupt):
+        runner.run_experiment(
+            tmp_path / "tiny", tmp_path / "half", gpus=[0], precision="bf16", processes=8
+        )
+    assert asked[-1] == (8, [0], "auto", "bf16")
+    with pytest.raises(ConfigError, match="another"):
+        runner.run_experiment(tmp_path / "tiny", tmp_path / "half", gpus=[0])
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg"])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
+from typing import get_args
 
 from vidgap_vis.cli.command import Command
 from vidgap_vis.cli.parser import Parser, several, whole
+from vidgap_vis.config.training import Precision
 
 FOLDER = Path("experiments")
 """Where an experiment's name is looked for."""
@@ -35,6 +37,11 @@ class Experiment(Command):
             "--gpus", type=several(whole(0)), default=[], help="as 0,1; a process on each"
         )
         parser.add_argument(
+            "--precision",
+            choices=get_args(Precision),
+            help="in which everything is trained; the experiment's by default",
+        )
+        parser.add_argument(
             "--plot",
             type=Path,
             help="draw arms and gains here, PNG or SVG (needs matplotlib)",
@@ -57,6 +64,7 @@ class Experiment(Command):
             seeds=options.seeds,
             processes=options.processes,
             gpus=options.gpus,
+            precision=options.precision,
             root=options.root,
             quick=options.quick,
         )

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from vidgap_vis.config.section import FROM_0, FROM_1, Count, Positive, Section
 
+Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
 RunLog: TypeAlias = Literal["tensorboard", "wandb", "mlflow", "comet_ml", "aim", "trackio"]
 
 
@@ -45,7 +46,7 @@ class TrainConfig(Section, key="train"):
     milestones: tuple[int, ...] = (327_778, 355_092)
     seed: Annotated[int, FROM_0] = 0
     num_workers: Annotated[int, FROM_0] = 4
-    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
+    precision: Precision = "bf16"
     device: Literal["auto", "cpu"] = "auto"
     num_threads: Annotated[int, FROM_1] | None = None
     checkpoint_every: Count = 5000

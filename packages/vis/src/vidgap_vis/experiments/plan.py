@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -175,8 +176,8 @@ class Experiment:
         name: str,
         seed: int,
         root: Path,
-        device: str | None = None,
         folder: Path | None = None,
+        train: Mapping[str, Any] | None = None,
     ) -> Config:
         """Return the configuration of a run.
 
@@ -184,8 +185,8 @@ class Experiment:
             name: the run's.
             seed: of data and training.
             root: the folder of the data.
-            device: where it trains; None: what the experiment says.
             folder: of the seed's annotations of some clips; None: `root`.
+            train: of its section `train`, what is otherwise than the experiment says.
 
         Raises:
             ConfigError: it is none; the key is named from the run on.
@@ -198,8 +199,7 @@ class Experiment:
             forced |= files.of_stills(root)
         else:
             forced |= files.of_clips(root, seed, run.clips, folder or root)
-        if device is not None:
-            forced["train", "device"] = device
+        forced |= {("train", key): value for key, value in (train or {}).items()}
         if any(key[:2] == ("data", "pseudo") for key in given):
             forced |= files.of_pseudo(root)
         try:

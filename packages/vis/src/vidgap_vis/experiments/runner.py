@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -14,6 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from vidgap_vis.config import PretrainConfig
+from vidgap_vis.config.training import Precision
 from vidgap_vis.errors import ConfigError
 from vidgap_vis.experiments import arms
 from vidgap_vis.experiments.files import some_clips
@@ -37,6 +38,7 @@ def run_experiment(
     seeds: Sequence[int] | None = None,
     processes: int | None = None,
     gpus: Sequence[int] = (),
+    precision: Precision | None = None,
     root: Path | None = None,
     quick: bool = False,
 ) -> Summary:
@@ -72,11 +74,13 @@ def run_experiment(
         experiment = replace(experiment, seeds=tuple(seeds))
     if quick:
         experiment = experiment.quick()
-    check_is_the_same(folder, out, quick=quick)
+    marks = [mark for mark in ("quick" if quick else None, precision) if mark]
+    check_is_the_same(folder, out, marks)
+    device = {"device": "auto"} if gpus else {}
+    given = device if precision is None else {**device, "precision": precision}
     jobs: dict[str, Job] = {}
     for seed in experiment.seeds:
-        device = "auto" if gpus else None
-        jobs |= seed_jobs(experiment, seed, out / f"seed_{seed}", device, root)
+        jobs |= seed_jobs(experiment, seed, out / f"seed_{seed}", given, root)
     with counting(jobs) as (watched, progress):
         done = run_jobs(watched, progress, processes, gpus)
     records: Records = {
@@ -89,9 +93,16 @@ def run_experiment(
     return summary
 
 
-def check_is_the_same(folder: Path, out: Path, *, quick: bool) -> None:
-    """Keep a copy of `arms.yaml`; ConfigError where there is one of another experiment."""
-    kept, now = out / FILE, (b"# quick\n" if quick else b"") + (folder / FILE).read_bytes()
+def check_is_the_same(folder: Path, out: Path, marks: Sequence[str]) -> None:
+    """Keep a copy of `arms.yaml`; ConfigError where there is one of another experiment.
+
+    Args:
+        folder: holds it.
+        out: where the copy goes.
+        marks: what of a run is otherwise than it says.
+    """
+    first = f"# {', '.join(marks)}\n" if marks else ""
+    kept, now = out / FILE, first.encode() + (folder / FILE).read_bytes()
     if kept.is_file() and kept.read_bytes() != now:
         message = f"{out} holds runs of another {FILE} than {folder / FILE}; choose another folder"
         raise ConfigError("", "--out", message)
@@ -104,7 +115,7 @@ def seed_jobs(
     experiment: Experiment,
     seed: int,
     out: Path,
-    device: str | None = None,
+    given: Mapping[str, Any] | None = None,
     root: Path | None = None,
 ) -> dict[str, Job]:
     """Return the jobs of a seed; those of arms return their `Record`.
@@ -113,7 +124,8 @@ def seed_jobs(
         experiment: what is done.
         seed: of data and training.
         out: the seed's folder.
-        device: where it is done; None: what the experiment says, and arms on the CPU.
+        given: of trainings, what is otherwise than the experiment says; arms are tracked on its
+            `device`, without one on the CPU.
         root: the folder of the experiment's files; None: data are generated.
     """
     folder = out / "data"
@@ -124,7 +136,7 @@ def seed_jobs(
     else:
         jobs = {data: Job(partial(choose, experiment, root, folder, seed))}
     for name, run in experiment.runs.items():
-        config = experiment.config(name, seed, root, device, folder)
+        config = experiment.config(name, seed, root, folder, given)
         start = None if run.init is None else out / "runs" / run.init
         needs = data if run.init is None else f"seed {seed}: run {run.init}"
         jobs[f"seed {seed}: run {name}"] = Job(
@@ -133,7 +145,7 @@ def seed_jobs(
     for name, arm in experiment.arms.items():
         weights = out / "runs" / arm.run / WEIGHTS_FOLDER
         truth = experiment.truth_of(name) if arm.copies is None else None
-        where = device or "cpu"
+        where = (given or {}).get("device", "cpu")
         call = partial(arms.measure, name, arm, weights, root, truth, out / "arms", where)
         jobs[f"seed {seed}: {name}"] = Job(call, f"seed {seed}: run {arm.run}")
     return jobs

@@ -20,6 +20,14 @@ def test_files_that_need_pickled_code_are_refused(tmp_path: Path) -> None:
         weights.read_state_dict(path)
 
 
+def test_a_written_file_is_as_open_as_any_new_one(tmp_path: Path) -> None:
+    path, other = tmp_path / "model.safetensors", tmp_path / "other"
+    other.touch()
+    weights.write_state_dict(path, {"weight": torch.ones(2)})
+    assert path.stat().st_mode == other.stat().st_mode
+    assert torch.equal(weights.read_state_dict(path)["weight"], torch.ones(2))
+
+
 def test_broken_files_are_named_with_the_reason(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save({"weight": torch.ones(100)}, path)

@@ -7,7 +7,6 @@ import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from vidgap_segmenter.clip_segmenter import ClipSegmenter
@@ -16,7 +15,7 @@ from vidgap_segmenter.mask2former import Mask2Former
 from vidgap_segmenter.mask2former.base import MaskedSegmenter
 from vidgap_segmenter.mask_dino import MaskDINO
 from vidgap_segmenter.names import hugging_face, official
-from vidgap_segmenter.weights import CONFIG_FILE, WEIGHTS_FILE
+from vidgap_segmenter.weights import CONFIG_FILE, WEIGHTS_FILE, write_state_dict
 
 
 def to_official(model: ClipSegmenter) -> dict[str, Tensor]:
@@ -96,7 +95,7 @@ def write_hugging_face(
     state = to_hugging_face(model)
     config = config_of(model.config, class_names)
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(state, folder / WEIGHTS_FILE, {"format": "pt"})
+    write_state_dict(folder / WEIGHTS_FILE, state)
     (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 

@@ -3,7 +3,7 @@
 Loading is strict or reported, never silent, and reading a file runs none of its code.
 """
 
-from vidgap_segmenter.weights.files import read_state_dict
+from vidgap_segmenter.weights.files import read_state_dict, write_state_dict
 from vidgap_segmenter.weights.folder import (
     ARCHITECTURE,
     CONFIG_FILE,
@@ -39,4 +39,5 @@ __all__ = [
     "read_state_dict",
     "read_weights",
     "write_folder",
+    "write_state_dict",
 ]

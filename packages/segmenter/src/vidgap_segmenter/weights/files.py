@@ -1,14 +1,23 @@
-"""Weights by name from a file, whatever its format."""
+"""Weights by name: from a file, whatever its format, and into one."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vidgap_segmenter.weights.pickles import load as load_pickle
+
+
+def write_state_dict(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Write weights by name as a `.safetensors` file with the permissions of any new file."""
+    path.touch()
+    mode = path.stat().st_mode
+    save_file(dict(state), path, {"format": "pt"})  # for its owner's eyes alone
+    path.chmod(mode)
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor
 
 from vidgap_segmenter.temporal import SavableTemporalModule, TemporalModule
-from vidgap_segmenter.weights.files import read_state_dict
+from vidgap_segmenter.weights.files import read_state_dict, write_state_dict
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -63,7 +62,7 @@ def write_folder(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
-    _write(folder / WEIGHTS_FILE, lambda path: save_file(state, path, {"format": "pt"}))
+    _write(folder / WEIGHTS_FILE, lambda path: write_state_dict(path, state))
     _write(folder / CONFIG_FILE, lambda path: path.write_text(json.dumps(config, indent=2) + "\n"))
 
 

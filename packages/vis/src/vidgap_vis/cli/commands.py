@@ -17,7 +17,7 @@ from vidgap_vis.cli.export import Export
 from vidgap_vis.cli.predict import Predict
 from vidgap_vis.cli.submit import Submit
 from vidgap_vis.cli.train import Finetune, Pretrain
-from vidgap_vis.cli.weights import WeightsConvert, WeightsExport
+from vidgap_vis.cli.weights import WeightsConvert, WeightsExport, WeightsSlim
 
 COMMANDS: dict[str, type[Command]] = {
     "doctor": Doctor,
@@ -35,6 +35,7 @@ COMMANDS: dict[str, type[Command]] = {
     "data pseudo": DataPseudo,
     "weights convert": WeightsConvert,
     "weights export": WeightsExport,
+    "weights slim": WeightsSlim,
     "export": Export,
 }
 """Every command by its name."""

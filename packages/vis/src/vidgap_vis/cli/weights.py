@@ -1,4 +1,4 @@
-"""`vidgap weights convert` and `vidgap weights export`."""
+"""`vidgap weights convert`, `vidgap weights export` and `vidgap weights slim`."""
 
 from __future__ import annotations
 
@@ -104,4 +104,23 @@ class WeightsExport(Command):
         from vidgap_vis.weights.convert import export_weights
 
         print(export_weights(options.model, options.out, options.to, overwrite=options.overwrite))
+        return 0
+
+
+class WeightsSlim(Command):
+    """`vidgap weights slim`."""
+
+    summary = "weights -> the same without a frozen backbone, which an installed package has"
+
+    def add_arguments(self, parser: Parser) -> None:
+        parser.add_argument("model", metavar="WEIGHTS", type=Path, help="weights folder")
+        parser.add_argument("--out", type=Path, required=True, help="weights folder to make")
+        parser.add_argument("--overwrite", action="store_true", help="replace what --out holds")
+        add_tracker_flags(parser, "what the weights say")
+
+    def run(self, options: Namespace) -> int:
+        from vidgap_vis.weights.slim import slim
+
+        tracker = given_tracker(self.parser, options.tracker)
+        print(slim(options.model, options.out, tracker=tracker, overwrite=options.overwrite))
         return 0

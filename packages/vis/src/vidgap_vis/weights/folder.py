@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from vidgap_segmenter import ClipSegmenter, WeightsMismatch
+from vidgap_segmenter.backbones.weights import LITE0_PACKAGE
 from vidgap_segmenter.weights import (
     CONFIG_FILE,
     WEIGHTS_FILE,
@@ -27,6 +28,9 @@ from vidgap_vis.trackers.heads import LearnedHead
 from vidgap_vis.weights.heads import write_head
 from vidgap_vis.weights.provenance import PROVENANCE_FILE
 from vidgap_vis.weights.usage import Usage
+
+BACKBONE, BACKBONE_FROM = "backbone.", "backbone_from"
+"""Prefix of a backbone's weights; key of the installed package that has them in their place."""
 
 
 def save(
@@ -65,20 +69,27 @@ def load(folder: str | Path) -> tuple[ClipSegmenter, ClassList]:
     """
     folder = Path(folder)
     config, state, classes = read_folder(folder)
+    model = network_of(config, folder)
+    fit(model, state, folder)
+    return model.eval(), classes
+
+
+def network_of(config: Mapping[str, Any], folder: Path) -> ClipSegmenter:
+    """Build the network that a folder's configuration describes; InputError where it is none."""
     try:
-        model = build.saved_network(config)
+        return build.saved_network(config)
     except (KeyError, TypeError, ValueError, ZeroDivisionError, RuntimeError) as error:
         message = f"describes no model that can be built ({reason_of(error)})"
         raise InputError(folder / CONFIG_FILE, "", message) from error
-    fit(model, state, folder)
-    return model.eval(), classes
 
 
 def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], ClassList]:
     """Return what a weights folder holds: its configuration, its weights, its classes.
 
+    Where the configuration says so (`slim`), the backbone's weights are an installed package's.
+
     Raises:
-        InputError: something is missing or damaged, by file.
+        InputError: something is missing or damaged, by file; or the package is not installed.
     """
     for name in (CONFIG_FILE, WEIGHTS_FILE):
         if not (folder / name).is_file():
@@ -93,9 +104,30 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], ClassL
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(folder / CONFIG_FILE, "", reason_of(error)) from error
     try:
-        return config, read_state_dict(folder / WEIGHTS_FILE), classes
+        state = dict(read_state_dict(folder / WEIGHTS_FILE))
     except SafetensorError as error:
         raise InputError(folder / WEIGHTS_FILE, "", f"damaged ({reason_of(error)})") from error
+    if BACKBONE_FROM in config:
+        state |= packaged_backbone(config, config[BACKBONE_FROM], folder)
+    return config, state, classes
+
+
+def packaged_backbone(config: Mapping[str, Any], package: str, folder: Path) -> dict[str, Tensor]:
+    """Return an installed package's weights of the backbone of a folder's network, by name.
+
+    Raises:
+        InputError: there is no such package, it is not installed, or is for another backbone.
+    """
+    path = folder / CONFIG_FILE
+    if package != LITE0_PACKAGE:
+        message = f"wanted {LITE0_PACKAGE}, the one package that has weights, got {package!r}"
+        raise InputError(path, BACKBONE_FROM, message)
+    model = network_of(config, folder)
+    try:
+        build.load_backbone(model, package)
+    except InputError as error:
+        raise InputError(path, BACKBONE_FROM, error.message) from error
+    return {name: one for name, one in model.state_dict().items() if name.startswith(BACKBONE)}
 
 
 def classes_of(config: Mapping[str, Any]) -> ClassList:

@@ -10,10 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 
 from vidgap_segmenter import ClipSegmenter, WeightsMismatch
-from vidgap_segmenter.weights import CONFIG_FILE, load_checked, read_config, read_state_dict
+from vidgap_segmenter.weights import (
+    CONFIG_FILE,
+    load_checked,
+    read_config,
+    read_state_dict,
+    write_state_dict,
+)
 from vidgap_vis.errors import InputError, WeightsError, reason_of
 from vidgap_vis.trackers.heads import LearnedHead, check_head, make_head, name_of
 
@@ -30,7 +35,7 @@ def write_head(folder: Path, head: LearnedHead) -> None:
     config[HEAD] = {"name": name_of(head), **head.config}
     path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     state = {name: tensor.contiguous() for name, tensor in head.state_dict().items()}
-    save_file(state, folder / HEAD_FILE)
+    write_state_dict(folder / HEAD_FILE, state)
 
 
 def load_head(folder: str | Path, model: ClipSegmenter | None) -> LearnedHead | None:

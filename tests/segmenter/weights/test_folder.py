@@ -98,7 +98,7 @@ def test_a_failed_save_leaves_what_was_there(
         path.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(weights.folder, "save_file", fail)
+    monkeypatch.setattr(weights.files, "save_file", fail)
     with pytest.raises(OSError, match="disk full"):
         model.save_pretrained(tmp_path, CLASSES)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import asdict
@@ -289,6 +290,29 @@ def test_what_is_done_is_not_done_again(finished: Path, monkeypatch: pytest.Monk
     value, low, high = one.data["arms"]["stills"]["gain"]["AP50"]["seeds"]["2"]
     gain = one.data["arms"]["stills"]["gain"]["AP50"]
     assert (gain["value"], gain["low"], gain["high"]) == (value, low, high)
+
+
+def test_seeds_that_were_run_elsewhere_stand_in_the_same_tables(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: Callable[..., str]
+) -> None:
+    monkeypatch.setattr(runner, "run_jobs", here)
+    out, one = tmp_path / "out", tmp_path / "one.json"
+    shutil.copytree(finished / "out", out)
+    runner.run_experiment(finished, out, seeds=[2])
+    (out / "results.json").rename(one)
+    together = runner.run_experiment(finished, out, seeds=[1], elsewhere=[one])
+    whole = json.loads((finished / "out" / "results.json").read_text())
+    assert json.loads((out / "results.json").read_text()) == whole
+    assert "seeds 1, 2" in str(together)
+    command = ("experiment", finished, "--out", out, "--seeds")
+    assert "got [2]" in fails(1, *command, "2", "--with", one)
+    assert "got [2]" in fails(1, *command, "1", "--with", one, one)
+    one.write_text(json.dumps(json.loads(one.read_text()) | {"arms.yaml sha256": "0"}))
+    assert "wanted results of the same arms.yaml" in fails(1, *command, "1", "--with", one)
+    for content in ("{}", "[]", "no JSON", '{"seeds": ["a"]}'):
+        one.write_text(content)
+        assert "wanted the results.json of an experiment" in fails(1, *command, "1", "--with", one)
+    assert "cannot be read" in fails(1, *command, "1", "--with", tmp_path / "nothing.json")
 
 
 def test_a_training_that_was_stopped_goes_on(finished: Path, tmp_path: Path) -> None:

@@ -46,6 +46,15 @@ class Experiment(Command):
             type=Path,
             help="draw arms and gains here, PNG or SVG (needs matplotlib)",
         )
+        parser.add_argument(
+            "--with",
+            dest="elsewhere",
+            metavar="RESULTS",
+            type=Path,
+            nargs="+",
+            default=[],
+            help="results.json files of other seeds, run earlier or elsewhere: one table of all",
+        )
         parser.add_argument("--quick", action="store_true", help="a few steps, to see it run")
 
     def run(self, options: Namespace) -> int:
@@ -66,6 +75,7 @@ class Experiment(Command):
             gpus=options.gpus,
             precision=options.precision,
             root=options.root,
+            elsewhere=options.elsewhere,
             quick=options.quick,
         )
         if options.plot is not None:

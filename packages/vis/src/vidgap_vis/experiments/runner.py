@@ -17,16 +17,19 @@ from vidgap_vis.config import PretrainConfig
 from vidgap_vis.config.training import Precision
 from vidgap_vis.errors import ConfigError
 from vidgap_vis.experiments import arms
+from vidgap_vis.experiments.elsewhere import read_elsewhere
 from vidgap_vis.experiments.files import some_clips
 from vidgap_vis.experiments.plan import FILE, Config, Experiment, read_experiment
 from vidgap_vis.experiments.processes import Job, run_jobs, saying
-from vidgap_vis.experiments.summary import Records, Summary, summarise
+from vidgap_vis.experiments.summary import Summary, summarise
+from vidgap_vis.experiments.tables import Records
 from vidgap_vis.files import replacing
 from vidgap_vis.synthetic import SyntheticOptions, write_synthetic
 from vidgap_vis.training.checkpoint import CHECKPOINT_FOLDER
 from vidgap_vis.training.finetune import finetune
 from vidgap_vis.training.pretrain import pretrain
 from vidgap_vis.training.run_folder import WEIGHTS_FOLDER
+from vidgap_vis.weights.provenance import sha256
 
 RESULTS_FILE = "results.json"
 
@@ -40,6 +43,7 @@ def run_experiment(
     gpus: Sequence[int] = (),
     precision: Precision | None = None,
     root: Path | None = None,
+    elsewhere: Sequence[Path] = (),
     quick: bool = False,
 ) -> Summary:
     """Do what of an experiment is not done yet, and summarise it in `out/results.json`.
@@ -58,12 +62,14 @@ def run_experiment(
             at most two.
         gpus: on which everything is trained and tracked, dealt out to the processes; none: the CPU.
         root: the folder of the experiment's files, where it has files.
+        elsewhere: `results.json` files of other seeds, which the tables have, too.
         quick: a few steps on a few clips, to see it run.
 
     Raises:
         ConfigError: the experiment is wrong, a root is missing or not wanted, or `out` holds
             another experiment.
-        InputError: a training or an arm cannot be done.
+        InputError: a training or an arm cannot be done, or a file of `elsewhere` does not go with
+            this experiment and these seeds.
     """
     experiment = read_experiment(folder).on_each()
     if experiment.files is not None:
@@ -76,6 +82,7 @@ def run_experiment(
         experiment = experiment.quick()
     marks = [mark for mark in ("quick" if quick else None, precision) if mark]
     check_is_the_same(folder, out, marks)
+    others = read_elsewhere(elsewhere, sha256(out / FILE), experiment.seeds)
     device = {"device": "auto"} if gpus else {}
     given = device if precision is None else {**device, "precision": precision}
     jobs: dict[str, Job] = {}
@@ -87,7 +94,7 @@ def run_experiment(
         name: {seed: done[f"seed {seed}: {name}"] for seed in experiment.seeds}
         for name in experiment.arms
     }
-    summary = summarise(experiment, records, out, root)
+    summary = summarise(experiment, records, out, root, others)
     with replacing(out / RESULTS_FILE) as temporary:
         temporary.write_text(json.dumps(summary.data, indent=1) + "\n", encoding="utf-8")
     return summary

@@ -1,36 +1,26 @@
-"""The tables of an experiment: each arm over the seeds, and what it gains over another."""
+"""What came out of an experiment: each arm over the seeds, and what it gains over another."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
-
-from vidgap_vis.evaluation import Cause, Evaluation
-from vidgap_vis.evaluation.spread import Spread, spread
-from vidgap_vis.evaluation.table import NOT_AVAILABLE, format_table
-from vidgap_vis.experiments.arms import Record
-from vidgap_vis.experiments.losses import Courses, course, losses_table
-from vidgap_vis.experiments.plan import Experiment
+from vidgap_vis.evaluation import Evaluation
+from vidgap_vis.evaluation.spread import spread
+from vidgap_vis.experiments.elsewhere import MADE_OF, Results, by_seed
+from vidgap_vis.experiments.losses import Course, course
+from vidgap_vis.experiments.plan import FILE, Experiment
 from vidgap_vis.experiments.stills import TRUTH as TRUTH_OF_STILLS
-from vidgap_vis.inference.mechanism import LEVELS
-from vidgap_vis.inference.state_probe import AGO
+from vidgap_vis.experiments.tables import METRICS, OF_STILLS, Gains, Records, all_tables
+from vidgap_vis.weights.provenance import sha256
 
-Records: TypeAlias = Mapping[str, Mapping[int, Record]]
-"""By arm and seed."""
+Difference: TypeAlias = tuple[float | None, float | None, float | None]
+"""A value, and its interval over the clips of a seed."""
 
-Gains: TypeAlias = Mapping[str, Mapping[str, Any]]
-"""By metric: `value`, `low` and `high`, and by seed (value, low, high) over its clips."""
-
-METRICS = ("AP", "AP50", "AR1", "AR10")
-COMPARED = "AP50"
-OF_STILLS = ("AP", "AP50", "AP75", "AR10")
-LOST_TO: tuple[Cause, ...] = ("association", "mask", "missed", "background", "class", "duplicate")
-ASKED = ("5", "re-entry")
-"""Of the questions of association, in the table."""
+Differences: TypeAlias = Mapping[str, Mapping[int, Difference]]
+"""By metric and seed."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +40,11 @@ class Summary:
 
 
 def summarise(
-    experiment: Experiment, records: Records, out: Path, root: Path | None = None
+    experiment: Experiment,
+    records: Records,
+    out: Path,
+    root: Path | None = None,
+    elsewhere: Sequence[Results] = (),
 ) -> Summary:
     """Make the tables.
 
@@ -58,57 +52,59 @@ def summarise(
     too. Of one seed they are over its clips alone.
 
     Args:
-        experiment: with the seeds that were run.
+        experiment: with the seeds that were run here.
         records: of each arm and seed.
         out: the experiment's folder, whose results files are compared, clip by clip.
         root: the folder of the experiment's files; None: data were generated.
+        elsewhere: results of other seeds.
     """
+    seeds = sorted([*experiment.seeds, *(seed for one in elsewhere for seed in one["seeds"])])
+    records = {
+        name: dict(sorted([*own.items(), *by_seed(elsewhere, "arms", name, "seeds")]))
+        for name, own in records.items()
+    }
     gains = {
-        name: paired(experiment, name, rival, out, root)
+        name: pooled(paired(experiment, name, rival, out, root), elsewhere, "arms", name, "gain")
         for name in experiment.compared
         if (rival := experiment.rival_of(name)) is not None
     }
     pairs = {
-        f"{name} - {other}": paired(experiment, name, other, out, root)
+        title: pooled(paired(experiment, name, other, out, root), elsewhere, "pairs", title)
         for name, other in experiment.pairs
+        for title in [f"{name} - {other}"]
     }
-    courses = {
-        name: {str(seed): course(out / f"seed_{seed}" / "runs" / name) for seed in experiment.seeds}
-        for name in experiment.runs
-    }
+    courses = {name: courses_of(name, experiment, out, elsewhere) for name in experiment.runs}
     data = {
         "about": experiment.about,
-        "seeds": list(experiment.seeds),
+        MADE_OF: sha256(out / FILE),
+        "seeds": seeds,
         "against": experiment.against,
         "arms": {
             name: {
-                "seeds": {str(seed): record for seed, record in by_seed.items()},
+                "seeds": {str(seed): record for seed, record in found.items()},
                 "spread": {
-                    key: asdict(spread([r["metrics"][key] for r in by_seed.values()]))
+                    key: asdict(spread([r["metrics"][key] for r in found.values()]))
                     for key in dict.fromkeys(METRICS + OF_STILLS)
                     if name in experiment.compared + experiment.on_stills
                 },
                 "gain": gains.get(name),
             }
-            for name, by_seed in records.items()
+            for name, found in records.items()
         },
         "pairs": pairs,
         "losses": courses,
     }
-    tables = (*_tables(experiment, records, gains, pairs), _losses(experiment, courses))
-    return Summary(tables, data)
+    everything = replace(experiment, seeds=tuple(seeds))
+    return Summary(tuple(all_tables(everything, records, gains, pairs, courses)), data)
 
 
 def paired(
     experiment: Experiment, name: str, other: str, out: Path, root: Path | None = None
-) -> Gains:
-    """Return what an arm has more than another, by metric.
-
-    Over several seeds `low` and `high` are Student's, over the clips of a single seed they are its.
-    """
+) -> Differences:
+    """Return what an arm has more than another in the seeds that were run here."""
     on_clips = name in experiment.on_clips
     truth = experiment.truth_of(name).annotations if on_clips else Path(TRUTH_OF_STILLS)
-    differences = {}
+    differences: dict[str, dict[int, Difference]] = {metric: {} for metric in METRICS}
     for seed in experiment.seeds:
         folder = out / f"seed_{seed}"
         data = folder / "data" if root is None else root
@@ -116,142 +112,43 @@ def paired(
             Evaluation.of_files(folder / "arms" / f"{arm}.json", data / truth)
             for arm in (other, name)
         )
-        differences[seed] = first.compare(second)
+        compared = first.compare(second)
+        for metric, by_seeds in differences.items():
+            one = compared[metric]
+            by_seeds[seed] = (one.value, one.low, one.high)
+    return differences
+
+
+def pooled(own: Differences, elsewhere: Sequence[Results], *keys: str) -> Gains:
+    """Return what is gained over all seeds.
+
+    Over several seeds `low` and `high` are Student's, over the clips of a single seed they are its.
+
+    Args:
+        own: of the seeds that were run here.
+        elsewhere: results of others.
+        keys: under which these have the same.
+    """
     gains = {}
-    for metric in METRICS:
-        each = {str(seed): found[metric] for seed, found in differences.items()}
-        over = spread([one.value for one in each.values()])
-        only = next(iter(each.values()))
-        low, high = (over.low, over.high) if over.n > 1 else (only.low, only.high)
+    for metric, here in own.items():
+        each = dict(sorted([*here.items(), *by_seed(elsewhere, *keys, metric, "seeds")]))
+        over = spread([value for value, _, _ in each.values()])
+        _, low, high = next(iter(each.values()))
+        if over.n > 1:
+            low, high = over.low, over.high
         gains[metric] = {
             "value": over.mean,
             "low": low,
             "high": high,
-            "seeds": {seed: [one.value, one.low, one.high] for seed, one in each.items()},
+            "seeds": {str(seed): [*one] for seed, one in each.items()},
         }
     return gains
 
 
-def _tables(
-    experiment: Experiment,
-    records: Records,
-    gains: Mapping[str, Gains],
-    pairs: Mapping[str, Gains],
-) -> Iterator[str]:
-    """Yield the tables for the screen."""
-    seeds = ", ".join(map(str, experiment.seeds))
-    clips = {name: list(records[name].values()) for name in experiment.compared}
-    rows = {name: dict(_clips_row(found, gains.get(name))) for name, found in clips.items()}
-    yield format_table(rows, title=f"seeds {seeds}; gain over {experiment.against}")
-    if groups := dict.fromkeys(
-        g for found in clips.values() for r in found for g in r["occlusion"]
-    ):
-        means = {
-            name: {g: spread([r["occlusion"].get(g) for r in found]).mean for g in groups}
-            for name, found in clips.items()
-        }
-        yield format_table(means, title="AP by occlusion")
-    explained = {name: found for name, found in clips.items() if found[0].get("causes")}
-    if explained:
-        rows = {name: dict(_causes_row(found)) for name, found in explained.items()}
-        yield format_table(rows, title="what AP50 is lost to")
-    asked = {name: found for name, found in clips.items() if found[0].get("association")}
-    if asked:
-        rows = {name: dict(_association_row(found)) for name, found in asked.items()}
-        yield format_table(rows, title="association, exact masks")
-        rows = {name: dict(_mechanism_row(found)) for name, found in asked.items()}
-        yield format_table(rows, title="masks and queries")
-    remembering = {name: found for name, found in asked.items() if found[0].get("state")}
-    if remembering:
-        rows = {name: dict(_state_row(found)) for name, found in remembering.items()}
-        yield format_table(rows, title="where empty cells had an instance, frames ago: AUC")
-    stills = {name: list(records[name].values()) for name in experiment.on_stills}
-    if stills:
-        rows = {name: dict(_stills_row(found)) for name, found in stills.items()}
-        yield format_table(rows, title=f"stills; seeds {seeds}")
-    if pairs:
-        rows = {
-            name: {metric: _bracketed(found[metric]) for metric in METRICS}
-            for name, found in pairs.items()
-        }
-        yield format_table(rows, title="difference")
-
-
-def _losses(experiment: Experiment, courses: Courses) -> str:
-    """Return the table of the trainings of the stage of the one that arms are compared with."""
-    rival = experiment.arms[experiment.against].run
-    stage = experiment.runs[rival].stage
-    alike = {name: found for name, found in courses.items() if experiment.runs[name].stage == stage}
-    return losses_table(alike, rival, title=stage)
-
-
-def _clips_row(found: Sequence[Record], gain: Gains | None) -> Iterator[tuple[str, str]]:
-    """Yield (column, text) of an arm on clips."""
-    for key in METRICS:
-        yield key, _over_seeds([r["metrics"][key] for r in found])
-    yield f"gain in {COMPARED}", "" if gain is None else _bracketed(gain[COMPARED])
-    yield "switches", f"{np.mean([r['switches'] for r in found]):.0f}"
-    shares = [r["tracking"]["AssA"] for r in found if r["tracking"]]
-    yield "AssA", _over_seeds(shares) if shares else NOT_AVAILABLE
-    yield "weights, k", f"{found[0]['parameters'] / 1e3:.0f}"
-    yield "ms a frame", f"{np.mean([r['ms'] for r in found]):.0f}"
-    yield "bytes a frame", f"{np.mean([r['growth'] for r in found]):.0f}"
-
-
-def _causes_row(found: Sequence[Record]) -> Iterator[tuple[str, str]]:
-    """Yield (column, text): what each cause of errors costs, and AP50 if association were right."""
-    for cause in LOST_TO:
-        yield cause, _over_seeds([r["causes"][cause] for r in found])
-    yield "perfect association", _over_seeds([r["perfect association"] for r in found])
-
-
-def _stills_row(found: Sequence[Record]) -> Iterator[tuple[str, str]]:
-    """Yield (column, text) of an arm on stills."""
-    for key in OF_STILLS:
-        yield key, _over_seeds([r["metrics"][key] for r in found])
-    yield "weights, k", f"{found[0]['parameters'] / 1e3:.0f}"
-    yield "ms a still", f"{np.mean([r['ms'] for r in found]):.0f}"
-
-
-def _association_row(found: Sequence[Record]) -> Iterator[tuple[str, str]]:
-    """Yield (column, text): how often who finds an instance again, so many frames later."""
-    for question in ASKED:
-        name = question if question == "re-entry" else f"{question} frames"
-        for who in ("embedding", "queries", "centre"):
-            shares = [r["association"][question][who] for r in found]
-            yield f"{name}: {who}", _over_seeds(shares)
-
-
-def _mechanism_row(found: Sequence[Record]) -> Iterator[tuple[str, str]]:
-    """Yield (column, text): how good masks are by occlusion, how often queries stay."""
-    for level in LEVELS:
-        yield (
-            f"IoU, {level.replace('_', ' ')}",
-            _over_seeds([r["masks"][level]["iou"] for r in found]),
-        )
-    for kind, name in (("next", "same query, next frame"), ("return", "after an absence")):
-        yield name, _over_seeds([r["staying"][kind] for r in found])
-
-
-def _state_row(found: Sequence[Record]) -> Iterator[tuple[str, str]]:
-    """Yield (column, text): how well the features tell it, and how well with the state."""
-    for ago in AGO:
-        for who in ("features", "both"):
-            shares = [r["state"][str(ago)][who] for r in found]
-            yield f"{ago}: {'with state' if who == 'both' else who}", _over_seeds(shares)
-
-
-def _over_seeds(values: Sequence[float | None]) -> str:
-    """Write a mean, and the standard deviation where there are several values."""
-    one: Spread = spread(values)
-    if one.mean is None:
-        return NOT_AVAILABLE
-    return f"{100 * one.mean:.1f}" + ("" if one.sd is None else f" ± {100 * one.sd:.1f}")
-
-
-def _bracketed(gain: Mapping[str, Any]) -> str:
-    if gain["value"] is None:
-        return NOT_AVAILABLE
-    if gain["low"] is None:
-        return f"{100 * gain['value']:+.1f}"
-    return f"{100 * gain['value']:+.1f} [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]"
+def courses_of(
+    run: str, experiment: Experiment, out: Path, elsewhere: Sequence[Results]
+) -> dict[str, Course]:
+    """Return how the losses of a run went, by seed."""
+    own = {seed: course(out / f"seed_{seed}" / "runs" / run) for seed in experiment.seeds}
+    each = sorted([*own.items(), *by_seed(elsewhere, "losses", run)])
+    return {str(seed): one for seed, one in each}

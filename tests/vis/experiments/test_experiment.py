@@ -293,17 +293,23 @@ def test_what_is_done_is_not_done_again(finished: Path, monkeypatch: pytest.Monk
 
 
 def test_seeds_that_were_run_elsewhere_stand_in_the_same_tables(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: Callable[..., str]
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fails: Callable[..., str],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(runner, "run_jobs", here)
     out, one = tmp_path / "out", tmp_path / "one.json"
     shutil.copytree(finished / "out", out)
+    runner.run_experiment(finished, out)
+    whole = json.loads((out / "results.json").read_text())
     runner.run_experiment(finished, out, seeds=[2])
     (out / "results.json").rename(one)
     together = runner.run_experiment(finished, out, seeds=[1], elsewhere=[one])
-    whole = json.loads((finished / "out" / "results.json").read_text())
     assert json.loads((out / "results.json").read_text()) == whole
     assert "seeds 1, 2" in str(together)
+    capsys.readouterr()  # the bars
     command = ("experiment", finished, "--out", out, "--seeds")
     assert "got [2]" in fails(1, *command, "2", "--with", one)
     assert "got [2]" in fails(1, *command, "1", "--with", one, one)

@@ -5,25 +5,20 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Sequence
-from copy import deepcopy
-from dataclasses import asdict
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 import yaml
 from safetensors.torch import save_file
-from vis.support.tiny_runs import MODEL
+from vis.support.tiny_experiment import CONTENT, here, write
 
-from vidgap_vis.config import PretrainConfig
 from vidgap_vis.errors import ConfigError
 from vidgap_vis.evaluation import evaluate_images
 from vidgap_vis.experiments import Experiment, arms, plot, read_experiment, runner
 from vidgap_vis.experiments.forgetful import Forgetful
-from vidgap_vis.experiments.plan import FILE, QUICK_STEPS
 from vidgap_vis.experiments.plot import write_plot
 from vidgap_vis.experiments.processes import Job
 from vidgap_vis.experiments.summary import summarise
@@ -35,64 +30,6 @@ from vidgap_vis.inference.state_probe import AGO
 from vidgap_vis.synthetic import world
 from vidgap_vis.weights import open_weights
 
-TINY = {key: value for key, value in asdict(MODEL).items() if value is not None}
-TRAIN = {"steps": 2, "batch_size": 1, "warmup_steps": 0, "milestones": [], "num_workers": 0}
-TRAIN |= {"precision": "fp32", "device": "cpu"}
-COMMON = {"model": TINY, "temporal": None, "loss": {"num_points": 32}, "train": TRAIN}
-
-TEMPORAL = {"num_heads": 2, "num_short_layers": 0, "num_gru_layers": 1}
-
-CONTENT: dict[str, Any] = {
-    "about": "Does it run?",
-    "against": "index",
-    "seeds": [1, 2],
-    "synthetic": {
-        "size": [32, 48],
-        "num_train_images": 4,
-        "num_valid_images": 3,
-        "num_train_clips": 2,
-        "num_valid_clips": 2,
-        "num_frames": 4,
-        "num_instances": [1, 2],
-        "mark_size": 0.1,
-    },
-    "common": {
-        "pretrain": {**COMMON, "clip": {"num_frames": 2, "size": None, "paste_min_area": 4}},
-        "finetune": {**COMMON, "clip": {"num_frames": 2, "short_edges": []}},
-    },
-    "runs": {
-        "stills": {"stage": "pretrain"},
-        "clips": {"stage": "finetune", "init": "stills", "config": {"train": {"lr": 0.001}}},
-        "embedded": {
-            "stage": "finetune",
-            "init": "stills",
-            "config": {
-                "model": TINY | {"embedding_dim": 8},
-                "temporal": TEMPORAL,
-                "contrast": {"weight": 1.0},
-            },
-        },
-        "with module": {"stage": "pretrain", "config": {"temporal": TEMPORAL}},
-    },
-    "arms": {
-        "index": {"run": "clips", "tracker": {"name": "index"}},
-        "minvis": {"run": "clips", "tracker": {"name": "minvis"}},
-        "stills": {"run": "stills", "tracker": {"name": "query"}},
-        "ctvis": {"run": "embedded", "tracker": {"name": "ctvis"}},
-        "forgets": {"run": "with module", "tracker": {"name": "minvis"}, "memory": False},
-        "remembers": {"run": "with module", "tracker": {"name": "minvis"}},
-        "one copy": {"run": "stills", "copies": 1},
-        "two copies": {"run": "stills", "copies": 2},
-    },
-    "pairs": [["ctvis", "minvis"], ["two copies", "one copy"]],
-}
-
-
-def write(folder: Path, **changes: object) -> Path:
-    folder.mkdir(exist_ok=True)
-    (folder / FILE).write_text(yaml.safe_dump({**CONTENT, **changes}, sort_keys=False))
-    return folder
-
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -102,18 +39,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(runner, "run_jobs", here)
         runner.run_experiment(folder, folder / "out")
     return folder
-
-
-def here(
-    jobs: dict[str, Job],
-    progress: Callable[[int], object],
-    _: int | None = None,
-    gpus: Sequence[int] = (),
-) -> dict[str, Any]:
-    assert not gpus
-    done = {name: job.call() for name, job in jobs.items()}
-    progress(len(done))
-    return done
 
 
 def test_every_arm_has_its_numbers(finished: Path) -> None:
@@ -340,63 +265,6 @@ def test_another_experiment_does_not_go_into_its_folder(finished: Path, tmp_path
         runner.run_experiment(other, finished / "out")
     with pytest.raises(ConfigError, match=r"--out: .* holds runs of another arms\.yaml"):
         runner.run_experiment(finished, finished / "out", quick=True)
-
-
-@pytest.mark.parametrize(
-    ("keys", "value", "message"),
-    [
-        ("seeds", [], "seeds: wanted different ones from 0 on, got"),
-        ("seeds", [1, 1], "seeds: wanted different ones"),
-        ("against", "sort", "against: wanted one of the arms on clips, got 'sort'"),
-        ("against", "one copy", "against: wanted one of the arms on clips, got 'one copy'"),
-        ("pairs", [["index", "sort"]], r"pairs\[0\]: wanted two arms, both on clips or both on"),
-        ("pairs", [["index", "one copy"]], r"pairs\[0\]: wanted two arms, both on clips or"),
-        ("pairs", [["index", "index"]], r"pairs\[0\]: wanted two arms"),
-        ("arms.one copy.copies", 0, r"arms\.one copy\.copies: wanted 1 or more, and no tracker"),
-        ("arms.stills.copies", 3, r"arms\.stills\.copies: wanted 1 or more, and no tracker, got 3"),
-        ("synthetic.num_valid_images", 0, "synthetic.num_valid_images: wanted 1 or more for arms"),
-        ("arms.minvis.run", "nowhere", r"arms\.minvis\.run: wanted a run, got 'nowhere'"),
-        ("runs.clips.init", "later", r"runs\.clips\.init: wanted a run that stands before"),
-        ("runs.clips.init", None, r"runs\.clips\.init: missing"),
-        ("runs.stills.stage", "test", r"runs\.stills\.stage: wanted one of pretrain, finetune"),
-        ("runs.stills.config", {"train": {"step": 3}}, r"runs\.stills\.config\.train\.step: "),
-        ("arms.minvis.tracker", {"name": "sort"}, r"arms\.minvis\.tracker\.name: wanted one of"),
-        ("arms.minvis.tracker", {"max_gaps": 3}, r"arms\.minvis\.tracker\.max_gaps: unknown key"),
-        ("synthetic.num_clips", 3, "num_clips: unknown key"),
-        ("arm", {}, r"arm: unknown key \(did you mean arms\?\)"),
-    ],
-    ids=str,
-)
-def test_a_mistake_is_named_by_its_key(
-    keys: str, value: object, message: str, tmp_path: Path
-) -> None:
-    content = deepcopy(CONTENT)
-    within = content
-    *around, last = keys.split(".")
-    for key in around:
-        within = within[key]
-    within[last] = value
-    with pytest.raises(ConfigError, match=f"{FILE}: {message}"):
-        read_experiment(write(tmp_path / "tiny", **content))
-
-
-def test_a_folder_without_an_experiment_is_refused(
-    tmp_path: Path, fails: Callable[..., str]
-) -> None:
-    said = fails(2, "experiment", tmp_path)
-    assert said.endswith(f"holds no experiment ({FILE} is missing)")
-    said = fails(2, "experiment", write(tmp_path / "tiny"), "--seeds", "1,b")
-    assert said == "--seeds: wanted a whole number, got 'b'"
-
-
-def test_quick_keeps_everything_but_sizes(tmp_path: Path) -> None:
-    experiment = read_experiment(write(tmp_path / "tiny"))
-    quick = experiment.quick()
-    assert quick.arms == experiment.arms
-    config = quick.config("clips", 1, tmp_path)
-    assert (config.train.steps, config.train.lr) == (QUICK_STEPS, 0.001)
-    assert quick.data(1).num_valid_clips == 3
-    assert isinstance(quick.config("stills", 1, tmp_path), PretrainConfig)
 
 
 def test_parameters_are_those_of_all_files(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from vis.experiments.test_experiment import COMMON, TINY, here
+from vis.support.tiny_experiment import COMMON, TINY, here
 from vis.support.tiny_runs import write_images, write_videos
 
 from vidgap_vis.errors import ConfigError, InputError

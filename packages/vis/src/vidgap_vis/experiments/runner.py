@@ -61,6 +61,7 @@ def run_experiment(
         processes: at once, a thread each; None: one for each GPU, without any one for each core,
             at most two.
         gpus: on which everything is trained and tracked, dealt out to the processes; none: the CPU.
+        precision: in which everything is trained; None: what the experiment says.
         root: the folder of the experiment's files, where it has files.
         elsewhere: `results.json` files of other seeds, which the tables have, too.
         quick: a few steps on a few clips, to see it run.

@@ -58,24 +58,18 @@ def all_tables(
             for name, found in clips.items()
         }
         yield format_table(means, title="AP by occlusion")
-    explained = known(clips, "causes")
-    if explained:
-        rows = {name: dict(_causes_row(found)) for name, found in explained.items()}
-        yield format_table(rows, title="what AP50 is lost to")
     asked = known(clips, "association")
-    if asked:
-        rows = {name: dict(_association_row(found)) for name, found in asked.items()}
-        yield format_table(rows, title="association, exact masks")
-        rows = {name: dict(_mechanism_row(found)) for name, found in asked.items()}
-        yield format_table(rows, title="masks and queries")
-    remembering = known(asked, "state")
-    if remembering:
-        rows = {name: dict(_state_row(found)) for name, found in remembering.items()}
-        yield format_table(rows, title="where empty cells had an instance, frames ago: AUC")
     stills = {name: list(records[name].values()) for name in experiment.on_stills}
-    if stills:
-        rows = {name: dict(_stills_row(found)) for name, found in stills.items()}
-        yield format_table(rows, title=f"stills; seeds {seeds}")
+    for title, found, row in (
+        ("what AP50 is lost to", known(clips, "causes"), _causes_row),
+        ("association, exact masks", asked, _association_row),
+        ("masks and queries", asked, _mechanism_row),
+        ("AUC: where empty cells had an instance, frames ago", known(asked, "state"), _state_row),
+        (f"stills; seeds {seeds}", stills, _stills_row),
+    ):
+        if found:
+            rows = {name: dict(row(seen)) for name, seen in found.items()}
+            yield format_table(rows, title=title)
     if pairs:
         rows = {
             name: {metric: _bracketed(found[metric]) for metric in METRICS}

@@ -114,8 +114,13 @@ def test_the_release_has_no_other_network() -> None:
 
 def test_a_clip_of_one_frame_has_nothing_to_contrast(videos: Path) -> None:
     clip = replace(finetune_config(videos).clip, num_frames=1)
-    with pytest.raises(ConfigError, match=r"clip\.num_frames: wanted 2 or more .* contrast, got 1"):
+    message = r"clip\.num_frames: wanted 2 or more .* contrast, got 1"
+    with pytest.raises(ConfigError, match=message):
         config_of(videos, clip=clip)
+    config = pretrain_config(videos)
+    clip_of_image = replace(config.clip, num_frames=1)
+    with pytest.raises(ConfigError, match=message):
+        replace(config, clip=clip_of_image, model=HEAD, contrast=ContrastConfig())
 
 
 @pytest.mark.parametrize("instances", [0, 7], ids=["no instance", "more instances than queries"])
@@ -220,6 +225,24 @@ def test_pretraining_may_start_from_weights(tmp_path: Path) -> None:
     other = replace(config, model=replace(MODEL, channels=16))
     with pytest.raises(InputError):
         pretrain(other, tmp_path / "other", tmp_path / "parent" / "weights")
+
+
+def test_pretraining_may_train_embeddings(tmp_path: Path) -> None:
+    """And fine-tuning takes them over."""
+    config = pretrain_config(write_images(tmp_path / "images"), log_every=1)
+    config = replace(config, model=HEAD, contrast=ContrastConfig())
+    pretrain(replace(config, contrast=None), tmp_path / "plain")
+    weights = pretrain(config, tmp_path / "trained")
+    line = json.loads((tmp_path / "trained" / "metrics.jsonl").read_text().splitlines()[0])
+    assert line["contrast"] > 0
+    assert 0 <= line["association"] <= 1
+    plain, trained = weights_of(tmp_path / "plain"), weights_of(tmp_path / "trained")
+    head = [name for name in trained if "embedding_head" in name]
+    assert any((trained[name] != plain[name]).any() for name in head)
+    videos = write_videos(tmp_path / "videos")
+    finetune(config_of(videos, train={"lr": 1e-12}), weights, tmp_path / "run")
+    tuned = weights_of(tmp_path / "run")
+    assert all(torch.allclose(tuned[name], trained[name], atol=1e-6) for name in head)
 
 
 def test_embeddings_learn_to_tell_instances_apart(tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ class PretrainConfig:
         model: the segmenter.
         temporal: the temporal module; null: none, the baseline.
         loss: matching and losses.
+        contrast: a loss on the embeddings; null: none, as in the paper.
         train: the optimisation.
     """
 
@@ -62,7 +63,11 @@ class PretrainConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     temporal: TemporalConfig | None = field(default_factory=TemporalConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    contrast: ContrastConfig | None = None
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        _check_contrast(self)
 
 
 @dataclass(frozen=True)
@@ -96,18 +101,9 @@ class FinetuneConfig:
     test: TestConfig = field(default_factory=TestConfig)
 
     def __post_init__(self) -> None:
-        if self.contrast is not None and self.clip.num_frames < 2:
-            message = "wanted 2 or more where there is a section contrast, got 1"
-            raise ConfigError("", "clip.num_frames", message)
-        if self.contrast is not None:
-            self._check_contrast(self.contrast)
+        _check_contrast(self)
         if self.head is not None:
             self._check_head(self.head)
-
-    def _check_contrast(self, contrast: ContrastConfig) -> None:
-        if contrast.method == "idol" and self.model.embedding_dim is None:
-            message = "wanted a number where contrast.method is idol, got None"
-            raise ConfigError("", "model.embedding_dim", message)
 
     def _check_head(self, head: HeadConfig) -> None:
         if self.contrast is not None:
@@ -123,3 +119,15 @@ class FinetuneConfig:
 
 RunConfig = PretrainConfig | FinetuneConfig
 """The configuration of any training run."""
+
+
+def _check_contrast(config: RunConfig) -> None:
+    """Raise `ConfigError` where the section `contrast` does not fit the others."""
+    if config.contrast is None:
+        return
+    if config.clip.num_frames < 2:
+        message = "wanted 2 or more where there is a section contrast, got 1"
+        raise ConfigError("", "clip.num_frames", message)
+    if config.contrast.method == "idol" and config.model.embedding_dim is None:
+        message = "wanted a number where contrast.method is idol, got None"
+        raise ConfigError("", "model.embedding_dim", message)

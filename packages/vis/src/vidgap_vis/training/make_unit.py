@@ -1,10 +1,10 @@
-"""What a step of fine-tuning computes, chosen by a configuration's sections."""
+"""What a step of training computes, chosen by a configuration's sections."""
 
 from __future__ import annotations
 
 from vidgap_segmenter import ClipCriterion, ClipSegmenter, Criterion
 from vidgap_vis import build
-from vidgap_vis.config import ContrastConfig, FinetuneConfig, HeadConfig
+from vidgap_vis.config import ContrastConfig, FinetuneConfig, HeadConfig, RunConfig
 from vidgap_vis.errors import ConfigError
 from vidgap_vis.trackers.dvis import DVIS, ReferringLoss, RefinerLoss
 from vidgap_vis.trackers.genvis import GenVIS, UnifiedLoss
@@ -23,7 +23,7 @@ from vidgap_vis.training.units import (
 )
 
 
-def make_unit(model: ClipSegmenter, config: FinetuneConfig, num_classes: int) -> TrainingUnit:
+def make_unit(model: ClipSegmenter, config: RunConfig, num_classes: int) -> TrainingUnit:
     """Return what a step computes: with a section `contrast` or `head`, what it says.
 
     Args:
@@ -35,7 +35,7 @@ def make_unit(model: ClipSegmenter, config: FinetuneConfig, num_classes: int) ->
         ConfigError: a section does not fit the segmenter.
     """
     criterion = build.criterion(config.loss, config.model, num_classes)
-    if config.head is not None:
+    if isinstance(config, FinetuneConfig) and config.head is not None:
         return _head_unit(model, criterion, config, config.head)
     if config.contrast is None:
         return SegmentationUnit(model, criterion)

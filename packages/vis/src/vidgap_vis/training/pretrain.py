@@ -12,8 +12,8 @@ from vidgap_vis.data import PseudoClipDataset
 from vidgap_vis.formats import read_coco
 from vidgap_vis.training.first_weights import load_first_weights
 from vidgap_vis.training.loop import Task, make_accelerator, train
+from vidgap_vis.training.make_unit import make_unit
 from vidgap_vis.training.run_folder import Provenance
-from vidgap_vis.training.units import SegmentationUnit
 
 
 def pretrain(
@@ -54,7 +54,7 @@ def pretrain(
     resumed = out if resume else None
     parent = load_first_weights(model, images.classes, config, "pretrain", init, resumed)
     task = Task(
-        SegmentationUnit(model, build.criterion(config.loss, config.model, len(images.classes))),
+        make_unit(model, config, len(images.classes)),
         dataset,
         images.classes,
         Provenance.of("pretrain", config, {"data.annotations": annotations}, parent),

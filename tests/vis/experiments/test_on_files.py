@@ -138,6 +138,14 @@ def test_clips_go_round(finished: Path, root: Path, tmp_path: Path) -> None:
     [
         ({"world": "hard_1"}, "files: wanted without world, synthetic and arms on stills"),
         ({"runs": {"stills": {"stage": "pretrain", "clips": -1}}}, r"runs\.stills\.clips: "),
+        (
+            {"arms": {"index": {"run": "stills"}, "floor": {"run": "", "memory": False}}},
+            r"arms\.floor\.run: wanted a run; none is for experiments on files, and stands alone",
+        ),
+        (
+            {"arms": {"index": {"run": ""}}},
+            "against: wanted one of the arms on clips, with a run, got 'index'",
+        ),
     ],
 )
 def test_a_mistake_is_named(changes: dict[str, Any], message: str, tmp_path: Path) -> None:

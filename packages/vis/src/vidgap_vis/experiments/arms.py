@@ -14,6 +14,7 @@ from safetensors import safe_open
 
 from vidgap_segmenter.weights import read_config
 from vidgap_vis.evaluation import Evaluation, Fixes, oracle_metrics
+from vidgap_vis.experiments import brightness
 from vidgap_vis.experiments.files import ClipFiles
 from vidgap_vis.experiments.forgetful import Forgetful
 from vidgap_vis.experiments.plan import Arm
@@ -46,7 +47,7 @@ that remembers of earlier frames (`inference.state_probe`)."""
 def measure(
     name: str,
     arm: Arm,
-    weights: Path,
+    weights: Path | None,
     data: Path,
     clips: ClipFiles | None,
     out: Path,
@@ -57,7 +58,7 @@ def measure(
     Args:
         name: the arm's, which names the files `NAME.json` (the results) and `NAME.metrics.json`.
         arm: what is measured.
-        weights: the folder of its weights.
+        weights: the folder of its weights; None: nothing is learned.
         data: the folder of the data.
         clips: of the data, what it tracks; None for an arm on stills.
         out: the folder of the arms.
@@ -73,6 +74,7 @@ def measure(
         record = on_clips(arm, weights, data, clips, results, device)
     else:
         assert arm.copies is not None
+        assert weights is not None
         record = on_stills(arm.copies, weights, data, results, device)
     with replacing(done) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
@@ -80,11 +82,15 @@ def measure(
 
 
 def on_clips(
-    arm: Arm, weights: Path, data: Path, clips: ClipFiles, results: Path, device: str
+    arm: Arm, weights: Path | None, data: Path, clips: ClipFiles, results: Path, device: str
 ) -> Record:
     """Track the held-out clips and compare with the truth, if there is one; results are kept."""
     annotations, frames = data / clips.annotations, data / clips.frames
-    segmenter = VideoSegmenter.from_pretrained(weights, device=device, tracker=arm.tracker or None)
+    if weights is None:
+        segmenter = brightness.segmenter(read_youtube_vis(annotations, frames).classes)
+    else:
+        tracker = arm.tracker or None
+        segmenter = VideoSegmenter.from_pretrained(weights, device=device, tracker=tracker)
     network = segmenter.step.model
     if not arm.memory:
         segmenter.step.model = Forgetful(network)
@@ -112,7 +118,9 @@ def on_clips(
         "ms": ms,
         "growth": growth(segmenter, videos),
     }
-    return record | mechanism(segmenter, network, videos) if has_embeddings(weights) else record
+    if weights is None or not has_embeddings(weights):
+        return record
+    return record | mechanism(segmenter, network, videos)
 
 
 def mechanism(segmenter: VideoSegmenter, network: StepModel, videos: VideoSet) -> Record:
@@ -151,7 +159,7 @@ def on_stills(copies: int, weights: Path, data: Path, results: Path, device: str
     return accuracy(evaluation, weights) | {"ms": 1e3 * seconds / max(1, len(images.images))}
 
 
-def accuracy(evaluation: Evaluation, weights: Path) -> Record:
+def accuracy(evaluation: Evaluation, weights: Path | None) -> Record:
     """Return what is known of every arm."""
     return {
         "metrics": evaluation.ap(),
@@ -165,10 +173,10 @@ def has_embeddings(weights: Path) -> bool:
     return bool(read_config(weights)["segmenter"].get("embedding_dim"))
 
 
-def parameters(weights: Path) -> int:
+def parameters(weights: Path | None) -> int:
     """Count the numbers of all weights of a folder."""
     total = 0
-    for path in weights.glob("*.safetensors"):
+    for path in weights.glob("*.safetensors") if weights else ():
         with safe_open(path, framework="pt") as file:
             total += sum(prod(file.get_slice(name).get_shape()) for name in file.offset_keys())
     return total

@@ -60,7 +60,8 @@ class Arm:
     """A row of a table: what a run has trained, measured on clips or on stills.
 
     Attributes:
-        run: its name.
+        run: its name; "": nothing is learned, bright things are tracked (`brightness`), for files
+            of one class.
         tracker: a name and options; empty: that of the weights.
         copies: null: the held-out clips are tracked. Else the held-out stills are segmented, each
             as a clip of so many copies (paper A.2).
@@ -106,8 +107,8 @@ class Experiment:
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise ConfigError("", "seeds", f"wanted different ones from 0 on, got {self.seeds}")
-        if self.against not in self.on_clips:
-            message = f"wanted one of the arms on clips, got {self.against!r}"
+        if self.against not in self.on_clips or not self.arms[self.against].run:
+            message = f"wanted one of the arms on clips, with a run, got {self.against!r}"
             raise ConfigError("", "against", message)
         for index, pair in enumerate(self.pairs):
             kinds = [name in self.on_clips for name in pair if name in self.arms]
@@ -127,7 +128,11 @@ class Experiment:
             if run.init is None and run.stage == "finetune":
                 raise ConfigError("", f"runs.{name}.init", "missing, fine-tuning starts from a run")
         for name, arm in self.arms.items():
-            if arm.run not in self.runs:
+            if not arm.run:
+                if self.files is None or arm != Arm("", held_out=arm.held_out):
+                    message = "wanted a run; none is for experiments on files, and stands alone"
+                    raise ConfigError("", f"arms.{name}.run", message)
+            elif arm.run not in self.runs:
                 raise ConfigError("", f"arms.{name}.run", f"wanted a run, got {arm.run!r}")
             if arm.copies is not None and (arm.copies < 1 or arm.tracker):
                 message = f"wanted 1 or more, and no tracker, got {arm.copies}"

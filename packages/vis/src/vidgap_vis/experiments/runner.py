@@ -151,11 +151,12 @@ def seed_jobs(
             partial(train, config, start, out / "runs" / name), needs
         )
     for name, arm in experiment.arms.items():
-        weights = out / "runs" / arm.run / WEIGHTS_FOLDER
+        weights = out / "runs" / arm.run / WEIGHTS_FOLDER if arm.run else None
         truth = experiment.truth_of(name) if arm.copies is None else None
         where = (given or {}).get("device", "cpu")
         call = partial(arms.measure, name, arm, weights, root, truth, out / "arms", where)
-        jobs[f"seed {seed}: {name}"] = Job(call, f"seed {seed}: run {arm.run}")
+        needs = f"seed {seed}: run {arm.run}" if arm.run else data
+        jobs[f"seed {seed}: {name}"] = Job(call, needs)
     return jobs
 
 

@@ -21,7 +21,7 @@ from vidgap_vis.experiments.plan import FILE, QUICK_STEPS
         ("seeds", [], "seeds: wanted different ones from 0 on, got"),
         ("seeds", [1, 1], "seeds: wanted different ones"),
         ("against", "sort", "against: wanted one of the arms on clips, with a run, got 'sort'"),
-        ("against", "one copy", "against: wanted one of the arms on clips, with a run, got 'one copy'"),
+        ("against", "one copy", "against: wanted one of the arms on clips, with a run, got"),
         ("pairs", [["index", "sort"]], r"pairs\[0\]: wanted two arms, both on clips or both on"),
         ("pairs", [["index", "one copy"]], r"pairs\[0\]: wanted two arms, both on clips or"),
         ("pairs", [["index", "index"]], r"pairs\[0\]: wanted two arms"),

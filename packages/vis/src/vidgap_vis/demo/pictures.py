@@ -1,4 +1,4 @@
-"""The contact sheet: truth above prediction, a few frames of a few clips."""
+"""The contact sheet: truth above predictions, a few frames of a few clips."""
 
 from __future__ import annotations
 
@@ -23,23 +23,20 @@ SCALE = 2
 SWITCH = "!"
 
 
-def write_contact_sheet(path: Path, videos: VideoSet, segmenter: VideoSegmenter) -> None:
-    """Write a PNG: for each video a row of truth and a row of tracks, one colour per identity.
+def write_contact_sheet(path: Path, videos: VideoSet, segmenters: Sequence[VideoSegmenter]) -> None:
+    """Write a PNG: for each video a row of truth and rows of tracks, one colour per identity.
 
     Args:
         path: the file.
         videos: with truth; the first ones are shown, however well they were tracked.
-        segmenter: what tracks them.
+        segmenters: what track them, a row each.
     """
     rows = []
     for video in videos.videos[:NUM_VIDEOS]:
         shown = np.linspace(0, len(video) - 1, min(NUM_FRAMES, len(video))).round().astype(int)
-        rows.append(
-            [
-                strip(draw_truth(videos, video, shown.tolist())),
-                strip(draw_prediction(videos, video, shown.tolist(), segmenter)),
-            ]
-        )
+        drawn = [draw_truth(videos, video, shown.tolist())]
+        drawn += [draw_prediction(videos, video, shown.tolist(), one) for one in segmenters]
+        rows.append([strip(pictures) for pictures in drawn])
     write_sheet(path, rows)
 
 

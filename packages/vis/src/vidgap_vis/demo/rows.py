@@ -19,9 +19,13 @@ from vidgap_vis.inference.predict import PredictOptions, predict
 from vidgap_vis.inference.sights import see
 from vidgap_vis.trackers import OnlineTracker, Tracker
 from vidgap_vis.training.run_folder import WEIGHTS_FOLDER
+from vidgap_vis.weights.kept import kept_weights
 
 Association = dict[str, dict[str, float | None]]
 """As `association_accuracy` returns it."""
+
+KEPT = "lookalikes"
+"""The weights of the package that were trained longer on such data."""
 
 ORACLE = {"name": "oracle"}
 """The tracker that goes by the truth."""
@@ -31,14 +35,24 @@ SILENT = PredictOptions(progress=False)
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the demo's table: a tracker, or the oracle, on what a training gave."""
+    """One line of the demo's table: a tracker, or the oracle, on some weights.
+
+    Attributes:
+        name: of the row.
+        training: the run that it is of; "": none of this demo.
+        tracker: a tracker's name and options, or `ORACLE`.
+        kept: the package's weights that it is of, where it is of no training.
+    """
 
     name: str
     training: str
     tracker: Mapping[str, Any]
+    kept: str = ""
 
     def weights(self, out: Path) -> Path:
-        """Return the folder of the weights in the demo's folder."""
+        """Return the folder of the weights, in the demo's folder or the package."""
+        if self.kept:
+            return kept_weights()[self.kept]
         return out / self.training / WEIGHTS_FOLDER
 
 
@@ -69,7 +83,7 @@ def row_jobs(out: Path, held_out: HeldOut, rows: Sequence[Row]) -> dict[str, Job
     for row in rows:
         shared.setdefault(row.training, []).append(row)
     return {
-        f"rows of {training}": Job(partial(evaluate, out, held_out, own), training)
+        f"rows of {training or KEPT}": Job(partial(evaluate, out, held_out, own), training)
         for training, own in shared.items()
     }
 
@@ -106,11 +120,12 @@ def oracle(videos: VideoSet) -> Callable[[], Tracker]:
     return lambda: OnlineTracker(OracleAssociator(videos, next(each)))
 
 
-def draw(out: Path, held_out: HeldOut, row: Row) -> Association:
-    """Write the contact sheet and the overlays; return how well embeddings associate."""
+def draw(out: Path, held_out: HeldOut, rows: Sequence[Row]) -> Association:
+    """Write the contact sheet, and the first row's overlays; return how well it associates."""
     videos = held_out.read()
-    segmenter = SeenVideos(row.weights(out), videos).segmenter(row.tracker)
-    write_contact_sheet(out / "contact_sheet.png", videos, segmenter)
+    segmenters = [SeenVideos(row.weights(out), videos).segmenter(row.tracker) for row in rows]
+    write_contact_sheet(out / "contact_sheet.png", videos, segmenters)
+    segmenter = segmenters[0]
     predict(
         [held_out.annotations],
         segmenter,

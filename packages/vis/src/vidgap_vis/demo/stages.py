@@ -13,13 +13,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from vidgap_vis.demo.plan import make_plan
-from vidgap_vis.demo.rows import ORACLE, HeldOut, Row, RowMetrics, draw, row_jobs
+from vidgap_vis.demo.rows import KEPT, ORACLE, HeldOut, Row, RowMetrics, draw, row_jobs
 from vidgap_vis.evaluation import format_table
 from vidgap_vis.experiments.processes import Job, num_processes, run_jobs
 from vidgap_vis.experiments.runner import train
 from vidgap_vis.files import check_folder_is_free, replacing
 from vidgap_vis.synthetic import write_synthetic
 from vidgap_vis.training.metrics import METRICS_FILE
+from vidgap_vis.weights import usage_of
 
 COLUMNS = ("AP", "AP50", "AP75", "AR1", "AR10")
 FIRST = "video/"
@@ -74,7 +75,9 @@ def run(
     }
     rows = [Row(name, arm.run, arm.tracker) for name, arm in plan.arms.items()]
     rows.append(Row("oracle association", rows[0].training, ORACLE))
-    jobs["picture"] = Job(partial(draw, out, held_out, rows[0]), rows[0].training)
+    usage = usage_of(KEPT)
+    rows.append(kept := Row("trained longer", "", usage.tracker or {}, KEPT))
+    jobs["picture"] = Job(partial(draw, out, held_out, [rows[0], kept]), rows[0].training)
     evaluations = row_jobs(out, held_out, rows)
     title = f"2/2 pre-train, fine-tune, track {options.num_valid_clips} held-out clips"
     steps = sum(plan.config(name, seed, root).train.steps for name in plan.runs)

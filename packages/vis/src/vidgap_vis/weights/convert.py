@@ -21,6 +21,7 @@ from vidgap_vis.trackers.heads import LearnedHead, check_head
 from vidgap_vis.weights.class_names import NamedClasses, name_classes
 from vidgap_vis.weights.folder import load, save
 from vidgap_vis.weights.heads import HEAD_FILE, load_head
+from vidgap_vis.weights.kept import kept_weights
 from vidgap_vis.weights.official_heads.files import PREFIXES, official_names, read_head, title_of
 from vidgap_vis.weights.provenance import sha256, versions
 from vidgap_vis.weights.usage import Usage
@@ -160,17 +161,24 @@ def convert_weights(source: str | Path, out: Path, options: ConvertOptions) -> s
 
 
 def fetched(source: str | Path) -> Path:
-    """Return a path itself, or the folder of a repository of the Hugging Face Hub, `user/name`.
+    """Return a path itself, the folder of kept weights by name, or of a repository `user/name`.
+
+    What exists is never looked for elsewhere.
 
     Raises:
-        InputError: there is no such repository, or it cannot be fetched.
+        InputError: there is nothing of that name, or the repository of the Hugging Face Hub cannot
+            be fetched.
     """
+    kept = kept_weights()
+    if str(source) in kept and not Path(source).exists():
+        return kept[str(source)]
     try:
         path = hub.resolve(source)
     except FileNotFoundError as error:
         raise InputError(source, "", str(error)) from error
     if not path.exists():
-        raise InputError(source, "", "no such file or folder")
+        names = " or ".join(kept)
+        raise InputError(source, "", f"no such file or folder; the package itself has {names}")
     return path
 
 

@@ -14,11 +14,12 @@ from vidgap_segmenter import ClipOutput, ClipSegmenter
 from vidgap_segmenter.temporal import TemporalState
 from vidgap_vis.formats import VideoSet
 from vidgap_vis.inference.segmenter import VideoSegmenter
+from vidgap_vis.inference.step import StaysOnCPU
 from vidgap_vis.trackers import Tracker, by_name
 from vidgap_vis.weights import load
 
 
-class SeenClips:
+class SeenClips(StaysOnCPU):
     """Stands for a network on clips that it has seen, frame by frame, all clips side by side.
 
     A clip is known by its first frame, so the frames of each must come from the first on.
@@ -42,16 +43,6 @@ class SeenClips:
         self._mask_logits = torch.cat([output.mask_logits for output in outputs], dim=2)
         self._embeddings = torch.cat([output.embeddings for output in outputs], dim=2)
         self._frame_size, self._padded_size = outputs[0].frame_size, outputs[0].padded_size
-
-    def to(self, device: torch.device) -> SeenClips:
-        """Return itself: what was seen stays on the CPU."""
-        if device.type != "cpu":
-            raise ValueError(f"device must be the CPU, got {device}")
-        return self
-
-    def eval(self) -> SeenClips:
-        """Return itself."""
-        return self
 
     def step(
         self,

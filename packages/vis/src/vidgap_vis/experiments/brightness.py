@@ -13,6 +13,7 @@ from vidgap_segmenter.temporal import TemporalState
 from vidgap_vis.classes import ClassList
 from vidgap_vis.errors import InputError
 from vidgap_vis.inference.segmenter import VideoSegmenter
+from vidgap_vis.inference.step import StaysOnCPU
 from vidgap_vis.trackers import OnlineTracker, QueryAssociator, Tracker
 from vidgap_vis.trackers.query import QueryOptions
 
@@ -24,7 +25,6 @@ MIN_AREA = 15
 
 LINKS = QueryOptions(iou_weight=1.0, min_affinity=0.15)
 """By overlap alone: embeddings are 0."""
-
 
 MOST = 100
 """Components of a frame, and tracks of a video."""
@@ -50,7 +50,7 @@ def tracker() -> Tracker:
     return OnlineTracker(QueryAssociator(LINKS))
 
 
-class Brightness:
+class Brightness(StaysOnCPU):
     """Stands for a network of one class whose instances are the bright components of each frame.
 
     Frames are smoothed, cut at Otsu's threshold (IEEE Trans. SMC 9, 1979), and parted into
@@ -63,16 +63,6 @@ class Brightness:
 
     def __init__(self, num_queries: int) -> None:
         self.num_queries = num_queries
-
-    def to(self, device: torch.device) -> Brightness:
-        """Return itself: OpenCV computes on the CPU."""
-        if device.type != "cpu":
-            raise ValueError(f"device must be the CPU, got {device}")
-        return self
-
-    def eval(self) -> Brightness:
-        """Return itself."""
-        return self
 
     def step(
         self,

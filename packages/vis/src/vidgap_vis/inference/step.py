@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
@@ -12,6 +12,9 @@ from torchvision.transforms.v2.functional import resize
 
 from vidgap_segmenter import ClipOutput, HeadInputs, Prediction
 from vidgap_segmenter.temporal import TemporalState
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Precision = Literal["fp32", "bf16"]
 Step = Callable[..., tuple[ClipOutput, TemporalState | None]]
@@ -36,6 +39,20 @@ class StepModel(Protocol):
         repeated_next: int = 0,
     ) -> tuple[ClipOutput, TemporalState | None]:
         """Segment the next frames of B streams, (B, T, 3, H, W) RGB 0..255; B is 1 for one."""
+
+
+class StaysOnCPU:
+    """Of a `StepModel` that is no network: it has no mode, and stays where it is."""
+
+    def to(self, device: torch.device) -> Self:
+        """Return itself; ValueError for another device than the CPU."""
+        if device.type != "cpu":
+            raise ValueError(f"device must be the CPU, got {device}")
+        return self
+
+    def eval(self) -> Self:
+        """Return itself."""
+        return self
 
 
 class ModelStep:

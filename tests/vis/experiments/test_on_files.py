@@ -14,7 +14,10 @@ from vis.support.tiny_runs import write_images, write_videos
 
 from vidgap_vis.errors import ConfigError, InputError
 from vidgap_vis.experiments import read_experiment, runner
+from vidgap_vis.experiments.files import ClipFiles, Files, StillFiles
 from vidgap_vis.experiments.plan import FILE
+
+RENAMED = {"annotations": "renamed.json", "frames": "clips/frames", "videos": [2, 0]}
 
 CONTENT: dict[str, Any] = {
     "about": "Does it run on files?",
@@ -31,6 +34,7 @@ CONTENT: dict[str, Any] = {
                 "truth": False,
             },
             "other": {"annotations": "clips/clips.json", "frames": "clips/frames"},
+            "renamed": RENAMED,
         },
     },
     "common": {
@@ -69,7 +73,18 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_videos(folder / "clips", count=3)
     sealed = json.loads((folder / "clips" / "clips.json").read_text()) | {"annotations": None}
     (folder / "sealed.json").write_text(json.dumps(sealed))
+    (folder / "renamed.json").write_text(json.dumps(renamed(folder / "clips" / "clips.json")))
     return folder
+
+
+def renamed(path: Path) -> dict[str, Any]:
+    """The same videos, whose classes have other ids; one more class, which no video has."""
+    content = json.loads(path.read_text())
+    for one in [*content["categories"], *content["annotations"]]:
+        one["id" if "name" in one else "category_id"] += 20
+    content["categories"].insert(0, {"id": 3, "name": "boat"})
+    result: dict[str, Any] = content
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -84,13 +99,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
 
 def test_each_arm_is_measured_on_each_set(finished: Path) -> None:
     data = json.loads((finished / "out" / "results.json").read_text())
-    sets = ("own", "sealed", "other")
+    sets = ("own", "sealed", "other", "renamed")
     assert set(data["arms"]) == {f"{arm} on {s}" for s in sets for arm in CONTENT["arms"]}
     for name, arm in data["arms"].items():
         for record in arm["seeds"].values():
             assert ("metrics" in record) == ("sealed" not in name)
         assert (arm["gain"] is None) == (name.startswith("index") or "sealed" in name)
-    assert [*data["pairs"]] == ["all on own - one on own", "all on other - one on other"]
+    assert [*data["pairs"]] == [f"all on {s} - one on {s}" for s in ("own", "other", "renamed")]
     for seed in ("1", "2"):
         apart = [
             data["arms"][f"{arm} on other"]["seeds"][seed]["metrics"]["AP50"]
@@ -133,6 +148,46 @@ def test_clips_go_round(finished: Path, root: Path, tmp_path: Path) -> None:
         files.write_some(root, tmp_path, seed=0, num=4)
 
 
+def test_a_set_takes_some_videos(finished: Path, root: Path) -> None:
+    folder = finished / "out" / "seed_1"
+    of_clips = json.loads((root / "clips" / "clips.json").read_text())
+    taken = json.loads((folder / "data" / "held_out_renamed.json").read_text())
+    assert taken["videos"] == [of_clips["videos"][2], of_clips["videos"][0]]
+    assert taken["categories"] == of_clips["categories"]
+    own = [one for one in of_clips["annotations"] if one["video_id"] in (0, 2)]
+    assert taken["annotations"] == own
+    results = {
+        name: json.loads((folder / "arms" / f"all on {name}.json").read_text())
+        for name in ("own", "renamed")
+    }
+    assert results["renamed"] == [
+        one for video in (2, 0) for one in results["own"] if one["video_id"] == video
+    ]
+
+
+@pytest.mark.parametrize(
+    ("videos", "boat", "message"),
+    [
+        ([0, 5], False, r"videos: wanted one of id 5, got \[0, 1, 2\]"),
+        ([0], True, "categories: wanted classes of the clips, .*, got 'boat'"),
+    ],
+)
+def test_a_set_that_cannot_be_taken(
+    videos: list[int], boat: bool, message: str, root: Path, tmp_path: Path
+) -> None:
+    content = renamed(root / "clips" / "clips.json")
+    if boat:
+        content["annotations"][0]["category_id"] = 3
+    (tmp_path / "renamed.json").write_text(json.dumps(content))
+    (tmp_path / "clips.json").write_bytes((root / "clips" / "clips.json").read_bytes())
+    one = ClipFiles(Path("renamed.json"), Path("frames"), videos=tuple(videos))
+    clips = ClipFiles(Path("clips.json"), Path("frames"))
+    files = Files(StillFiles(Path(), Path()), clips, {"renamed": one})
+    with pytest.raises(InputError, match=message):
+        files.write_set(tmp_path, tmp_path / "out", "renamed")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -141,6 +196,10 @@ def test_clips_go_round(finished: Path, root: Path, tmp_path: Path) -> None:
         (
             {"arms": {"index": {"run": "stills"}, "floor": {"run": "", "memory": False}}},
             r"arms\.floor\.run: wanted a run; none is for experiments on files, and stands alone",
+        ),
+        (
+            {"files": {**CONTENT["files"], "clips": RENAMED}},
+            r"files\.clips\.videos: wanted for held-out sets alone, got \[2, 0\]",
         ),
         (
             {"arms": {"index": {"run": ""}}},

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,11 +22,14 @@ class ClipFiles:
         annotations: YouTube-VIS JSON.
         frames: the folder that its file names start from.
         truth: off: the annotations have none, or it is not to be looked at; results are kept alone.
+        videos: of a held-out set, the ids of those that are taken; their classes get the ids that
+            those of `Files.clips` have. Empty: all, as they are.
     """
 
     annotations: Path
     frames: Path
     truth: bool = True
+    videos: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,9 @@ class Files:
     def __post_init__(self) -> None:
         if not any(one.truth for one in self.held_out.values()):
             raise ConfigError("", "files.held_out", "wanted one with truth or more, got none")
+        if self.clips.videos:
+            message = f"wanted for held-out sets alone, got {[*self.clips.videos]}"
+            raise ConfigError("", "files.clips.videos", message)
 
     def check(self, root: Path | None) -> Path:
         """Return the root; ConfigError where it is missing, InputError where a file is."""
@@ -99,6 +106,17 @@ class Files:
         """Return the keys of the stills beside the clips."""
         return {("data", "pseudo", *key[1:]): value for key, value in self.of_stills(root).items()}
 
+    def set_of(self, name: str, folder: Path) -> ClipFiles:
+        """Return a held-out set.
+
+        Args:
+            name: the set's.
+            folder: where the seed's annotations of some of its videos are, as `write_set` writes
+                them.
+        """
+        found = self.held_out[name]
+        return replace(found, annotations=videos_of(folder, name)) if found.videos else found
+
     def write_some(self, root: Path, folder: Path, seed: int, num: int) -> None:
         """Write the annotations of some clips: so many from the seed's on, and round.
 
@@ -107,18 +125,60 @@ class Files:
         """
         source = root / self.clips.annotations
         content = json.loads(source.read_text(encoding="utf-8"))
-        total = len(content["videos"])
-        if num > total:
-            raise InputError(source, "videos", f"{num} or more are wanted, got {total}")
-        videos = [content["videos"][(seed + index) % total] for index in range(num)]
-        wanted = {video["id"] for video in videos}
-        kept = [one for one in content["annotations"] if one["video_id"] in wanted]
-        path = some_clips(folder, seed, num)
-        with replacing(path) as temporary:
-            text = json.dumps(content | {"videos": videos, "annotations": kept})
-            temporary.write_text(text + "\n", encoding="utf-8")
+        known = [video["id"] for video in content["videos"]]
+        if num > len(known):
+            raise InputError(source, "videos", f"{num} or more are wanted, got {len(known)}")
+        wanted = [known[(seed + index) % len(known)] for index in range(num)]
+        write_content(some_clips(folder, seed, num), of_videos(content, wanted))
+
+    def write_set(self, root: Path, folder: Path, name: str) -> None:
+        """Write the annotations of the videos that a held-out set takes.
+
+        Raises:
+            InputError: one of them is not there, or is of a class that the clips do not have.
+        """
+        found = self.held_out[name]
+        source = root / found.annotations
+        content = json.loads(source.read_text(encoding="utf-8"))
+        known = sorted(video["id"] for video in content["videos"])
+        if missing := [video for video in found.videos if video not in known]:
+            raise InputError(source, "videos", f"wanted one of id {missing[0]}, got {known}")
+        classes = json.loads((root / self.clips.annotations).read_text("utf-8"))["categories"]
+        ids = {one["name"]: one["id"] for one in classes}
+        names = {one["id"]: one["name"] for one in content["categories"]}
+        content = of_videos(content, found.videos) | {"categories": classes}
+        for one in content["annotations"] or []:
+            if (own := names[one["category_id"]]) not in ids:
+                message = f"wanted classes of the clips, {sorted(ids)}, got {own!r}"
+                raise InputError(source, "categories", message)
+            one["category_id"] = ids[own]
+        write_content(videos_of(folder, name), content)
+
+
+Content: TypeAlias = dict[str, Any]
+"""What a YouTube-VIS JSON holds."""
+
+
+def of_videos(content: Content, ids: Collection[int]) -> Content:
+    """Return the same of some videos alone, in the order of their ids here."""
+    videos = {video["id"]: video for video in content["videos"]}
+    annotations = content["annotations"]
+    if annotations is not None:
+        annotations = [one for one in annotations if one["video_id"] in ids]
+    return content | {"videos": [videos[one] for one in ids], "annotations": annotations}
+
+
+def write_content(path: Path, content: Content) -> None:
+    """Write a YouTube-VIS JSON."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
 def some_clips(folder: Path, seed: int, num: int) -> Path:
     """Return the file of the annotations of some clips."""
     return (folder / f"clips_{num}_from_{seed}.json").resolve()
+
+
+def videos_of(folder: Path, name: str) -> Path:
+    """Return the file of the annotations of a held-out set's videos."""
+    return (folder / f"held_out_{name}.json").resolve()

@@ -143,15 +143,25 @@ class Experiment:
         """The arms that are measured on clips."""
         return [name for name, arm in self.arms.items() if arm.copies is None]
 
-    def truth_of(self, name: str) -> ClipFiles:
-        """Return what an arm on clips is measured on, below the folder of the data."""
-        files = GENERATED if self.files is None else self.files
-        return files.held_out[self.arms[name].held_out]
+    @property
+    def data_files(self) -> Files:
+        """The files, or those of generated data."""
+        return GENERATED if self.files is None else self.files
+
+    def truth_of(self, name: str, folder: Path) -> ClipFiles:
+        """Return what an arm on clips is measured on, below the folder of the data.
+
+        Args:
+            name: the arm's.
+            folder: of the seed's annotations of some clips.
+        """
+        return self.data_files.set_of(self.arms[name].held_out, folder)
 
     @property
     def compared(self) -> list[str]:
         """The arms on clips whose truth is known."""
-        return [name for name in self.on_clips if self.truth_of(name).truth]
+        sets = self.data_files.held_out
+        return [name for name in self.on_clips if sets[self.arms[name].held_out].truth]
 
     @property
     def on_stills(self) -> list[str]:
@@ -198,7 +208,7 @@ class Experiment:
         """
         run = self.runs[name]
         given = {**dict(flat(self.common.get(run.stage, {}))), **dict(flat(run.config))}
-        files = GENERATED if self.files is None else self.files
+        files = self.data_files
         forced: dict[Key, Any] = {("train", "seed"): seed}
         if run.stage == "pretrain":
             forced |= files.of_stills(root)

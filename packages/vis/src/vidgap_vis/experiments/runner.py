@@ -152,7 +152,7 @@ def seed_jobs(
         )
     for name, arm in experiment.arms.items():
         weights = out / "runs" / arm.run / WEIGHTS_FOLDER if arm.run else None
-        truth = experiment.truth_of(name) if arm.copies is None else None
+        truth = experiment.truth_of(name, folder) if arm.copies is None else None
         where = (given or {}).get("device", "cpu")
         call = partial(arms.measure, name, arm, weights, root, truth, out / "arms", where)
         needs = f"seed {seed}: run {arm.run}" if arm.run else data
@@ -167,8 +167,11 @@ def generate(root: Path, options: SyntheticOptions) -> None:
 
 
 def choose(experiment: Experiment, root: Path, folder: Path, seed: int) -> None:
-    """Write the annotations of the clips that runs with fewer of them have."""
+    """Write the annotations of the clips that runs with fewer of them, and held-out sets, have."""
     assert experiment.files is not None
+    for name, held_out in experiment.files.held_out.items():
+        if held_out.videos:
+            experiment.files.write_set(root, folder, name)
     for run in experiment.runs.values():
         if run.clips and not some_clips(folder, seed, run.clips).is_file():
             experiment.files.write_some(root, folder, seed, run.clips)

@@ -103,11 +103,12 @@ def paired(
 ) -> Differences:
     """Return what an arm has more than another in the seeds that were run here."""
     on_clips = name in experiment.on_clips
-    truth = experiment.truth_of(name).annotations if on_clips else Path(TRUTH_OF_STILLS)
     differences: dict[str, dict[int, Difference]] = {metric: {} for metric in METRICS}
     for seed in experiment.seeds:
         folder = out / f"seed_{seed}"
-        data = folder / "data" if root is None else root
+        own = folder / "data"
+        data = own if root is None else root
+        truth = experiment.truth_of(name, own).annotations if on_clips else TRUTH_OF_STILLS
         first, second = (
             Evaluation.of_files(folder / "arms" / f"{arm}.json", data / truth)
             for arm in (other, name)

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed
 from torch.nn.parallel import DistributedDataParallel
-from vis.support.tiny_runs import MODEL, TEMPORAL, TRAIN, finetune_config, write_videos
+from vis.support.tiny_runs import (
+    MODEL,
+    TEMPORAL,
+    TRAIN,
+    finetune_config,
+    pretrain_config,
+    write_videos,
+)
 
 from vidgap_segmenter import Losses, Mask2Former
 from vidgap_vis import build
-from vidgap_vis.config import LossConfig
+from vidgap_vis.config import ContrastConfig, LossConfig, TemporalConfig
 from vidgap_vis.data import ClipBatch, collate
+from vidgap_vis.errors import ConfigError
 from vidgap_vis.training.finetune import finetune, make_dataset
+from vidgap_vis.training.make_unit import make_unit
 from vidgap_vis.training.optimizer import make_optimizer
 from vidgap_vis.training.units import SegmentationUnit
 
@@ -42,6 +52,47 @@ def test_a_step_is_the_criterion_of_the_model(unit: SegmentationUnit, batch: Cli
         table = got.matchings[0].table(clip)
         assert table.shape == targets.masks.shape[:2]
         assert ((table >= 0) == targets.masks.flatten(2).any(-1)).all()
+
+
+def test_frames_apart_are_clips_of_one_frame(batch: ClipBatch) -> None:
+    apart = batch.frames_apart()
+    num_clips, num_frames = batch.frames.shape[:2]
+    assert apart.frames.shape == (num_clips * num_frames, 1, *batch.frames.shape[2:])
+    for clip in range(num_clips):
+        for t in range(num_frames):
+            row = clip * num_frames + t
+            assert torch.equal(apart.frames[row, 0], batch.frames[clip, t])
+            assert torch.equal(apart.targets[row].masks[:, 0], batch.targets[clip].masks[:, t])
+            assert torch.equal(apart.targets[row].labels, batch.targets[clip].labels)
+            assert apart.sizes[row] == batch.sizes[clip]
+
+
+@pytest.mark.parametrize("temporal", [None, TEMPORAL])
+def test_apart_the_temporal_module_sees_no_other_frame(
+    temporal: TemporalConfig | None, batch: ClipBatch
+) -> None:
+    """Without a module it is the same training; with one it is that of stills."""
+    torch.manual_seed(0)
+    model = build.segmenter(MODEL, temporal, 2)
+    criterion = build.criterion(LossConfig(num_points=32), MODEL, 2)
+    together, apart = (
+        SegmentationUnit(model, criterion, frames_apart=apart) for apart in (False, True)
+    )
+    totals = []
+    for unit, given in ((together, batch), (apart, batch), (together, batch.frames_apart())):
+        torch.manual_seed(1)
+        totals.append(unit(given, 0.0).total)
+    assert torch.equal(totals[1], totals[2])
+    assert torch.allclose(totals[0], totals[1]) == (temporal is None)
+
+
+def test_frames_apart_have_nothing_to_contrast(tmp_path: Path) -> None:
+    config = pretrain_config(tmp_path)
+    with pytest.raises(ConfigError, match="frames_apart: wanted off beside a section contrast"):
+        replace(config, frames_apart=True, contrast=ContrastConfig())
+    assert make_unit(build.segmenter(MODEL, TEMPORAL, 2), config, 2).frames_apart is False
+    config = replace(config, frames_apart=True)
+    assert make_unit(build.segmenter(MODEL, TEMPORAL, 2), config, 2).frames_apart is True
 
 
 def test_all_that_learns_is_in_one_group(unit: SegmentationUnit) -> None:

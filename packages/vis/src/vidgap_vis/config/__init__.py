@@ -56,6 +56,8 @@ class PretrainConfig:
         loss: matching and losses.
         contrast: a loss on the embeddings; null: none, as in the paper.
         train: the optimisation.
+        frames_apart: a step takes each frame as a clip of its own: the temporal module, if there is
+            one, sees no other. A control: the same frames, but stills.
     """
 
     data: ImageDataConfig
@@ -65,9 +67,13 @@ class PretrainConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     contrast: ContrastConfig | None = None
     train: TrainConfig = field(default_factory=TrainConfig)
+    frames_apart: bool = False
 
     def __post_init__(self) -> None:
         _check_contrast(self)
+        if self.frames_apart and self.contrast is not None:
+            message = "wanted off beside a section contrast, which compares frames"
+            raise ConfigError("", "frames_apart", message)
 
 
 @dataclass(frozen=True)

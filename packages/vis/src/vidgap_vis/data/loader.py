@@ -105,6 +105,17 @@ class ClipBatch:
         """Return the batch on `device`; `non_blocking` as in `Tensor.to`, for pinned memory."""
         return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
+    def frames_apart(self) -> ClipBatch:
+        """Return each frame as a clip of its own: B x T clips, T = 1, those of a clip together."""
+        num_frames = self.frames.shape[1]
+        targets = tuple(
+            replace(clip, masks=clip.masks[:, t : t + 1])
+            for clip in self.targets
+            for t in range(num_frames)
+        )
+        sizes = tuple(size for size in self.sizes for _ in range(num_frames))
+        return ClipBatch(self.frames.flatten(0, 1)[:, None], targets, sizes)
+
     def pin_memory(self) -> ClipBatch:
         """Return the batch in pinned memory; DataLoader calls this."""
         return self._map(lambda tensor: tensor.pin_memory())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vidgap_segmenter import ClipCriterion, ClipSegmenter, Criterion
 from vidgap_vis import build
-from vidgap_vis.config import ContrastConfig, FinetuneConfig, HeadConfig, RunConfig
+from vidgap_vis.config import ContrastConfig, FinetuneConfig, HeadConfig, PretrainConfig, RunConfig
 from vidgap_vis.errors import ConfigError
 from vidgap_vis.trackers.dvis import DVIS, ReferringLoss, RefinerLoss
 from vidgap_vis.trackers.genvis import GenVIS, UnifiedLoss
@@ -38,7 +38,8 @@ def make_unit(model: ClipSegmenter, config: RunConfig, num_classes: int) -> Trai
     if isinstance(config, FinetuneConfig) and config.head is not None:
         return _head_unit(model, criterion, config, config.head)
     if config.contrast is None:
-        return SegmentationUnit(model, criterion)
+        apart = isinstance(config, PretrainConfig) and config.frames_apart
+        return SegmentationUnit(model, criterion, frames_apart=apart)
     try:
         return _contrast_unit(model, criterion, config.contrast)
     except ValueError as error:

@@ -23,12 +23,16 @@ class SegmentationUnit(TrainingUnit):
     Args:
         model: the segmenter.
         criterion: its losses.
+        frames_apart: take each frame as a clip of its own.
     """
 
-    def __init__(self, model: ClipSegmenter, criterion: nn.Module) -> None:
+    def __init__(
+        self, model: ClipSegmenter, criterion: nn.Module, *, frames_apart: bool = False
+    ) -> None:
         super().__init__()
         self.segmenter = model
         self.criterion = criterion
+        self.frames_apart = frames_apart
 
     @property
     def model(self) -> ClipSegmenter:
@@ -37,6 +41,8 @@ class SegmentationUnit(TrainingUnit):
 
     def forward(self, batch: ClipBatch, progress: float) -> Losses:  # noqa: ARG002 (others anneal)
         """Compute the losses of a batch."""
+        if self.frames_apart:
+            batch = batch.frames_apart()
         losses: Losses = self.criterion(self.segmenter(batch.frames, batch.targets), batch.targets)
         return losses
 

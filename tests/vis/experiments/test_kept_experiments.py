@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,18 @@ def test_the_claims_arms_differ_in_what_they_say_alone(tmp_path: Path) -> None:
     for name in experiment.on_clips:
         wanted = experiment.arms["video, overlap" if name.endswith(", overlap") else "video"]
         assert experiment.arms[name].tracker == wanted.tracker
+
+
+@pytest.mark.parametrize("name", ["longer", "cells"])
+def test_pre_trainings_differ_in_what_joins_the_same_frames(name: str, tmp_path: Path) -> None:
+    experiment = read_experiment(FOLDER / name)
+    image, module, video = (
+        experiment.config(run, 1, tmp_path) for run in ("pre_image", "pre_module", "pre_video")
+    )
+    assert isinstance(video, PretrainConfig)
+    assert not video.frames_apart
+    assert module == replace(video, frames_apart=True)
+    assert image == replace(video, temporal=None)
 
 
 def test_test_clips_are_others_for_each_seed() -> None:

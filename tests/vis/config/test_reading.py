@@ -113,7 +113,8 @@ def test_numbers_may_be_written_as_people_write_them(tmp_path: Path) -> None:
 MISTAKES = {
     "clip: {num_framez: 3}": "clip.num_framez: unknown key (did you mean num_frames?)",
     "clipp: {}": "clipp: unknown key (did you mean clip?)",
-    "qwxyz: 1": "qwxyz: unknown key (known: data, clip, model, temporal, loss, contrast, train)",
+    "qwxyz: 1": "qwxyz: unknown key (known: data, clip, model, temporal, loss, contrast, train, "
+    "frames_apart)",
     "clip: 3": "clip: wanted a section of `key: value` lines, got 3",
     "clip: {num_frames: many}": "clip.num_frames: wanted a whole number, got 'many'",
     "clip: {num_frames: 2.5}": "clip.num_frames: wanted a whole number, got 2.5",

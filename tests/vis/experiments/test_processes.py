@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -56,6 +60,64 @@ def seen(mark: Path, folder: Path, num: int) -> str | None:
     while len([*folder.iterdir()]) < num and time.monotonic() < end:
         time.sleep(0.05)
     return os.environ.get(VISIBLE)
+
+
+KILLED = """
+import os
+import sys
+from functools import partial
+from pathlib import Path
+
+from vidgap_vis.experiments.processes import Job, run_jobs
+
+sys.path.insert(0, sys.argv[2])
+from test_processes import stay
+
+if __name__ == "__main__":
+    run_jobs({"a": Job(partial(stay, Path(sys.argv[1])))}, print, processes=1)
+"""
+
+
+def stay(path: Path) -> None:
+    """Say who this process is, and stay for minutes."""
+    path.with_suffix(".part").write_text(str(os.getpid()))
+    path.with_suffix(".part").rename(path)
+    time.sleep(300)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="needs Linux's /proc")
+def test_a_process_ends_with_one_that_is_killed(tmp_path: Path) -> None:
+    script, mark = tmp_path / "killed.py", tmp_path / "pid"
+    script.write_text(KILLED)
+    command = [sys.executable, script, mark, Path(__file__).parent]
+    with subprocess.Popen(list(map(str, command))) as parent:
+        try:
+            wait_until(mark.is_file)
+        finally:
+            parent.kill()
+    pid = int(mark.read_text())
+    try:
+        wait_until(lambda: not is_running(pid))
+    finally:
+        if is_running(pid):
+            os.kill(pid, signal.SIGKILL)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not waited for does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    """Wait for two minutes at most."""
+    end = time.monotonic() + 120
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_a_job_that_yields_is_nicer_than_others() -> None:

@@ -14,9 +14,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from itertools import cycle
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import torch
@@ -118,8 +119,17 @@ def process_pool(processes: int, gpus: Sequence[int] = ()) -> Iterator[ProcessPo
 def _begin(hand: SimpleQueue[int] | None) -> None:
     """Begin a process: it has one thread, and the next GPU of the hand, if there is one."""
     torch.set_num_threads(1)
+    Thread(target=_end_with_parent, daemon=True).start()
     if hand is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(hand.get())
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent is killed, lest the next one finds it at its folders."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 @contextmanager

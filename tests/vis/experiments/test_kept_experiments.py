@@ -69,6 +69,13 @@ def test_pre_trainings_differ_in_what_joins_the_same_frames(name: str, tmp_path:
     assert image == replace(video, temporal=None)
 
 
+def test_trained_with_one_frame_is_trained_with_the_same_frames(tmp_path: Path) -> None:
+    experiment = read_experiment(FOLDER / "temporal")
+    both, alone = (experiment.config(run, 1, tmp_path) for run in ("both", "both_1"))
+    assert isinstance(both, PretrainConfig)
+    assert alone == replace(both, frames_apart=True)
+
+
 def test_test_clips_are_others_for_each_seed() -> None:
     for name in NAMES:
         experiment = read_experiment(FOLDER / name)

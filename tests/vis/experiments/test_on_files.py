@@ -169,7 +169,7 @@ def test_a_set_takes_some_videos(finished: Path, root: Path) -> None:
     ("videos", "boat", "message"),
     [
         ([0, 5], False, r"videos: wanted one of id 5, got \[0, 1, 2\]"),
-        ([0], True, "categories: wanted classes of the clips, .*, got 'boat'"),
+        ([0], True, r"annotations\[0\] .*category_id 3 is not among the ids of the clips' classes"),
     ],
 )
 def test_a_set_that_cannot_be_taken(
@@ -185,6 +185,11 @@ def test_a_set_that_cannot_be_taken(
     files = Files(StillFiles(Path(), Path()), clips, {"renamed": one})
     with pytest.raises(InputError, match=message):
         files.write_set(tmp_path, tmp_path / "out", "renamed")
+    (tmp_path / "clips.json").write_text("{")
+    with pytest.raises(InputError, match=r"clips.json: .*broken JSON"):
+        files.write_set(tmp_path, tmp_path / "out", "renamed")
+    with pytest.raises(InputError, match=r"clips.json: .*broken JSON"):
+        files.write_some(tmp_path, tmp_path / "out", 0, 1)
     assert not (tmp_path / "out").exists()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 
 from vidgap_vis.experiments.processes import NICE, Job, run_jobs
@@ -85,7 +85,6 @@ def stay(path: Path) -> None:
     time.sleep(300)
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="needs Linux's /proc")
 def test_a_process_ends_with_one_that_is_killed(tmp_path: Path) -> None:
     script, mark = tmp_path / "killed.py", tmp_path / "pid"
     script.write_text(KILLED)
@@ -93,23 +92,22 @@ def test_a_process_ends_with_one_that_is_killed(tmp_path: Path) -> None:
     with subprocess.Popen(list(map(str, command))) as parent:
         try:
             wait_until(mark.is_file)
+            worker = psutil.Process(int(mark.read_text()))
         finally:
             parent.kill()
-    pid = int(mark.read_text())
     try:
-        wait_until(lambda: not is_running(pid))
+        wait_until(lambda: has_ended(worker))
     finally:
-        if is_running(pid):
-            os.kill(pid, signal.SIGKILL)
+        if not has_ended(worker):
+            worker.kill()
 
 
-def is_running(pid: int) -> bool:
-    """Whether a process runs; one that has ended and was not waited for does not."""
+def has_ended(process: psutil.Process) -> bool:
+    """Whether a process has ended, waited for or not."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def wait_until(done: Callable[[], bool]) -> None:

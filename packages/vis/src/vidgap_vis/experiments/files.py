@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from vidgap_vis.errors import ConfigError, InputError
 from vidgap_vis.files import replacing
+from vidgap_vis.formats.records import Record, index_by_id, read_classes, read_record
 
 Key: TypeAlias = tuple[str, ...]
 
@@ -121,54 +122,61 @@ class Files:
         """Write the annotations of some clips: so many from the seed's on, and round.
 
         Raises:
-            InputError: there are not so many.
+            InputError: there are not so many, or the file is broken.
         """
-        source = root / self.clips.annotations
-        content = json.loads(source.read_text(encoding="utf-8"))
-        known = [video["id"] for video in content["videos"]]
+        top = read_record(root / self.clips.annotations)
+        known = [*index_by_id(top.records("videos"))]
         if num > len(known):
-            raise InputError(source, "videos", f"{num} or more are wanted, got {len(known)}")
+            raise InputError(top.file, "videos", f"{num} or more are wanted, got {len(known)}")
         wanted = [known[(seed + index) % len(known)] for index in range(num)]
-        write_content(some_clips(folder, seed, num), of_videos(content, wanted))
+        write_content(some_clips(folder, seed, num), of_videos(top, wanted))
 
     def write_set(self, root: Path, folder: Path, name: str) -> None:
         """Write the annotations of the videos that a held-out set takes.
 
         Raises:
-            InputError: one of them is not there, or is of a class that the clips do not have.
+            InputError: one of them is not there, or is of a class that the clips do not have, or a
+                file is broken.
         """
-        found = self.held_out[name]
-        source = root / found.annotations
-        content = json.loads(source.read_text(encoding="utf-8"))
-        known = sorted(video["id"] for video in content["videos"])
-        if missing := [video for video in found.videos if video not in known]:
-            raise InputError(source, "videos", f"wanted one of id {missing[0]}, got {known}")
-        classes = json.loads((root / self.clips.annotations).read_text("utf-8"))["categories"]
-        ids = {one["name"]: one["id"] for one in classes}
-        names = {one["id"]: one["name"] for one in content["categories"]}
-        content = of_videos(content, found.videos) | {"categories": classes}
-        for one in content["annotations"] or []:
-            if (own := names[one["category_id"]]) not in ids:
-                message = f"wanted classes of the clips, {sorted(ids)}, got {own!r}"
-                raise InputError(source, "categories", message)
-            one["category_id"] = ids[own]
+        taken = self.held_out[name]
+        top, clips = (read_record(root / one.annotations) for one in (taken, self.clips))
+        ids = {one.name: one.category_id for one in read_classes(clips)}
+        shared = {one.category_id: ids[one.name] for one in read_classes(top) if one.name in ids}
+        content = of_videos(top, taken.videos, shared)
+        content["categories"] = clips.items("categories")
         write_content(videos_of(folder, name), content)
 
 
-Content: TypeAlias = dict[str, Any]
-"""What a YouTube-VIS JSON holds."""
+def of_videos(
+    top: Record, ids: Collection[int], class_ids: Mapping[int, int] | None = None
+) -> dict[str, object]:
+    """Return what a YouTube-VIS JSON says of some videos alone, in the order of their ids here.
+
+    Args:
+        top: the file.
+        ids: of the videos.
+        class_ids: new ids of classes by theirs; None: they keep them.
+
+    Raises:
+        InputError: a video is not there, or one of its instances is of another class.
+    """
+    videos = index_by_id(top.records("videos"))
+    if missing := [one for one in ids if one not in videos]:
+        message = f"wanted one of id {missing[0]}, got {sorted(videos)}"
+        raise InputError(top.file, "videos", message)
+    annotations = None
+    if top.optional_items("annotations") is not None:
+        kept = [one for one in top.records("annotations") if one.integer("video_id") in ids]
+        annotations = [dict(one.fields) for one in kept]
+        if class_ids is not None:
+            for record, fields in zip(kept, annotations, strict=True):
+                own = record.reference("category_id", class_ids, "the clips' classes")
+                fields["category_id"] = class_ids[own]
+    chosen = [videos[one].fields for one in ids]
+    return {**top.fields, "videos": chosen, "annotations": annotations}
 
 
-def of_videos(content: Content, ids: Collection[int]) -> Content:
-    """Return the same of some videos alone, in the order of their ids here."""
-    videos = {video["id"]: video for video in content["videos"]}
-    annotations = content["annotations"]
-    if annotations is not None:
-        annotations = [one for one in annotations if one["video_id"] in ids]
-    return content | {"videos": [videos[one] for one in ids], "annotations": annotations}
-
-
-def write_content(path: Path, content: Content) -> None:
+def write_content(path: Path, content: Mapping[str, object]) -> None:
     """Write a YouTube-VIS JSON."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")

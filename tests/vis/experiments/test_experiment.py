@@ -67,6 +67,9 @@ def test_every_arm_has_its_numbers(finished: Path) -> None:
     assert set(record["masks"]) == set(LEVELS)
     assert sum(one["num"] for one in record["masks"].values()) > 0
     assert set(record["staying"]) == {"next", "return"}
+    assert 0 <= record["places"]["learned"] <= 1
+    assert 0 <= record["places"]["last"] <= 1
+    assert record["places"]["covering"] >= 0
     assert set(record["state"]) == {*map(str, AGO)}
     assert record["state"]["1"]["share"] is not None
     assert {*data["losses"]} == {*CONTENT["runs"]}

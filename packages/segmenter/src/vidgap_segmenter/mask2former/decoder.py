@@ -111,6 +111,19 @@ class MaskedDecoder(nn.Module):
         levels.append(self._predict(normed, self.mask_embed(normed), mask_features))
         return MaskedDecoderOutput(levels, self.embedding_head(normed))
 
+    def learned_masks(self, mask_features: Tensor) -> Tensor:
+        """Return masks of the queries as they are learned, which no layer has changed yet.
+
+        Args:
+            mask_features: (R, C, h, w).
+
+        Returns:
+            (R, Q, h, w), the mask logits of the first level.
+        """
+        normed = self.norm(self.query_feat.weight)
+        mask_embed = self.mask_embed(normed).expand(len(mask_features), -1, -1)
+        return self._predict(normed, mask_embed, mask_features).mask_logits
+
     def _predict(
         self, normed: Tensor, mask_embed: Tensor, mask_features: Tensor
     ) -> FramePrediction:

@@ -24,6 +24,7 @@ from vidgap_vis.formats import VideoSet, read_coco, read_youtube_vis
 from vidgap_vis.inference.association import association_accuracy
 from vidgap_vis.inference.images import segment_images
 from vidgap_vis.inference.mechanism import mask_quality, staying
+from vidgap_vis.inference.places import Places
 from vidgap_vis.inference.predict import PredictOptions, predict
 from vidgap_vis.inference.segmenter import VideoSegmenter, device_of
 from vidgap_vis.inference.sights import see
@@ -39,9 +40,10 @@ Of an arm on clips whose truth is not known only the last two. Of others on clip
 `tracking` (HOTA and its kin, None without its package), `occlusion` (AP by group), `causes` (of the
 lost AP50, by cause), `perfect association` (AP50 with it) and `growth` (bytes of tracker state that
 a further frame adds). And where the network has an embedding head:
-`association`, `masks` by how much of their instance is hidden, and `staying`, how often its query
-stays the same (`inference.association`, `inference.mechanism`); with a ConvGRU, too, `state`, what
-that remembers of earlier frames (`inference.state_probe`)."""
+`association`, `masks` by how much of their instance is hidden, `staying`, how often its query
+stays the same (`inference.association`, `inference.mechanism`), and `places`, what the decoder adds
+to the masks of learned queries (`inference.places`; None where there are none); with a ConvGRU,
+too, `state`, what that remembers of earlier frames (`inference.state_probe`)."""
 
 
 def measure(
@@ -132,9 +134,11 @@ def mechanism(segmenter: VideoSegmenter, network: StepModel, videos: VideoSet) -
         videos: with truth.
     """
     seen, held = [], []
+    places = Places.of(network)
+    beside = None if places is None else places.add
     with watching(network) as watched:
         for video in videos.videos:
-            seen.append(see(segmenter, videos, video, with_queries=True))
+            seen.append(see(segmenter, videos, video, with_queries=True, beside=beside))
             if watched is not None:
                 masks = videos.read_masks(video, video.instances, range(len(video)))
                 held.append(watched.take(masks))
@@ -142,6 +146,7 @@ def mechanism(segmenter: VideoSegmenter, network: StepModel, videos: VideoSet) -
         "association": association_accuracy(seen, with_queries=True),
         "masks": mask_quality(zip(videos.videos, seen, strict=True)),
         "staying": staying(seen),
+        "places": None if places is None else places.found(),
         "state": recall(held) if held else None,
     }
 

@@ -64,6 +64,7 @@ def all_tables(
         ("what AP50 is lost to", known(clips, "causes"), _causes_row),
         ("association, exact masks", asked, _association_row),
         ("masks and queries", asked, _mechanism_row),
+        ("are queries places?", known(asked, "places"), _places_row),
         ("AUC: where empty cells had an instance, frames ago", known(asked, "state"), _state_row),
         (f"stills; seeds {seeds}", stills, _stills_row),
     ):
@@ -138,6 +139,14 @@ def _mechanism_row(found: Sequence[Record]) -> Iterator[tuple[str, str]]:
         )
     for kind, name in (("next", "same query, next frame"), ("return", "after an absence")):
         yield name, _over_seeds([r["staying"][kind] for r in found])
+
+
+def _places_row(found: Sequence[Record]) -> Iterator[tuple[str, str]]:
+    """Yield (column, text): masks of learned queries and of the last level, queries an instance."""
+    for key, name in (("learned", "IoU, learned queries"), ("last", "IoU, last level")):
+        yield name, _over_seeds([r["places"][key] for r in found])
+    known = [value for r in found if (value := r["places"]["covering"]) is not None]
+    yield "queries an instance", f"{np.mean(known):.1f}" if known else NOT_AVAILABLE
 
 
 def _state_row(found: Sequence[Record]) -> Iterator[tuple[str, str]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from vidgap_segmenter import ClipOutput
 from vidgap_vis.formats.youtube_vis import VideoInfo, VideoSet
 from vidgap_vis.inference.segmenter import VideoSegmenter
 from vidgap_vis.trackers.bits import mask_iou
@@ -53,6 +55,7 @@ def see(
     latency: int = 1,
     *,
     with_queries: bool = False,
+    beside: Callable[[ClipOutput, Bools], object] | None = None,
 ) -> Sights:
     """Run the network over a video and find the queries of the true instances.
 
@@ -63,6 +66,8 @@ def see(
         latency: frames that the network sees at once.
         with_queries: take the normed queries of the last decoder level, from which an embedding
             head makes embeddings; without, the embeddings stand for them.
+        beside: called with each output (with head inputs, if `with_queries`) and the true masks of
+            its frames, (N, T, H, W).
     """
     state, found = None, []
     for first in range(0, len(video), latency):
@@ -74,6 +79,8 @@ def see(
             assert output.head_inputs is not None
             queries = output.head_inputs.queries[0, 0]
         masks = videos.read_masks(video, video.instances, list(times))  # (N, T, H, W)
+        if beside is not None:
+            beside(output, masks)
         found += [
             sights_of(frame, queries[:, index].float().cpu().numpy(), masks[:, index])
             for index, frame in enumerate(detections_of(output))

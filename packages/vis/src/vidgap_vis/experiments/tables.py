@@ -64,7 +64,7 @@ def all_tables(
         ("what AP50 is lost to", known(clips, "causes"), _causes_row),
         ("association, exact masks", asked, _association_row),
         ("masks and queries", asked, _mechanism_row),
-        ("are queries places?", known(asked, "places"), _places_row),
+        ("masks of learned queries", known(asked, "places"), _places_row),
         ("AUC: where empty cells had an instance, frames ago", known(asked, "state"), _state_row),
         (f"stills; seeds {seeds}", stills, _stills_row),
     ):
@@ -145,8 +145,8 @@ def _places_row(found: Sequence[Record]) -> Iterator[tuple[str, str]]:
     """Yield (column, text): masks of learned queries and of the last level, queries an instance."""
     for key, name in (("learned", "IoU, learned queries"), ("last", "IoU, last level")):
         yield name, _over_seeds([r["places"][key] for r in found])
-    known = [value for r in found if (value := r["places"]["covering"]) is not None]
-    yield "queries an instance", f"{np.mean(known):.1f}" if known else NOT_AVAILABLE
+    counts = [count for r in found if (count := r["places"]["covering"]) is not None]
+    yield "queries an instance", f"{np.mean(counts):.1f}" if counts else NOT_AVAILABLE
 
 
 def _state_row(found: Sequence[Record]) -> Iterator[tuple[str, str]]:

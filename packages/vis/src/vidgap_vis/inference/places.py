@@ -1,4 +1,4 @@
-"""Whether queries are places: how good their masks are before a layer has looked at the frame."""
+"""What the decoder adds: masks of queries as learned, before it looks, and of its last level."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ PART = 0.2
 class Places:
     """Compares the masks of learned queries with those of the last level, frame by frame.
 
-    A learned query is the same for all frames. What its mask finds, it finds by where the pixels
-    are, as the features tell it; what the last level's finds beyond, the decoder has added.
+    A learned query is the same for all frames. What its mask finds, it finds by what the features
+    say of place and appearance; what the last level's finds beyond, the decoder has added.
 
     Args:
         decoder: of the network, whose frames have queries of their own.

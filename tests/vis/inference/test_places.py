@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 from tolerances import TOLERANCE
 from vis.support.networks import SIZES
+from vis.support.squares import write_squares
 
 from vidgap_segmenter import ClipOutput, Mask2Former, MaskDINO
 from vidgap_segmenter.joint import Mask2FormerVIS
-from vidgap_vis.inference.places import PART, SURE, Places
+from vidgap_vis.classes import from_categories
+from vidgap_vis.formats.images import Picture
+from vidgap_vis.inference.places import PART, SURE, Places, same_in_mirror, some_frames
+from vidgap_vis.inference.segmenter import VideoSegmenter
 from vidgap_vis.inference.sights import at_cells
+from vidgap_vis.trackers.detections import Bools
 
+CLASSES = from_categories([(1, "a"), (2, "b"), (3, "c")])
 FRAME = (40, 56)  # padded to 64 by 64
 
 
@@ -37,7 +44,7 @@ def learned_of(model: Mask2Former, output: ClipOutput) -> torch.Tensor:
         return model.decoder.learned_masks(output.head_inputs.mask_features[0])
 
 
-def at_frame(mask: torch.Tensor, output: ClipOutput) -> npt.NDArray[np.bool_]:
+def at_frame(mask: torch.Tensor, output: ClipOutput) -> Bools:
     """A mask of the frame's size with the cells of logits (h, w)."""
     rows, columns = output.mask_extent
     cells = (mask[:rows, :columns] > 0).numpy()
@@ -132,3 +139,69 @@ def test_networks_without_learned_queries_of_frames_are_not_asked() -> None:
     joint = Mask2FormerVIS("test_resnet.r160_in1k", num_classes=3, **sizes)
     for network in (dino, joint, object()):
         assert Places.of(network) is None
+
+
+def bright_or_dark(frame: Picture) -> Bools:
+    """Queries that are appearances: what is bright, what is dark; at cells of four pixels."""
+    grey = frame[2::4, 2::4, 0]
+    return np.stack([grey > 200, grey < 50])
+
+
+def left_or_right(frame: Picture) -> Bools:
+    """Queries that are places: what stands out in the left half, what in the right."""
+    out = np.abs(frame[2::4, 2::4, 0].astype(int) - 128) > 60
+    left = np.arange(out.shape[1]) < out.shape[1] / 2
+    return np.stack([out & left, out & ~left])
+
+
+def black_and_white(
+    columns: tuple[int, int],
+) -> tuple[Picture, Bools]:
+    """A frame with a white and a black square, and their masks, and one that no query covers."""
+    frame = np.full((40, 64, 3), 128, np.uint8)
+    masks = np.zeros((3, 40, 64), bool)
+    for mask, column, grey in zip(masks, columns, (255, 0), strict=False):
+        mask[8:24, column : column + 12] = True
+        frame[mask] = grey
+    masks[2, 32:, 24:40] = True
+    return frame, masks
+
+
+def test_what_is_an_appearance_stays_in_the_mirror_and_what_is_a_place_does_not() -> None:
+    frames = [black_and_white(columns) for columns in ((4, 40), (48, 12))]
+    assert same_in_mirror(bright_or_dark, frames) == 1
+    assert same_in_mirror(left_or_right, frames) == 0
+    middle = black_and_white((28, 48))  # the left half's query has two thirds of it, then one third
+    assert same_in_mirror(left_or_right, [middle, frames[0]]) == 0
+    assert same_in_mirror(lambda frame: left_or_right(frame) & False, frames) is None
+    assert same_in_mirror(bright_or_dark, []) is None
+
+
+def test_learned_masks_of_a_frame_are_those_of_a_clip() -> None:
+    model = small()
+    places = Places.of(model)
+    assert places is not None
+    segmenter = VideoSegmenter(model, CLASSES, device="cpu")
+    frame = np.random.default_rng(0).integers(0, 256, (*FRAME, 3), dtype=np.uint8)
+    clip = torch.from_numpy(frame).permute(2, 0, 1)[None, None]
+    with torch.no_grad():
+        output = model.step(clip, None, with_head_inputs=True)[0]
+    rows, columns = output.mask_extent
+    expected = (learned_of(model, output)[0, :, :rows, :columns] > 0).numpy()
+    assert expected.any()
+    assert not expected.all()
+    np.testing.assert_array_equal(places.look(segmenter, frame), expected)
+
+
+def test_some_frames_are_equally_far_apart_with_what_is_in_them(tmp_path: Path) -> None:
+    corner = (8, 8)
+    path = [corner, None, corner, None, corner, corner]
+    videos = write_squares(tmp_path, [path, [None, None, corner, None, None, corner]])
+    truth = videos.read_masks(videos.videos[0], videos.videos[0].instances, range(6))
+    for count, times in ((6, [0, 2, 4, 5]), (9, [0, 2, 4, 5]), (3, [5]), (2, [4]), (1, [])):
+        found = list(some_frames(videos, count))
+        assert len(found) == len(times)
+        for (frame, masks), time in zip(found, times, strict=True):
+            np.testing.assert_array_equal(frame, videos.read_frame(videos.videos[0], time))
+            there = truth[:, time].any(axis=(1, 2))
+            np.testing.assert_array_equal(masks, truth[there, time])

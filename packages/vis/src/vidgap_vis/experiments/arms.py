@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
+from functools import partial
 from importlib.util import find_spec
 from math import prod
 from pathlib import Path
@@ -24,7 +25,7 @@ from vidgap_vis.formats import VideoSet, read_coco, read_youtube_vis
 from vidgap_vis.inference.association import association_accuracy
 from vidgap_vis.inference.images import segment_images
 from vidgap_vis.inference.mechanism import mask_quality, staying
-from vidgap_vis.inference.places import Places
+from vidgap_vis.inference.places import Places, same_in_mirror, some_frames
 from vidgap_vis.inference.predict import PredictOptions, predict
 from vidgap_vis.inference.segmenter import VideoSegmenter, device_of
 from vidgap_vis.inference.sights import see
@@ -42,8 +43,12 @@ lost AP50, by cause), `perfect association` (AP50 with it) and `growth` (bytes o
 a further frame adds). And where the network has an embedding head:
 `association`, `masks` by how much of their instance is hidden, `staying`, how often its query
 stays the same (`inference.association`, `inference.mechanism`), and `places`, what the decoder adds
-to the masks of learned queries (`inference.places`; None where there are none); with a ConvGRU,
-too, `state`, what that remembers of earlier frames (`inference.state_probe`)."""
+to the masks of learned queries and whether those are places or appearances (`inference.places`;
+None where there are none); with a ConvGRU, too, `state`, what that remembers of earlier frames
+(`inference.state_probe`)."""
+
+MIRRORED = 300
+"""How many frames are mirrored, to see whether a query is a place."""
 
 
 def measure(
@@ -142,11 +147,15 @@ def mechanism(segmenter: VideoSegmenter, network: StepModel, videos: VideoSet) -
             if watched is not None:
                 masks = videos.read_masks(video, video.instances, range(len(video)))
                 held.append(watched.take(masks))
+    mirrored = None
+    if places is not None:
+        look = partial(places.look, segmenter)
+        mirrored = same_in_mirror(look, some_frames(videos, MIRRORED))
     return {
         "association": association_accuracy(seen, with_queries=True),
         "masks": mask_quality(zip(videos.videos, seen, strict=True)),
         "staying": staying(seen),
-        "places": None if places is None else places.found(),
+        "places": None if places is None else places.found() | {"mirrored": mirrored},
         "state": recall(held) if held else None,
     }
 

@@ -147,6 +147,7 @@ def _places_row(found: Sequence[Record]) -> Iterator[tuple[str, str]]:
         yield name, _over_seeds([r["places"][key] for r in found])
     counts = [count for r in found if (count := r["places"]["covering"]) is not None]
     yield "queries an instance", f"{np.mean(counts):.1f}" if counts else NOT_AVAILABLE
+    yield "same in the mirror", _over_seeds([r["places"].get("mirrored") for r in found])
 
 
 def _state_row(found: Sequence[Record]) -> Iterator[tuple[str, str]]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import TypeAlias
 
 import numpy as np
 import torch
 
 from vidgap_segmenter import ClipOutput
 from vidgap_segmenter.mask2former.decoder import MaskedDecoder
-from vidgap_vis.inference.sights import at_cells
+from vidgap_vis.formats.images import Picture
+from vidgap_vis.formats.youtube_vis import VideoSet
+from vidgap_vis.inference.segmenter import VideoSegmenter
+from vidgap_vis.inference.sights import FOUND, at_cells
 from vidgap_vis.trackers.bits import MaskBits
 from vidgap_vis.trackers.detections import Bools, to_host
 
@@ -18,6 +24,10 @@ SURE = 0.5
 
 PART = 0.2
 """The share of an instance that a query's mask has at least to be one of those that cover it."""
+
+
+Looked: TypeAlias = tuple[Picture, Bools]
+"""A frame (H, W, 3) and the true masks in it, (N, H, W)."""
 
 
 @dataclass
@@ -79,3 +89,57 @@ class Places:
             return dict.fromkeys(("learned", "last", "covering"))
         learned, last = np.mean(self._ious, axis=0).tolist()
         return {"learned": learned, "last": last, "covering": float(np.mean(self._covering))}
+
+    @torch.inference_mode()
+    def look(self, segmenter: VideoSegmenter, frame: Picture) -> Bools:
+        """Return the masks of the learned queries in a frame, (Q, h, w), at the cells of the frame.
+
+        Args:
+            segmenter: of this network; what it remembers of earlier frames is left out.
+            frame: (H, W, 3).
+        """
+        output, _ = segmenter.step([torch.from_numpy(frame)], None, with_head_inputs=True)
+        assert output.head_inputs is not None
+        rows, columns = output.mask_extent
+        learned = self.decoder.learned_masks(output.head_inputs.mask_features[0])[0]
+        (masks,) = to_host([learned[:, :rows, :columns] > 0])
+        return masks
+
+
+def same_in_mirror(look: Callable[[Picture], Bools], frames: Iterable[Looked]) -> float | None:
+    """Return how often the query that covers an instance covers it in the mirrored frame, too.
+
+    A query that is a place covers another instance there, or none, unless the instance is in the
+    middle; one that is an appearance covers the same. By chance alone it is one of the Q queries.
+
+    Args:
+        look: gives the masks of the learned queries in a frame, (Q, h, w), as `Places.look`.
+        frames: with the true masks.
+
+    Returns:
+        The share, of the instances that a query covers in both by an IoU of a half or more; None
+        if there are none.
+    """
+    same: list[bool] = []
+    for frame, masks in frames:
+        one, other = (
+            MaskBits.of(at_cells(truth, shown.shape[1:])).iou(MaskBits.of(shown))
+            for truth, shown in (
+                (masks, look(frame)),
+                (masks[:, :, ::-1], look(np.ascontiguousarray(frame[:, ::-1]))),
+            )
+        )
+        both = (one.max(axis=1) >= FOUND) & (other.max(axis=1) >= FOUND)
+        same += (one.argmax(axis=1) == other.argmax(axis=1))[both].tolist()
+    return float(np.mean(same)) if same else None
+
+
+def some_frames(videos: VideoSet, count: int) -> Iterator[Looked]:
+    """Yield frames that are equally far apart, at most so many, where a video has instances."""
+    places = [(video, time) for video in videos.videos for time in range(len(video))]
+    step = max(1, -(-len(places) // count))
+    for video, time in islice(places, step // 2, None, step):
+        masks = videos.read_masks(video, video.instances, [time])[:, 0]
+        masks = masks[masks.any(axis=(1, 2))]
+        if len(masks):
+            yield videos.read_frame(video, time), masks

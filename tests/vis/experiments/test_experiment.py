@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -24,10 +25,14 @@ from vidgap_vis.experiments.processes import Job
 from vidgap_vis.experiments.summary import summarise
 from vidgap_vis.formats import read_coco, read_youtube_vis
 from vidgap_vis.formats.images import decode_file
+from vidgap_vis.inference import places
 from vidgap_vis.inference.images import segment_images
 from vidgap_vis.inference.mechanism import LEVELS
+from vidgap_vis.inference.segmenter import VideoSegmenter
+from vidgap_vis.inference.sights import at_cells
 from vidgap_vis.inference.state_probe import AGO
 from vidgap_vis.synthetic import world
+from vidgap_vis.trackers.bits import mask_iou
 from vidgap_vis.weights import open_weights
 
 
@@ -151,6 +156,36 @@ def test_stills_are_measured_as_the_coco_evaluator_does(finished: Path) -> None:
     record = json.loads((folder / "arms" / "two copies.metrics.json").read_text())
     for name in ("AP", "AP50", "AP75", "AR1", "AR10", "AR100"):
         assert record["metrics"][name] == pytest.approx(expected[name], abs=1e-9)
+
+
+def test_stills_are_mirrored_to_see_what_queries_go_by(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "FOUND", 0.0)  # so little trained, queries cover nothing by half
+    folder = finished / "out" / "seed_1"
+    weights = folder / "runs" / "stills" / "weights"
+    record = arms.on_stills(1, weights, folder / "data", tmp_path / "found.json", "cpu")
+    opened = open_weights(weights)
+    segmenter = VideoSegmenter(opened.model, opened.classes, device="cpu")
+    asked = places.Places.of(opened.model)
+    assert asked is not None
+    images = read_coco(folder / "data" / "images_valid.json", folder / "data" / "images")
+    same = []
+    for index, image in enumerate(images.images):
+        frame = images.read_image(index)
+        mirror = np.ascontiguousarray(np.fliplr(frame))
+        shown = [asked.look(segmenter, one) for one in (frame, mirror)]
+        for one in image.instances:
+            truth = [one.segmentation.decode(), np.fliplr(one.segmentation.decode())]
+            if not truth[0].any():
+                continue
+            best = [
+                mask_iou(at_cells(mask[None], masks.shape[1:]), masks)[0].argmax()
+                for mask, masks in zip(truth, shown, strict=True)
+            ]
+            same.append(best[0] == best[1])
+    assert 0 < np.mean(same) < 1
+    assert record["mirrored"] == pytest.approx(np.mean(same))
 
 
 def test_a_network_without_memory_sees_each_frame_alone(finished: Path) -> None:

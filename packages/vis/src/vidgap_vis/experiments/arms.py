@@ -27,7 +27,7 @@ from vidgap_vis.inference.images import segment_images
 from vidgap_vis.inference.mechanism import mask_quality, staying
 from vidgap_vis.inference.places import Places, same_in_mirror, some_frames
 from vidgap_vis.inference.predict import PredictOptions, predict
-from vidgap_vis.inference.segmenter import VideoSegmenter, device_of
+from vidgap_vis.inference.segmenter import VideoSegmenter
 from vidgap_vis.inference.sights import see
 from vidgap_vis.inference.state_probe import recall, watching
 from vidgap_vis.inference.step import StepModel
@@ -37,15 +37,16 @@ from vidgap_vis.weights import open_weights
 Record: TypeAlias = dict[str, Any]
 """`metrics` (0..1), `intervals` (low, high), `parameters`, `ms` (processor time a frame or still).
 
-Of an arm on clips whose truth is not known only the last two. Of others on clips also `switches`,
+Of an arm on clips whose truth is not known only the last two; of one on stills also `mirrored`, how
+often a learned query finds the same in the mirror (None without such queries), which tells places
+from appearances (`inference.places`). Of others on clips also `switches`,
 `tracking` (HOTA and its kin, None without its package), `occlusion` (AP by group), `causes` (of the
 lost AP50, by cause), `perfect association` (AP50 with it) and `growth` (bytes of tracker state that
 a further frame adds). And where the network has an embedding head:
 `association`, `masks` by how much of their instance is hidden, `staying`, how often its query
 stays the same (`inference.association`, `inference.mechanism`), and `places`, what the decoder adds
-to the masks of learned queries and whether those are places or appearances (`inference.places`;
-None where there are none); with a ConvGRU, too, `state`, what that remembers of earlier frames
-(`inference.state_probe`)."""
+to the masks of learned queries, with `mirrored` (None where there are none); with a ConvGRU, too,
+`state`, what that remembers of earlier frames (`inference.state_probe`)."""
 
 MIRRORED = 300
 """How many frames are mirrored, to see whether a query is a place."""
@@ -147,30 +148,38 @@ def mechanism(segmenter: VideoSegmenter, network: StepModel, videos: VideoSet) -
             if watched is not None:
                 masks = videos.read_masks(video, video.instances, range(len(video)))
                 held.append(watched.take(masks))
-    mirrored = None
+    found = None
     if places is not None:
-        look = partial(places.look, segmenter)
-        mirrored = same_in_mirror(look, some_frames(videos, MIRRORED))
+        found = places.found() | {"mirrored": mirrored(places, segmenter, videos)}
     return {
         "association": association_accuracy(seen, with_queries=True),
         "masks": mask_quality(zip(videos.videos, seen, strict=True)),
         "staying": staying(seen),
-        "places": None if places is None else places.found() | {"mirrored": mirrored},
+        "places": found,
         "state": recall(held) if held else None,
     }
+
+
+def mirrored(places: Places, segmenter: VideoSegmenter, videos: VideoSet) -> float | None:
+    """Return how often a learned query finds the same instance in the mirrored frame."""
+    return same_in_mirror(partial(places.look, segmenter), some_frames(videos, MIRRORED))
 
 
 def on_stills(copies: int, weights: Path, data: Path, results: Path, device: str) -> Record:
     """Segment the held-out stills, each as a clip of copies; the results are kept."""
     opened = open_weights(weights)
+    segmenter = VideoSegmenter(opened.model, opened.classes, device=device)
     images = read_coco(data / STILLS, data / "images")
     start = time.process_time()
-    model = opened.model.to(device_of(device)).eval()
-    found = segment_images(model, images, num_copies=copies)
+    found = segment_images(opened.model, images, num_copies=copies)
     write_results(results, found, opened.classes)
     seconds = time.process_time() - start
-    evaluation = Evaluation.of_files(results, write_truth(data))
-    return accuracy(evaluation, weights) | {"ms": 1e3 * seconds / max(1, len(images.images))}
+    truth = write_truth(data)
+    places = Places.of(opened.model)
+    return accuracy(Evaluation.of_files(results, truth), weights) | {
+        "ms": 1e3 * seconds / max(1, len(images.images)),
+        "mirrored": places and mirrored(places, segmenter, read_youtube_vis(truth, images.root)),
+    }
 
 
 def accuracy(evaluation: Evaluation, weights: Path | None) -> Record:

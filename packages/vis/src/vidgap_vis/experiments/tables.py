@@ -118,6 +118,7 @@ def _stills_row(found: Sequence[Record]) -> Iterator[tuple[str, str]]:
     for key in OF_STILLS:
         yield key, _over_seeds([r["metrics"][key] for r in found])
     yield "weights, k", f"{found[0]['parameters'] / 1e3:.0f}"
+    yield "same in the mirror", _over_seeds([r.get("mirrored") for r in found])
     yield "ms a still", f"{np.mean([r['ms'] for r in found]):.0f}"
 
 

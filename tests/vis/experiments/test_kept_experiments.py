@@ -60,9 +60,11 @@ def test_the_claims_arms_differ_in_what_they_say_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["longer", "cells"])
 def test_pre_trainings_differ_in_what_joins_the_same_frames(name: str, tmp_path: Path) -> None:
     experiment = read_experiment(FOLDER / name)
-    image, module, video = (
-        experiment.config(run, 1, tmp_path) for run in ("pre_image", "pre_module", "pre_video")
-    )
+    runs = ("pre_image", "pre_module", "pre_video")
+    image, module, video = (experiment.config(run, 1, tmp_path) for run in runs)
+    start = experiment.config("start", 1, tmp_path)
+    assert {experiment.runs[run].init for run in runs} == {"start"}
+    assert start == replace(image, train=replace(image.train, steps=start.train.steps))
     assert isinstance(video, PretrainConfig)
     assert not video.frames_apart
     assert module == replace(video, frames_apart=True)

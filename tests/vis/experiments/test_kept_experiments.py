@@ -83,8 +83,11 @@ def test_augmentations_arms_differ_in_their_clips_alone(tmp_path: Path) -> None:
     configs = {name: experiment.config(name, 1, tmp_path) for name in experiment.runs}
     pre = {name: one for name, one in configs.items() if isinstance(one, PretrainConfig)}
     fine = {name: one for name, one in configs.items() if isinstance(one, FinetuneConfig)}
+    start = pre.pop("start")
+    assert {experiment.runs[name].init for name in pre} == {"start"}
     assert len({frames(one) for one in pre.values()}) == 1
     still, rotation = pre.pop("still"), pre["rotation"]
+    assert start == replace(still, train=replace(still.train, steps=start.train.steps))
     assert still.temporal is None
     assert (still.clip.num_frames, still.clip.max_rotation_deg) == (1, 0.0)
     for name, one in pre.items():

@@ -30,7 +30,7 @@ def frame(*cells: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
 
 
 def test_components_are_what_is_bright_the_largest_first() -> None:
-    masks = components(frame((4, 4, 8), (20, 30, 14)), most=3)
+    masks = components(frame((4, 4, 8), (20, 30, 14)), num=3)
     assert masks.shape == (3, 48, 64)
     for mask, (top, left, side) in zip(masks[:2], [(20, 30, 14), (4, 4, 8)], strict=True):
         wanted = np.zeros((48, 64), bool)

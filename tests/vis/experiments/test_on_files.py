@@ -113,7 +113,12 @@ def test_each_arm_is_measured_on_each_set(finished: Path) -> None:
         ]
         gain = data["arms"]["one on other"]["gain"]["AP50"]["seeds"][seed][0]
         assert gain == pytest.approx(apart[0] - apart[1])
+    over = {name: arm["gain over"] for name, arm in data["arms"].items()}
+    assert over["one on other"] == "index on other"
+    assert over["one on sealed"] is over["index on own"] is None
     said = (finished / "said.txt").read_text()
+    assert "gain over index " in said
+    assert "gain over index on" not in said
     assert "one on other" in said
     assert "sealed" not in said
 
@@ -196,7 +201,15 @@ def test_a_set_that_cannot_be_taken(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"world": "hard_1"}, "files: wanted without world, synthetic and arms on stills"),
+        ({"world": "hard_1"}, "files: wanted without .* arms on stills, got world beside it"),
+        (
+            {"files": {**CONTENT["files"], "held_out": {"a/b": CONTENT["files"]["clips"]}}},
+            "files.held_out: wanted a name that a file can have, got 'a/b'",
+        ),
+        (
+            {"files": {**CONTENT["files"], "held_out": {"a": RENAMED | {"videos": [0, 0]}}}},
+            r"files.held_out.a.videos: wanted each id once, got \[0, 0\]",
+        ),
         ({"runs": {"stills": {"stage": "pretrain", "clips": -1}}}, r"runs\.stills\.clips: "),
         (
             {"arms": {"index": {"run": "stills"}, "floor": {"run": "", "memory": False}}},
@@ -225,6 +238,11 @@ def test_a_root_is_wanted_for_files_alone(
     assert said == "--root: missing; it is the folder of the experiment's files"
     said = fails(1, "experiment", finished, "--out", tmp_path / "out", "--root", tmp_path)
     assert said.endswith("stills/images.json: no such file")
+    for path in ("stills/images.json", "clips/clips.json", "sealed.json", "renamed.json"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).touch()
+    said = fails(1, "experiment", finished, "--out", tmp_path / "out", "--root", tmp_path)
+    assert said.endswith("stills/images: no such folder")
     runs = {"stills": {"stage": "pretrain"}}
     common = {"pretrain": {"model": TINY}}
     folder = write(

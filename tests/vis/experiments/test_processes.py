@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from vidgap_vis.experiments.processes import NICE, Job, run_jobs
+from vidgap_vis.experiments.processes import NICE, Job, run_jobs, saying
 
 
 def test_each_job_comes_after_what_it_needs(tmp_path: Path) -> None:
@@ -42,6 +43,17 @@ def test_the_first_error_ends_all(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="none"):
         run_jobs(jobs, print)
     assert not (tmp_path / "b").exists()
+
+
+def test_what_is_said_goes_into_the_file_until_its_end(tmp_path: Path) -> None:
+    logger = logging.getLogger("vidgap_vis")
+    before = [*logger.handlers], logger.level
+    path = tmp_path / "said.log"
+    with saying(path):
+        print("printed")
+        logger.info("logged")
+    assert path.read_text().split() == ["printed", "logged"]
+    assert (logger.handlers, logger.level) == before
 
 
 def test_gpus_are_dealt_out_to_the_processes(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_a_return_is_looked_for_among_all_that_are_there(tmp_path: Path) -> None
 
 
 def test_an_instance_without_a_query_is_no_question(tmp_path: Path) -> None:
-    """A square of a colour that the model does not know."""
+    """Nor a rival: a square of a colour that the model does not know."""
     paths = [[(8, 8)] * 2, [(8, 64)] * 2, [(40, 8)] * 2, [(40, 64)] * 2]
     videos = write_squares(tmp_path, paths)
     for time in range(2):
@@ -49,6 +49,7 @@ def test_an_instance_without_a_query_is_no_question(tmp_path: Path) -> None:
         cv2.imwrite(str(path), frame)
     found = accuracy(videos)
     assert (found["1"]["embedding"], found["1"]["found"]) == (1.0, 3 / 4)
+    assert found["1"]["chance"] == pytest.approx(1 / 3)
 
 
 def test_absences_inside_a_video_are_re_entries() -> None:

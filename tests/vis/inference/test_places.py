@@ -191,12 +191,12 @@ def test_learned_masks_of_a_frame_are_those_of_a_clip() -> None:
     np.testing.assert_array_equal(places.look(segmenter, frame), expected)
 
 
-def test_some_frames_are_equally_far_apart_with_what_is_in_them(tmp_path: Path) -> None:
+def test_some_frames_are_evenly_spread_with_what_is_in_them(tmp_path: Path) -> None:
     corner = (8, 8)
     path = [corner, None, corner, None, corner, corner]
     videos = write_squares(tmp_path, [path, [None, None, corner, None, None, corner]])
     truth = videos.read_masks(videos.videos[0], videos.videos[0].instances, range(6))
-    for count, times in ((6, [0, 2, 4, 5]), (9, [0, 2, 4, 5]), (3, [5]), (2, [4]), (1, [])):
+    for count, times in ((9, [0, 2, 4, 5]), (6, [0, 2, 4, 5]), (4, [0, 2, 5]), (3, [5]), (1, [])):
         found = list(some_frames(videos, count))
         assert len(found) == len(times)
         for (frame, masks), time in zip(found, times, strict=True):

@@ -57,6 +57,7 @@ CONTENT: dict[str, Any] = {
         "minvis": {"run": "clips", "tracker": {"name": "minvis"}},
         "stills": {"run": "stills", "tracker": {"name": "query"}},
         "ctvis": {"run": "embedded", "tracker": {"name": "ctvis"}},
+        "overlap": {"run": "embedded", "tracker": {"name": "query"}},
         "forgets": {"run": "with module", "tracker": {"name": "minvis"}, "memory": False},
         "remembers": {"run": "with module", "tracker": {"name": "minvis"}},
         "one copy": {"run": "stills", "copies": 1},

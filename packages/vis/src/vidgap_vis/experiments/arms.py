@@ -48,6 +48,9 @@ stays the same (`inference.association`, `inference.mechanism`), and `places`, w
 to the masks of learned queries, with `mirrored` (None where there are none); with a ConvGRU, too,
 `state`, what that remembers of earlier frames (`inference.state_probe`)."""
 
+OF_NETWORK = ("association", "masks", "staying", "places", "state")
+"""What `mechanism` measures, which no tracker changes."""
+
 MIRRORED = 300
 """How many frames are mirrored, to see whether a query is a place."""
 
@@ -60,6 +63,8 @@ def measure(
     clips: ClipFiles | None,
     out: Path,
     device: str = "cpu",
+    *,
+    like: str | None = None,
 ) -> Record:
     """Measure an arm on held-out clips or stills; what was done before is read again.
 
@@ -71,6 +76,8 @@ def measure(
         clips: of the data, what it tracks; None for an arm on stills.
         out: the folder of the arms.
         device: where the network computes; "auto": a GPU if there is one.
+        like: an arm that has been measured and differs in its tracker alone: what the network does
+            before any tracker is that one's.
     """
     done = out / f"{name}.metrics.json"
     if done.is_file():
@@ -79,7 +86,9 @@ def measure(
     results = out / f"{name}.json"
     out.mkdir(parents=True, exist_ok=True)
     if clips is not None:
-        record = on_clips(arm, weights, data, clips, results, device)
+        beside = None if like is None else out / f"{like}.metrics.json"
+        known = None if beside is None else json.loads(beside.read_text(encoding="utf-8"))
+        record = on_clips(arm, weights, data, clips, results, device, known)
     else:
         assert arm.copies is not None
         assert weights is not None
@@ -90,7 +99,13 @@ def measure(
 
 
 def on_clips(
-    arm: Arm, weights: Path | None, data: Path, clips: ClipFiles, results: Path, device: str
+    arm: Arm,
+    weights: Path | None,
+    data: Path,
+    clips: ClipFiles,
+    results: Path,
+    device: str,
+    known: Record | None,
 ) -> Record:
     """Track the held-out clips and compare with the truth, if there is one; results are kept."""
     annotations, frames = data / clips.annotations, data / clips.frames
@@ -128,11 +143,12 @@ def on_clips(
     }
     if weights is None or not has_embeddings(weights):
         return record
-    return record | mechanism(segmenter, network, videos)
+    of_network = mechanism(segmenter, network, videos) if known is None else known
+    return record | {key: of_network[key] for key in OF_NETWORK}
 
 
 def mechanism(segmenter: VideoSegmenter, network: StepModel, videos: VideoSet) -> Record:
-    """Return what the network does before any tracker, all of it of one pass over the clips.
+    """Return what the network does before any tracker.
 
     Args:
         segmenter: it steps.
@@ -178,7 +194,9 @@ def on_stills(copies: int, weights: Path, data: Path, results: Path, device: str
     places = Places.of(opened.model)
     return accuracy(Evaluation.of_files(results, truth), weights) | {
         "ms": 1e3 * seconds / max(1, len(images.images)),
-        "mirrored": places and mirrored(places, segmenter, read_youtube_vis(truth, images.root)),
+        "mirrored": None
+        if places is None
+        else mirrored(places, segmenter, read_youtube_vis(truth, images.root)),
     }
 
 
@@ -206,9 +224,14 @@ def parameters(weights: Path | None) -> int:
 
 
 def growth(segmenter: VideoSegmenter, videos: VideoSet) -> float:
-    """Return the bytes that a tracker's state grows by with a frame, in the first clip's end."""
+    """Return the bytes that a tracker's state grows by with a frame, in the first clip's end.
+
+    0 for a clip of one frame.
+    """
     video = videos.videos[0]
     half = len(video) // 2
+    if half == 0:
+        return 0.0
     sizes = []
     for length in (half, 2 * half):
         one = segmenter.open(score_threshold=0.0)

@@ -26,8 +26,8 @@ MIN_AREA = 15
 LINKS = QueryOptions(iou_weight=1.0, min_affinity=0.15)
 """By overlap alone: embeddings are 0."""
 
-MOST = 100
-"""Components of a frame, and tracks of a video."""
+MAX_COMPONENTS = 100
+"""Of a frame, and tracks of a video."""
 
 
 def segmenter(classes: ClassList) -> VideoSegmenter:
@@ -42,7 +42,8 @@ def segmenter(classes: ClassList) -> VideoSegmenter:
     if len(classes) != 1:
         names = ", ".join(one.name for one in classes)
         raise InputError("", "categories", f"wanted one class for bright things, got {names}")
-    return VideoSegmenter(Brightness(MOST), classes, device="cpu", tracker=tracker, top_k=MOST)
+    network = Brightness(MAX_COMPONENTS)
+    return VideoSegmenter(network, classes, device="cpu", tracker=tracker, top_k=MAX_COMPONENTS)
 
 
 def tracker() -> Tracker:
@@ -75,7 +76,7 @@ class Brightness(StaysOnCPU):
         """Segment frames, (B, T, 3, H, W) uint8."""
         if with_head_inputs:
             raise ValueError("with_head_inputs must be off: there is no head")
-        clips = frames.permute(0, 1, 3, 4, 2).cpu().numpy()
+        clips = frames.permute(0, 1, 3, 4, 2).cpu().numpy()  # (B, T, H, W, 3)
         masks = torch.from_numpy(
             np.stack([[components(one, self.num_queries) for one in clip] for clip in clips])
         ).transpose(1, 2)  # (B, Q, T, H, W)
@@ -92,14 +93,14 @@ class Brightness(StaysOnCPU):
         ), state
 
 
-def components(frame: npt.NDArray[np.uint8], most: int) -> npt.NDArray[np.bool_]:
-    """Return the bright components of a frame (H, W, 3), the largest first: (most, H, W)."""
+def components(frame: npt.NDArray[np.uint8], num: int) -> npt.NDArray[np.bool_]:
+    """Return the bright components of a frame (H, W, 3), the largest first: (num, H, W)."""
     grey = cv2.GaussianBlur(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), (0, 0), SIGMA)
     _, bright = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     _, labels, found, _ = cv2.connectedComponentsWithStats(bright, connectivity=4)
     areas = found[1:, cv2.CC_STAT_AREA]  # the first is the ground
     order = [label for label in np.argsort(-areas, kind="stable") if areas[label] >= MIN_AREA]
-    masks = np.zeros((most, *grey.shape), dtype=bool)
-    for row, label in enumerate(order[:most]):
+    masks = np.zeros((num, *grey.shape), dtype=bool)
+    for row, label in enumerate(order[:num]):
         masks[row] = labels == label + 1
     return masks

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from vidgap_vis.errors import InputError
 
 MADE_OF = "arms.yaml sha256"
 """Key of what a `results.json` was made of."""
 
-Results = Mapping[str, Any]
+Results: TypeAlias = Mapping[str, Any]
 """What a `results.json` holds."""
 
 

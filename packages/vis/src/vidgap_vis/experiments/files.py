@@ -63,18 +63,28 @@ class Files:
     def __post_init__(self) -> None:
         if not any(one.truth for one in self.held_out.values()):
             raise ConfigError("", "files.held_out", "wanted one with truth or more, got none")
+        for name, one in self.held_out.items():
+            if Path(name).name != name:
+                message = f"wanted a name that a file can have, got {name!r}"
+                raise ConfigError("", "files.held_out", message)
+            if len({*one.videos}) < len(one.videos):
+                message = f"wanted each id once, got {[*one.videos]}"
+                raise ConfigError("", f"files.held_out.{name}.videos", message)
         if self.clips.videos:
             message = f"wanted for held-out sets alone, got {[*self.clips.videos]}"
             raise ConfigError("", "files.clips.videos", message)
 
     def check(self, root: Path | None) -> Path:
-        """Return the root; ConfigError where it is missing, InputError where a file is."""
+        """Return the root; ConfigError where it is missing, InputError where one of these is."""
         if root is None:
             raise ConfigError("", "--root", "missing; it is the folder of the experiment's files")
-        files = [self.stills.annotations, self.clips.annotations]
-        for path in (*files, *(one.annotations for one in self.held_out.values())):
+        videos = (self.clips, *self.held_out.values())
+        for path in (self.stills.annotations, *(one.annotations for one in videos)):
             if not (root / path).is_file():
                 raise InputError(root / path, "", "no such file")
+        for path in (self.stills.images, *(one.frames for one in videos)):
+            if not (root / path).is_dir():
+                raise InputError(root / path, "", "no such folder")
         return root
 
     def of_stills(self, root: Path) -> dict[Key, Any]:

@@ -116,7 +116,9 @@ class Experiment:
                 message = f"wanted two arms, both on clips or both on stills, got {[*pair]}"
                 raise ConfigError("", f"pairs[{index}]", message)
         if self.files is not None and (self.world or self.synthetic or self.on_stills):
-            message = "wanted without world, synthetic and arms on stills"
+            given = {"world": self.world, "synthetic": self.synthetic, "copies": self.on_stills}
+            others = ", ".join(name for name, value in given.items() if value)
+            message = f"wanted without world, synthetic and arms on stills, got {others} beside it"
             raise ConfigError("", "files", message)
         for name, run in self.runs.items():
             if run.clips is not None and (self.files is None or run.clips < 0):
@@ -134,8 +136,8 @@ class Experiment:
                     raise ConfigError("", f"arms.{name}.run", message)
             elif arm.run not in self.runs:
                 raise ConfigError("", f"arms.{name}.run", f"wanted a run, got {arm.run!r}")
-            if arm.copies is not None and (arm.copies < 1 or arm.tracker):
-                message = f"wanted 1 or more, and no tracker, got {arm.copies}"
+            if arm.copies is not None and (arm.copies < 1 or arm.tracker or not arm.memory):
+                message = f"wanted 1 or more, with memory and no tracker, got {arm.copies}"
                 raise ConfigError("", f"arms.{name}.copies", message)
 
     @property
@@ -222,11 +224,22 @@ class Experiment:
         except ConfigError as error:
             raise ConfigError("", f"runs.{name}.config.{error.item}", error.message) from error
 
+    def like(self, name: str) -> str | None:
+        """Return the first arm that has another tracker than one at most; None: it is that one."""
+        arm = self.arms[name]
+        alike = (one for one, two in self.arms.items() if replace(two, tracker=arm.tracker) == arm)
+        first = next(alike)
+        return None if first == name else first
+
+    @property
+    def rival(self) -> str:
+        """`against`, as it is called without the set that it is measured on."""
+        return self.against.removesuffix(on("", self.arms[self.against].held_out))
+
     def rival_of(self, name: str) -> str | None:
         """Return the arm that one is compared with, on the same clips; None: it is that one."""
-        against = self.against.removesuffix(on("", self.arms[self.against].held_out))
         held_out = self.arms[name].held_out
-        rival = on(against, held_out) if held_out else against
+        rival = on(self.rival, held_out) if held_out else self.rival
         return None if rival == name else rival
 
     def on_each(self) -> Experiment:
@@ -244,11 +257,10 @@ class Experiment:
         return replace(self, arms=arms, pairs=pairs, against=on(self.against, known[0]))
 
     def quick(self) -> Experiment:
-        """Return the same with a few steps on a few clips, whose numbers mean nothing."""
+        """Return the same with a few steps, on a few clips if generated; numbers mean nothing."""
         common = {
-            stage: {**config, "train": _train(config)}
+            stage: {**(config := self.common.get(stage, {})), "train": _train(config)}
             for stage in CONFIGS
-            for config in [self.common.get(stage, {})]
         }
         runs = {
             name: replace(run, config={**run.config, "train": _train(run.config)})
@@ -279,7 +291,7 @@ def read_experiment(folder: Path) -> Experiment:
         for name in experiment.runs:
             experiment.config(name, experiment.seeds[0], folder)
         for name, arm in experiment.arms.items():
-            _check_tracker(name, arm)
+            _check_arm(name, arm)
     except ConfigError as error:
         raise ConfigError(path, error.item, error.message) from error
     return experiment
@@ -290,8 +302,13 @@ def on(arm: str, held_out: str) -> str:
     return f"{arm} on {held_out}"
 
 
-def _check_tracker(name: str, arm: Arm) -> None:
-    """Raise ConfigError where no tracker has an arm's name or options."""
+def _check_arm(name: str, arm: Arm) -> None:
+    """Raise ConfigError where no file can have an arm's name, or no tracker its name or options."""
+    if Path(name).name != name:
+        raise ConfigError("", "arms", f"wanted names that a file can have, got {name!r}")
+    if arm.held_out:
+        message = f"wanted none, each arm is measured on every set, got {arm.held_out!r}"
+        raise ConfigError("", f"arms.{name}.held_out", message)
     try:
         construct(TrackerConfig, flat(arm.tracker))
     except ConfigError as error:

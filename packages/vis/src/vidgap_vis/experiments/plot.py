@@ -42,7 +42,7 @@ def write_plot(path: Path, data: Mapping[str, Any]) -> None:
         if arm["spread"]
     }
     gains = {
-        f"{name} - {data['against']}": arm["gain"][SHOWN]
+        f"{name} - {arm['gain over']}": arm["gain"][SHOWN]
         for name, arm in data["arms"].items()
         if arm["gain"] is not None
     } | {name: gain[SHOWN] for name, gain in data["pairs"].items()}

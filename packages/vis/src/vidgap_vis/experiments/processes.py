@@ -137,6 +137,10 @@ def saying(path: Path) -> Iterator[None]:
     """Send what this process says to the end of a file."""
     with path.open("a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
         logger = logging.getLogger("vidgap_vis")
-        logger.setLevel(logging.INFO)
+        before = logger.handlers, logger.level
         logger.handlers = [logging.StreamHandler(log)]
-        yield
+        logger.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            logger.handlers, logger.level = before

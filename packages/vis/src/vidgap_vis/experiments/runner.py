@@ -64,7 +64,7 @@ def run_experiment(
         precision: in which everything is trained; None: what the experiment says.
         root: the folder of the experiment's files, where it has files.
         elsewhere: `results.json` files of other seeds, which the tables have, too.
-        quick: a few steps on a few clips, to see it run.
+        quick: a few steps, on a few clips if generated, to see it run.
 
     Raises:
         ConfigError: the experiment is wrong, a root is missing or not wanted, or `out` holds
@@ -89,8 +89,8 @@ def run_experiment(
     jobs: dict[str, Job] = {}
     for seed in experiment.seeds:
         jobs |= seed_jobs(experiment, seed, out / f"seed_{seed}", given, root)
-    with counting(jobs) as (watched, progress):
-        done = run_jobs(watched, progress, processes, gpus)
+    with counting(len(jobs)) as progress:
+        done = run_jobs(jobs, progress, processes, gpus)
     records: Records = {
         name: {seed: done[f"seed {seed}: {name}"] for seed in experiment.seeds}
         for name in experiment.arms
@@ -154,8 +154,10 @@ def seed_jobs(
         weights = out / "runs" / arm.run / WEIGHTS_FOLDER if arm.run else None
         truth = experiment.truth_of(name, folder) if arm.copies is None else None
         where = (given or {}).get("device", "cpu")
-        call = partial(arms.measure, name, arm, weights, root, truth, out / "arms", where)
-        needs = f"seed {seed}: run {arm.run}" if arm.run else data
+        like = experiment.like(name)
+        measured = (name, arm, weights, root, truth, out / "arms", where)
+        call = partial(arms.measure, *measured, like=like)
+        needs = f"seed {seed}: {like or f'run {arm.run}'}" if arm.run else data
         jobs[f"seed {seed}: {name}"] = Job(call, needs)
     return jobs
 
@@ -201,7 +203,7 @@ def train(config: Config, parent: Path | None, folder: Path, *, profile: bool = 
 
 
 @contextmanager
-def counting(jobs: dict[str, Job]) -> Iterator[tuple[dict[str, Job], Callable[[int], Any]]]:
-    """Yield the jobs, and what shows how many of them are done."""
-    with tqdm(total=len(jobs), unit="job", dynamic_ncols=True, mininterval=0) as bar:
-        yield jobs, lambda done: bar.update(done - bar.n)
+def counting(total: int) -> Iterator[Callable[[int], Any]]:
+    """Yield what shows how many of some jobs are done."""
+    with tqdm(total=total, unit="job", dynamic_ncols=True, mininterval=0) as bar:
+        yield lambda done: bar.update(done - bar.n)

@@ -69,9 +69,10 @@ def summarise(
         if (rival := experiment.rival_of(name)) is not None
     }
     pairs = {
-        title: pooled(paired(experiment, name, other, out, root), elsewhere, "pairs", title)
+        (title := f"{name} - {other}"): pooled(
+            paired(experiment, name, other, out, root), elsewhere, "pairs", title
+        )
         for name, other in experiment.pairs
-        for title in [f"{name} - {other}"]
     }
     courses = {name: courses_of(name, experiment, out, elsewhere) for name in experiment.runs}
     data = {
@@ -88,6 +89,7 @@ def summarise(
                     if name in experiment.compared + experiment.on_stills
                 },
                 "gain": gains.get(name),
+                "gain over": experiment.rival_of(name) if name in gains else None,
             }
             for name, found in records.items()
         },
@@ -134,9 +136,9 @@ def pooled(own: Differences, elsewhere: Sequence[Results], *keys: str) -> Gains:
     for metric, here in own.items():
         each = dict(sorted([*here.items(), *by_seed(elsewhere, *keys, metric, "seeds")]))
         over = spread([value for value, _, _ in each.values()])
-        _, low, high = next(iter(each.values()))
-        if over.n > 1:
-            low, high = over.low, over.high
+        low, high = over.low, over.high
+        if over.n == 1:
+            low, high = next((low, high) for value, low, high in each.values() if value is not None)
         gains[metric] = {
             "value": over.mean,
             "low": low,

@@ -49,7 +49,7 @@ def all_tables(
     seeds = ", ".join(map(str, experiment.seeds))
     clips = {name: list(records[name].values()) for name in experiment.compared}
     rows = {name: dict(_clips_row(found, gains.get(name))) for name, found in clips.items()}
-    yield format_table(rows, title=f"seeds {seeds}; gain over {experiment.against}")
+    yield format_table(rows, title=f"seeds {seeds}; gain over {experiment.rival}")
     if groups := dict.fromkeys(
         g for found in clips.values() for r in found for g in r["occlusion"]
     ):

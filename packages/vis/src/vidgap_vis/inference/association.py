@@ -3,7 +3,9 @@
 The queries that stand for the true instances are found by their masks, so that neither a missed
 detection nor a tracker's rules count: what is left is whether an instance's embedding is nearest to
 its own of another frame. Beside it stands the nearest centre of the true masks, which learns
-nothing: an embedding that is worth something beats it where instances cross or return.
+nothing: an embedding that is worth something beats it where instances cross or return. Instances
+that no query covers are rivals of neither, so a network that covers fewer has easier questions:
+`chance` says how easy.
 """
 
 from __future__ import annotations
@@ -46,8 +48,8 @@ def association_accuracy(
 ) -> dict[str, dict[str, float | None]]:
     """Measure top-1 association between frames of videos with exact masks.
 
-    An instance of a frame is looked for among all instances that a later frame shows. Questions
-    count where a query covers it in both frames.
+    An instance of a frame is looked for among those of a later frame that a query covers there.
+    Questions count where one covers it in both frames, and another instance in the later one.
 
     Args:
         videos: as the network shows them.
@@ -72,7 +74,12 @@ def association_accuracy(
 
 def compare(sights: Sights, instance: int, before: int, after: int, hits: Hits) -> None:
     """Look for an instance of one frame among those of another."""
-    candidates = np.flatnonzero(sights.visible[:, after])
+    if sights.visible[:, after].sum() < 2:
+        return
+    hits.num_asked += 1
+    candidates = np.flatnonzero(sights.found[:, after])
+    if not (sights.found[instance, before] and sights.found[instance, after]):
+        return
     if len(candidates) < 2:
         return
     near, near_queries = (
@@ -80,9 +87,6 @@ def compare(sights: Sights, instance: int, before: int, after: int, hits: Hits) 
         for vectors in (sights.embeddings, sights.queries)
     )
     gaps = sights.centres[candidates, after] - sights.centres[instance, before]
-    hits.num_asked += 1
-    if not (sights.found[instance, before] and sights.found[instance, after]):
-        return
     hits.num += 1
     hits.chance += 1 / len(candidates)
     hits.embedding += bool(candidates[near.argmax()] == instance)

@@ -1,10 +1,13 @@
-"""What the decoder adds: masks of queries as learned, before it looks, and of its last level."""
+"""Learned queries: what the decoder adds to their masks, and whether they are places.
+
+Their masks, before the decoder has looked, are compared with those of its last level; and the query
+that covers an instance with the one that covers it in the mirrored frame.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TypeAlias
 
 import numpy as np
@@ -42,8 +45,8 @@ class Places:
     """
 
     decoder: MaskedDecoder
-    _ious: list[tuple[float, float]] = field(default_factory=list)
-    _covering: list[int] = field(default_factory=list)
+    _ious: list[tuple[float, float]] = field(default_factory=list, init=False)
+    _covering: list[int] = field(default_factory=list, init=False)
 
     @classmethod
     def of(cls, network: object) -> Places | None:
@@ -109,8 +112,9 @@ class Places:
 def same_in_mirror(look: Callable[[Picture], Bools], frames: Iterable[Looked]) -> float | None:
     """Return how often the query that covers an instance covers it in the mirrored frame, too.
 
-    A query that is a place covers another instance there, or none, unless the instance is in the
-    middle; one that is an appearance covers the same. By chance alone it is one of the Q queries.
+    A query that is a place covers another instance there, or none, unless its place and the
+    instance's are symmetric; one that is an appearance covers the same. By chance alone it is one
+    of the Q queries.
 
     Args:
         look: gives the masks of the learned queries in a frame, (Q, h, w), as `Places.look`.
@@ -135,10 +139,11 @@ def same_in_mirror(look: Callable[[Picture], Bools], frames: Iterable[Looked]) -
 
 
 def some_frames(videos: VideoSet, count: int) -> Iterator[Looked]:
-    """Yield frames that are equally far apart, at most so many, where a video has instances."""
-    places = [(video, time) for video in videos.videos for time in range(len(video))]
-    step = max(1, -(-len(places) // count))
-    for video, time in islice(places, step // 2, None, step):
+    """Yield so many frames, evenly spread over all; those without instances are left out."""
+    frames = [(video, time) for video in videos.videos for time in range(len(video))]
+    count = min(count, len(frames))
+    for index in range(count):
+        video, time = frames[(2 * index + 1) * len(frames) // (2 * count)]
         masks = videos.read_masks(video, video.instances, [time])[:, 0]
         masks = masks[masks.any(axis=(1, 2))]
         if len(masks):

@@ -20,7 +20,7 @@ demo: $(VENV)/.ready
 test: lint
 	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -n 2 -m "not slow"
 
-# With the tests that take minutes: as CI.
+# With the tests that take tens of seconds each: as CI.
 test-all: lint
 	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -n 2
 

@@ -34,6 +34,15 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     assert COMMANDS[name].summary in " ".join(said.split())
 
 
+def test_a_group_of_commands_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["weights", "--help"]) == 0
+    said = capsys.readouterr().out
+    listed = re.findall(r"^  (\w+ \w+)  ", said, re.MULTILINE)
+    assert listed == ["weights convert", "weights export", "weights slim"]
+    assert main(["evaluate", "--help"]) == 0  # a command, and a group
+    assert "--gt" in capsys.readouterr().out
+
+
 def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert re.fullmatch(r"\d+\.\d+\.\d+\n", capsys.readouterr().out)

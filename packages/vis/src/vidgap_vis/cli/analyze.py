@@ -40,17 +40,19 @@ class Analyze(Command):
             "--videos",
             type=_choice,
             default="worst",
-            help="of --figures: worst, best, or ids with commas between them",
+            help="of --figures: worst, best, or ids with commas between them (worst)",
         )
         parser.add_argument(
-            "--num_videos", type=whole(1), default=4, help="of --figures with worst or best"
+            "--num_videos", type=whole(1), default=4, help="of --figures with worst or best (4)"
         )
-        parser.add_argument("--max_mb", type=_megabytes, default=10.0, help="of the page at most")
+        parser.add_argument(
+            "--max_mb", type=_megabytes, default=10.0, help="of the page at most (10)"
+        )
         parser.add_argument(
             "--min_score",
             type=share,
             default=0.1,
-            help="of the weakest track in timelines and strips, and in their identity switches",
+            help="of the weakest track in timelines, strips and their identity switches (0.1)",
         )
 
     def run(self, options: Namespace) -> int:

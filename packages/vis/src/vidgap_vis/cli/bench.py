@@ -33,7 +33,10 @@ class Bench(Command):
             "--no_module", action="store_true", help="random weights without temporal module"
         )
         parser.add_argument(
-            "--size", type=picture_size, default="720x1280", help="HEIGHTxWIDTH of the video"
+            "--size",
+            type=picture_size,
+            default="720x1280",
+            help="HEIGHTxWIDTH of the video (720x1280)",
         )
         parser.add_argument(
             "--short_edge", type=whole(1), default=360, help="frames are resized to this (360)"
@@ -48,7 +51,7 @@ class Bench(Command):
         parser.add_argument(
             "--threads", type=whole(1), help="of the CPU; torch's choice by default"
         )
-        parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
+        parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1 (auto)")
         parser.add_argument(
             "--dtype", default="fp32", choices=["fp32", "bf16"], help="of the model"
         )

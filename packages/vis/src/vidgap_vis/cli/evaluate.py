@@ -38,7 +38,7 @@ class Evaluate(Command):
             "--min_score",
             type=share,
             default=0.3,
-            help="of the weakest track that hota counts; AP counts all",
+            help="of the weakest track that hota counts (0.3); AP counts all",
         )
         parser.add_argument(
             "--by",
@@ -121,7 +121,7 @@ class EvaluateImages(Command):
         parser.add_argument("--gt", type=Path, required=True, help="COCO JSON with truth")
         parser.add_argument("--images", type=Path, required=True, help="folder of its images")
         parser.add_argument(
-            "--copies", type=whole(1), default=3, help="frames of a clip, as in training"
+            "--copies", type=whole(1), default=3, help="frames of a clip, as in training (3)"
         )
         parser.add_argument(
             "--short_edge", type=whole(1), help="resize images to this before the model"

@@ -23,6 +23,8 @@ MAX_TABLE_LINES = 24
 STAGES = ("pretrain", "finetune")
 """Commands that go on from a run's folder."""
 
+HELP = (["-h"], ["--help"], ["help"])
+
 RENAMED = {"data sample": "data synthetic"}
 """Old names of commands."""
 
@@ -62,13 +64,16 @@ def show_log() -> None:
 
 def dispatch(words: Sequence[str]) -> int:
     """Find the command, read its arguments and run it."""
-    if not words or words[0] in ("-h", "--help", "help"):
+    if not words or words[:1] in HELP:
         print(overview(), file=sys.stdout if words else sys.stderr)
         return 0 if words else 2
     if words[0] == "--version":
         from importlib.metadata import version
 
         print(version("vidgap-vis"))
+        return 0
+    if words[1:2] in HELP and (group := group_of(words[0])):
+        print(overview(words[0], group))
         return 0
     name, rest = find_command(words)
     command = COMMANDS[name](name)
@@ -92,10 +97,14 @@ def find_command(words: Sequence[str]) -> tuple[str, Sequence[str]]:
             return name, words[length:]
         if name in RENAMED:
             raise ConfigError("", name, f"is now called {RENAMED[name]}")
-    group = [name for name in COMMANDS if name.startswith(f"{words[0]} ")]
-    if group:
+    if group := group_of(words[0]):
         raise ConfigError("", words[0], f"wanted one of: {', '.join(group)}")
     raise ConfigError("", words[0], f"unknown command ({suggest(words[0], list(COMMANDS))})")
+
+
+def group_of(word: str) -> list[str]:
+    """Return the commands of two words that begin with one that is none itself."""
+    return [name for name in COMMANDS if name.startswith(f"{word} ") and word not in COMMANDS]
 
 
 def with_config_of_resumed(words: Sequence[str], stage: str) -> list[str]:
@@ -115,19 +124,19 @@ def with_config_of_resumed(words: Sequence[str], stage: str) -> list[str]:
     return ["-c", str(folder / RUN_CONFIG_FILE), *words]
 
 
-def overview() -> str:
-    """Return the list of commands."""
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {make.summary}" for name, make in COMMANDS.items()]
+def overview(first: str = "COMMAND", names: Sequence[str] = tuple(COMMANDS)) -> str:
+    """Return the list of commands, all or those of a group."""
+    width = max(map(len, names))
+    lines = [f"  {name:<{width}}  {COMMANDS[name].summary}" for name in names]
     return "\n".join(
         [
-            "usage: vidgap COMMAND ...",
+            f"usage: vidgap {first} ...",
             "",
             "Pre-train on pseudo-clips, fine-tune on video, track instances, evaluate.",
             "",
             *lines,
             "",
-            "vidgap COMMAND --help tells what a command takes.",
+            "vidgap COMMAND --help tells what a command takes, vidgap --version which one this is.",
         ]
     )
 

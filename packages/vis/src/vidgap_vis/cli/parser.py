@@ -20,7 +20,7 @@ from vidgap_vis.errors import ConfigError
 
 Config = TypeVar("Config")
 
-MODEL = "weights folder, Hugging Face folder, USER/NAME on its Hub, or official file"
+MODEL = "cells or lookalikes, a weights folder, a Hugging Face folder, USER/NAME, an official file"
 """What weights may be."""
 
 FLAGS = "--"

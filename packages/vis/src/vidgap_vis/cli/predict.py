@@ -44,7 +44,7 @@ class Predict(Command):
             "--resume", action="store_true", help="go on where a run with the same --jsonl ended"
         )
         parser.add_argument("--images", type=Path, help="folder of the frames that a JSON names")
-        parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
+        parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1 (auto)")
         parser.add_argument(
             "--dtype", default="fp32", choices=["fp32", "bf16"], help="of the model"
         )
@@ -69,16 +69,18 @@ class Predict(Command):
         parser.add_argument(
             "--strict", action="store_true", help="fail where a part of a video does not decode"
         )
-        parser.add_argument("--latency", type=int, help="frames the model sees at once (1)")
+        parser.add_argument(
+            "--latency", type=int, help="frames the model sees at once (1, or a clip)"
+        )
         parser.add_argument(
             "--short_edge", type=whole(1), help="resize frames to this before the model"
         )
-        parser.add_argument("--top_k", type=whole(1), help="tracks a video lists in the results")
+        parser.add_argument("--top_k", type=whole(1), help="tracks a video lists in --json (20)")
         parser.add_argument(
             "--batch_videos",
             type=whole(1),
             default=1,
-            help="videos that share the model's steps, where they have one size",
+            help="videos that share the model's steps, where they have one size (1)",
         )
         parser.add_argument(
             "--pipeline",

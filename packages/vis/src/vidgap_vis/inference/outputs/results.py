@@ -11,7 +11,7 @@ from vidgap_vis.inference.outputs.sink import Sink, tracks_of
 
 
 class ResultSink(Sink):
-    """Writes a results file; all tracks are in it, whatever their frames' scores.
+    """Writes a results file: the best tracks of each video, whatever the least score shown.
 
     Args:
         path: the file.

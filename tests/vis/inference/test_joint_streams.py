@@ -311,6 +311,9 @@ def test_what_weights_say_of_their_tracker_counts(tmp_path: Path) -> None:
     assert tracker.options == JointOptions(clip_frames=4, match_threshold=0.3)
     with pytest.raises(ConfigError, match=r"tracker\.name: index follows queries from frame to"):
         VideoSegmenter.from_pretrained(tmp_path / "w", device="cpu", tracker={"name": "index"})
+    for top_k in (0, 1001):
+        with pytest.raises(ValueError, match=f"top_k must be 1 to 1000, got {top_k}"):
+            VideoSegmenter.from_pretrained(tmp_path / "w", device="cpu", top_k=top_k)
 
 
 def test_one_that_leaves_has_ended_and_a_newcomer_is_new() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ from vis.support.outputs import (
     colours,
     lines_of,
 )
-from vis.support.stream_model import CLASSES, moving_squares
+from vis.support.stream_model import CLASSES, ColourModel, moving_squares
 from vis.support.tiny_runs import CLASSES as OF_WEIGHTS
 from vis.support.tiny_runs import make_model
 
@@ -50,8 +51,9 @@ class Breaking(ImageFolder):
             yield shot
 
 
+@pytest.mark.parametrize("latency", [1, 3, 10])
 def test_a_stream_that_breaks_off_keeps_what_came(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    latency: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = write_folder(tmp_path / "clip", moving_squares(9))
     source = Breaking(folder, sorted(folder.iterdir()))
@@ -65,7 +67,7 @@ def test_a_stream_that_breaks_off_keeps_what_came(
             out=tmp_path / "o.mp4",
             json=tmp_path / "r.json",
             jsonl=tmp_path / "l.jsonl",
-            options=QUIET,
+            options=replace(QUIET, latency=latency),
         )
     entries = json.loads((tmp_path / "r.json").read_text())
     assert {len(entry["segmentations"]) for entry in entries} == {5}
@@ -165,6 +167,40 @@ def test_weights_that_are_no_numbers_are_an_error(
         "or its precision is too low"
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "weights"]
+
+
+class Damaged(ColourModel):
+    """Masks or classes of one frame are no numbers."""
+
+    def __init__(self, name: str, number: float) -> None:
+        super().__init__()
+        self.name, self.number = name, number
+
+    def step(self, frames: torch.Tensor, state: Any, **more: Any) -> Any:
+        output, state = super().step(frames, state, **more)
+        damaged = getattr(output, self.name).clone()
+        damaged[(0,) * damaged.ndim] = self.number
+        return replace(output, **{self.name: damaged}), state
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("mask_logits", torch.nan), ("class_logits", torch.inf), ("embeddings", torch.inf)],
+)
+def test_predictions_that_are_no_numbers_are_an_error(
+    name: str, number: float, tmp_path: Path
+) -> None:
+    video = write_video(tmp_path / "a.mp4", moving_squares(3))
+    with pytest.raises(InputError, match="the network predicts nan or inf"):
+        predict([video], colours(Damaged(name, number)), json=tmp_path / "r.json", options=QUIET)
+    assert not (tmp_path / "r.json").exists()
+
+
+def test_cut_outs_of_two_runs_are_not_mixed(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "a.mp4", moving_squares(3))
+    predict([video], colours(), crops=tmp_path / "crops", options=QUIET)
+    with pytest.raises(ConfigError, match="--crops: must be empty or new, or cut-outs of two"):
+        predict([video], colours(), crops=tmp_path / "crops", options=QUIET)
 
 
 def test_what_a_pattern_stands_for_is_not_replaced(tmp_path: Path) -> None:

@@ -184,6 +184,49 @@ def test_a_run_goes_on_with_the_same_classes(tmp_path: Path) -> None:
             predict([video], colours(**other), jsonl=lines, resume=True, options=options)
 
 
+def test_a_run_goes_on_with_the_same_videos(tmp_path: Path) -> None:
+    """A pattern may stand for others by then."""
+    for name in ("b", "c"):
+        write_video(tmp_path / f"{name}.mp4", moving_squares(9))
+    options, lines = PredictOptions(progress=False, save_every=2), tmp_path / "l.jsonl"
+    pattern = str(tmp_path / "*.mp4")
+
+    def go_on(**more: Any) -> None:
+        predict([pattern], colours(), jsonl=lines, options=options, resume=True, **more)
+
+    with pytest.raises(KilledError):
+        predict([pattern], colours(Stopping(14, die)), jsonl=lines, options=options)
+    write_video(tmp_path / "a.mp4", moving_squares(9))
+    with pytest.raises(ConfigError, match=r"--resume: videos was \[1, 'b', .*, is \[1, 'a', "):
+        go_on()
+    (tmp_path / "a.mp4").unlink()
+    (tmp_path / "c.mp4").rename(tmp_path / "kept")
+    with pytest.raises(ConfigError, match=r"--resume: videos was \[2, 'c', .*, is None"):
+        go_on()
+    (tmp_path / "kept").rename(tmp_path / "c.mp4")
+    go_on()
+    assert {(video, frame) for video, frame, _ in shown(lines)} == {
+        (video, frame) for video in (1, 2) for frame in range(9)
+    }
+
+
+def test_a_run_goes_on_with_the_same_tracker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = write_video(tmp_path / "a.mp4", moving_squares(30))
+    options, lines = PredictOptions(progress=False, save_every=4), tmp_path / "l.jsonl"
+
+    def joint(threshold: float) -> VideoSegmenter:
+        joined = JointOptions(clip_frames=4, repeated=2, match_threshold=threshold)
+        return colours(JointColourModel(), tracker=lambda: JointTracker(joined))
+
+    monkeypatch.setattr(JointTracker, "finish", lambda _: die())
+    with pytest.raises(KilledError):
+        predict([video], joint(0.5), jsonl=lines, options=options)
+    with pytest.raises(ConfigError, match=r"tracker was .*match_threshold=0\.5.* is .*=0\.9"):
+        predict([video], joint(0.9), jsonl=lines, options=options, resume=True)
+
+
 def test_what_cannot_go_on_is_named(tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.mp4", moving_squares(30))
     lines = tmp_path / "lines.jsonl"

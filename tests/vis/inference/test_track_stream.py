@@ -221,6 +221,15 @@ def test_frames_that_differ_are_named() -> None:
         TrackStream([])
 
 
+def test_tensors_may_be_of_any_precision() -> None:
+    found = instances(2, embeddings=True)
+    half = {
+        name: torch.as_tensor(found[name]).to(torch.bfloat16) for name in ("scores", "embeddings")
+    }
+    taken = Instances.of({**found, **half})
+    np.testing.assert_array_equal(taken.scores, half["scores"].float().numpy())
+
+
 def test_instances_pass_through() -> None:
     found = Instances.of(instances(1))
     assert Instances.of(found) is found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from vis.support.queries import CHANNELS, NUM_QUERIES, Scene
@@ -24,6 +26,24 @@ def identities(associator: Associator, frame: tuple[Detections, dict[int, int]])
 
 
 ALL = {0: 0.9, 1: 0.8, 2: 0.7}
+
+
+def test_a_state_may_have_been_in_a_file_of_arrays(tmp_path: Path) -> None:
+    scene, before, after = Scene(3), QueryAssociator(), QueryAssociator()
+    before.update(scene.frame({0: 0.9})[0])
+    np.savez(tmp_path / "state.npz", **before.state_dict())
+    with np.load(tmp_path / "state.npz") as state:
+        after.load_state_dict(state)
+    for _ in range(2):
+        frame = scene.frame(ALL)
+        assert identities(after, frame) == identities(before, frame) == {0: 1, 1: 2, 2: 3}
+
+
+@pytest.mark.parametrize("name", ["iou_weight", "min_affinity", "reacquire_similarity"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_thresholds_are_numbers(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be .*, got {value}"):
+        QueryOptions(**{name: value})
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -6,10 +6,12 @@ import json
 import os
 import signal
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file
 from vis.support.tiny_runs import (
     MODEL,
@@ -47,8 +49,16 @@ def stop_after(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return steps
 
 
-def steps_logged(run: Path) -> list[int]:
-    return [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+def logged(run: Path) -> list[dict[str, float]]:
+    """What a run logged, but for what time has to do with."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        del line["time"], line["seconds_per_step"]
+    return lines
+
+
+def steps_logged(run: Path) -> list[float]:
+    return [line["step"] for line in logged(run)]
 
 
 def test_an_interrupted_run_resumes_to_the_same_bits(
@@ -65,6 +75,29 @@ def test_an_interrupted_run_resumes_to_the_same_bits(
     pretrain(config, out, resume=True)
     assert_bit_equal(out, straight)
     assert steps_logged(out) == [2, 4, 6]
+    assert logged(out) == logged(straight)
+
+
+@pytest.mark.parametrize("every", [1, 5])
+def test_a_gradient_that_is_not_finite_changes_nothing(
+    every: int, images: Path, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, steps = Accelerator.clip_grad_norm_, count(1)
+
+    def broken(accelerator: Accelerator, weights: list[torch.Tensor], norm: float) -> torch.Tensor:
+        if next(steps) == 3:
+            gradient = next(weight.grad for weight in weights if weight.grad is not None)
+            gradient[0] = torch.nan
+        return clip(accelerator, weights, norm)
+
+    config = pretrain_config(images, checkpoint_every=every)
+    with monkeypatch.context() as patch:
+        patch.setattr(Accelerator, "clip_grad_norm_", broken)
+        with pytest.raises(TrainingError, match="step 3: the gradient is not finite"):
+            pretrain(config, tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run/checkpoint").iterdir()] == ["step_000002"]
+    pretrain(config, tmp_path / "run", resume=True)
+    assert_bit_equal(tmp_path / "run", straight)
 
 
 def test_fine_tuning_resumes_to_the_same_bits(tmp_path: Path, stop_after: list[int]) -> None:

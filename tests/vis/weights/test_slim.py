@@ -15,7 +15,7 @@ from vidgap_segmenter.backbones import weights as backbone_weights
 from vidgap_vis import build
 from vidgap_vis.cli.main import main
 from vidgap_vis.demo.plan import make_plan
-from vidgap_vis.errors import InputError
+from vidgap_vis.errors import ConfigError, InputError
 from vidgap_vis.weights import Usage, initialise, load, open_weights, save
 from vidgap_vis.weights.slim import slim
 
@@ -71,6 +71,15 @@ def test_slimming_twice_is_the_same(slimmed: Path, tmp_path: Path) -> None:
     slim(slimmed, tmp_path / "again")
     again, once = (folder / "model.safetensors" for folder in (tmp_path / "again", slimmed))
     assert again.read_bytes() == once.read_bytes()
+
+
+def test_a_folder_that_holds_the_source_is_not_replaced(whole: Path) -> None:
+    before = sorted(path.name for path in whole.parent.iterdir())
+    for out in (whole, whole.parent):
+        with pytest.raises(ConfigError, match=r"--out: .* is or holds the source"):
+            slim(whole, out, overwrite=True)
+    assert sorted(path.name for path in whole.parent.iterdir()) == before
+    assert open_weights(whole).classes == CLASSES
 
 
 def test_a_trained_backbone_stays(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -94,13 +94,24 @@ def check_output(flag: str, output: Path, inputs: Iterable[str | Path]) -> None:
         output: a file, which may exist.
         inputs: files and folders; no file inside such a folder may be replaced.
     """
+    check_free(flag, output, {Path(path).resolve() for path in inputs})
+
+
+def check_free(flag: str, output: Path, sources: Collection[Path]) -> None:
+    """Raise ConfigError as `check_output`; `sources` are resolved, a set where they are many."""
     target = output.resolve()
-    sources = [Path(path).resolve() for path in inputs]
-    inside = target.exists() and any(source in target.parents for source in sources)
+    inside = target.exists() and any(folder in sources for folder in target.parents)
     if target in sources or inside:
         raise ConfigError("", flag, f"{output} is an input, and would be overwritten")
     if target.exists() and not target.is_file():
         raise ConfigError("", flag, f"{output} is no regular file, and would be replaced by one")
+
+
+def check_keeps_source(out: Path, read: Iterable[Path]) -> None:
+    """Raise ConfigError where `out` is, or contains, something that is read."""
+    for path in read:
+        if path.resolve().is_relative_to(out.resolve()):
+            raise ConfigError("", "--out", f"{out} is or holds the source, and would replace it")
 
 
 def temporary_sibling(target: Path) -> Path:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from vidgap_vis.config.section import (
-    FROM_0,
     FROM_1,
     Count,
     Fraction,
     Positive,
     Section,
+    Seed,
     Wanted,
 )
 from vidgap_vis.errors import ConfigError
@@ -178,7 +178,7 @@ class PseudoExportConfig(Section):
     clip: PseudoClipConfig = field(default_factory=lambda: PseudoClipConfig(size=None))
     clips_per_image: Annotated[int, FROM_1] = 1
     max_images: Annotated[int, FROM_1] | None = None
-    seed: Annotated[int, FROM_0] = 0
+    seed: Seed = 0
 
 
 @dataclass(frozen=True)

@@ -26,14 +26,19 @@ FLOAT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
 WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
+MERGE = "tag:yaml.org,2002:merge"
+"""Of the key `<<`, which brings in another mapping; keys beside it go before what that has."""
+
+
 class Loader(yaml.SafeLoader):
     """YAML without objects and dates, in which a key that occurs twice is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [self.construct_object(key) for key, _ in node.value]
+        keys = [key for key, _ in node.value if key.tag != MERGE]
+        names = [self.construct_object(key) for key in keys]
         for index, name in enumerate(names):
             if name in names[:index]:
-                mark = node.value[index][0].start_mark
+                mark = keys[index].start_mark
                 raise yaml.MarkedYAMLError(problem=f"key {name!r} stands twice", problem_mark=mark)
         return super().construct_mapping(node, deep)
 
@@ -50,6 +55,7 @@ def read_files(path: Path, *, is_base: bool = False) -> dict[str, dict[str, Any]
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader)
+        json.dumps(content, default=str)  # raises where a mapping holds itself
     except OSError as error:
         raise ConfigError(path, "", f"cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
@@ -58,13 +64,15 @@ def read_files(path: Path, *, is_base: bool = False) -> dict[str, dict[str, Any]
         mark = getattr(error, "problem_mark", None)
         item = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise ConfigError(path, item, f"broken YAML: {getattr(error, 'problem', error)}") from error
+    except (RecursionError, ValueError) as error:
+        raise ConfigError(path, "", f"cannot be read ({error})") from error
     content = {} if content is None else content
     if not isinstance(content, dict):
         raise ConfigError(path, "", f"wanted sections as `key: value`, got {content!r}")
     base = content.pop("base", None)
     if base is None:
         return {str(path): content}
-    if is_base or not isinstance(base, str):
+    if is_base or not isinstance(base, str) or "\0" in base:
         wanted = "none in a file that is a base itself" if is_base else "a path"
         raise ConfigError(path, "base", f"wanted {wanted}, got {base!r}")
     return {**read_files(path.parent / base, is_base=True), str(path): content}

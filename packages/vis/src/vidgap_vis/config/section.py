@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf, isfinite
 from typing import Annotated, Any, ClassVar, get_args, get_type_hints
 
 from vidgap_vis.errors import ConfigError
@@ -23,9 +24,11 @@ class Wanted:
 
 
 Count = Annotated[int, Wanted("a number above 0", lambda value: value > 0)]
-Positive = Annotated[float, Wanted("a number above 0", lambda value: value > 0)]
+Positive = Annotated[float, Wanted("a number above 0", lambda value: 0 < value < inf)]
+Finite = Annotated[float, Wanted("a finite number", isfinite)]
 Fraction = Annotated[float, Wanted("a number in 0..1", lambda value: 0 <= value <= 1)]
-FROM_0 = Wanted("0 or more", lambda value: value >= 0)
+FROM_0 = Wanted("0 or more", lambda value: 0 <= value < inf)
+Seed = Annotated[int, Wanted("0 to 2**63 - 1", lambda value: 0 <= value < 2**63)]
 FROM_1 = Wanted("1 or more", lambda value: value >= 1)
 
 

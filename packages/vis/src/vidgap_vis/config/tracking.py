@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
-from vidgap_vis.config.section import FROM_0, FROM_1, Count, Fraction, Section
+from vidgap_vis.config.section import FROM_0, FROM_1, Count, Finite, Fraction, Section
 
 TrackerName: TypeAlias = Literal[
     "ctvis",
@@ -136,8 +136,8 @@ class TrackerConfig(Section, key="tracker"):
     iou_weight: Annotated[float, FROM_0] | None = None
     label_weight: Annotated[float, FROM_0] | None = None
     iou_offset: Annotated[float, FROM_0] | None = None
-    min_affinity: float | None = None
-    reacquire_similarity: float | None = None
+    min_affinity: Finite | None = None
+    reacquire_similarity: Finite | None = None
     masktrack_compat: bool | None = None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
-from vidgap_vis.config.section import FROM_0, FROM_1, Count, Positive, Section
+from vidgap_vis.config.section import FROM_0, FROM_1, Count, Positive, Section, Seed
 
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
 RunLog: TypeAlias = Literal["tensorboard", "wandb", "mlflow", "comet_ml", "aim", "trackio"]
@@ -44,7 +44,7 @@ class TrainConfig(Section, key="train"):
     warmup_steps: Annotated[int, FROM_0] = 0
     schedule: Literal["step", "cosine"] = "step"
     milestones: tuple[int, ...] = (327_778, 355_092)
-    seed: Annotated[int, FROM_0] = 0
+    seed: Seed = 0
     num_workers: Annotated[int, FROM_0] = 4
     precision: Precision = "bf16"
     device: Literal["auto", "cpu"] = "auto"

@@ -50,4 +50,4 @@ class OracleAssociator:
         return {"time": self._time}
 
     def load_state_dict(self, state: StateDict) -> None:
-        self._time = state["time"]
+        self._time = int(state["time"])

@@ -55,7 +55,9 @@ def clip_results(
 
 def check_predictions(output: ClipOutput) -> None:
     """Raise InputError where a network's predictions are no numbers: all of it would be empty."""
-    wrong = output.class_logits.isnan().any() | ~output.embeddings.isfinite().all()
+    classes, masks = output.class_logits, output.mask_logits
+    wrong = classes.isnan().any() | classes.isposinf().any() | ~output.embeddings.isfinite().all()
+    wrong |= masks.sum(dtype=torch.float32).isnan()  # in one pass without a copy
     if bool(wrong):
         message = (
             "the network predicts nan or inf: its weights are damaged, or its precision is too low"

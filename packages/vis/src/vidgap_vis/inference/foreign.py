@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 Size = tuple[int, int]
@@ -134,5 +135,6 @@ def no_masks(size: Size | None) -> npt.NDArray[np.bool_]:
 def array(values: Any) -> npt.NDArray[Any]:
     """Return an array of what may be a tensor, on any device."""
     if isinstance(values, Tensor):
-        return values.detach().cpu().numpy()
+        values = values.detach().cpu()
+        return (values.float() if values.dtype is torch.bfloat16 else values).numpy()
     return np.asarray(values)

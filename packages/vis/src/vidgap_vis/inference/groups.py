@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vidgap_vis.video.sources import Frame
+from vidgap_vis.video.sources import Frame, SourceGoneError
 
 AnyFrame = npt.NDArray[np.uint8] | Image.Image | Tensor | Frame
 AnyFrameT = TypeVar("AnyFrameT", npt.NDArray[np.uint8], Image.Image, Tensor, Frame)
@@ -110,21 +110,28 @@ def groups(
 ) -> Iterator[Group]:
     """Yield a video's groups, with the frames as they were given.
 
-    Arguments and errors as `Grouping`'s.
+    Arguments and errors as `Grouping`'s. Where the source goes away, its last frames come before
+    that error.
     """
     grouping = Grouping(latency, repeated, after)
     given: list[AnyFrameT] = []
-    for frame in frames:
-        group = grouping.add(frame)
-        given.append(frame)
-        if group is not None:
-            grouping.done(group)
-            group, given = replace(group, given=tuple(given)), []
-            yield group
-            del group  # nothing is held while the next frames come
+    gone: SourceGoneError | None = None
+    try:
+        for frame in frames:
+            group = grouping.add(frame)
+            given.append(frame)
+            if group is not None:
+                grouping.done(group)
+                group, given = replace(group, given=tuple(given)), []
+                yield group
+                del group  # nothing is held while the next frames come
+    except SourceGoneError as error:
+        gone = error  # after the frames that came before
     rest = grouping.rest()
     if rest is not None:
         yield replace(rest, given=tuple(given))
+    if gone is not None:
+        raise gone
 
 
 def as_pixels(frame: AnyFrame) -> Tensor:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from itertools import count
 from pathlib import Path, PurePosixPath
 
 from vidgap_vis.classes import ClassList
 from vidgap_vis.errors import ConfigError, InputError
-from vidgap_vis.files import check_output
+from vidgap_vis.files import check_free, check_output
 from vidgap_vis.formats.youtube_vis import VideoInfo, VideoSet, read_youtube_vis
 from vidgap_vis.video.read import named_videos
 from vidgap_vis.video.sources import WHOLE, DatasetVideo, Excerpt, FrameSource, Span
@@ -78,6 +77,7 @@ def plan(
     weights: str | Path | None = None,
     span: Span = WHOLE,
     strict: bool = False,
+    resume: bool = False,
 ) -> list[Job]:
     """Open every input, decide on its id and its outputs' names, and check all outputs.
 
@@ -89,6 +89,7 @@ def plan(
         weights: the model's folder, where it is on disk.
         span: which frames of each video.
         strict: what is wrong in a video on the way raises.
+        resume: a run goes on, whose outputs are there.
 
     Raises:
         InputError: an input is missing or broken.
@@ -104,8 +105,12 @@ def plan(
     folders = [Path(path) for path in (images_root, weights) if path is not None]
     for flag, path in files.items():
         check_output(flag, path, [*paths, *folders])
-    if targets.crops is not None and targets.crops.exists() and not targets.crops.is_dir():
-        raise ConfigError("", "--crops", f"must be a folder, got {targets.crops}")
+    crops = targets.crops
+    if crops is not None and crops.exists() and not crops.is_dir():
+        raise ConfigError("", "--crops", f"must be a folder, got {crops}")
+    if crops is not None and crops.is_dir() and any(crops.iterdir()) and not resume:
+        message = f"must be empty or new, or cut-outs of two runs are mixed, got {crops}"
+        raise ConfigError("", "--crops", message)
     if not paths:
         raise ConfigError("", "INPUT", "at least one video, folder or JSON is wanted, got none")
     if any(path.suffix.lower() == ".json" for path in paths):
@@ -126,25 +131,30 @@ def plan(
     names = apart(names)
     overlays = output_paths("--out", names, targets.out, OVERLAY_SUFFIXES, folder=several)
     mots = output_paths("--mots", names, targets.mots, (".txt",), folder=several)
-    taken = [Path(source.path) for source in sources]  # what patterns stand for, too
+    taken = {path.resolve() for path in paths}
+    taken |= {Path(source.path).resolve() for source in sources}  # what patterns stand for, too
     for flag, written in [
         *(("--out", path) for path in overlays),
         *(("--mots", path) for path in mots),
         *files.items(),
     ]:
         if written is not None:
-            check_output(flag, written, [*paths, *taken])
-            taken.append(written)
+            check_free(flag, written, taken)
+            taken.add(written.resolve())
     return [Job(*row) for row in zip(ids, names, sources, overlays, mots, strict=True)]
 
 
 def apart(names: Sequence[str]) -> list[str]:
     """Return names of which no two are the same: name, name_2, ..."""
-    found: list[str] = []
+    found: dict[str, None] = {}
+    numbers: dict[str, int] = {}
     for name in names:
-        tries = (f"{name}_{number}" if number > 1 else name for number in count(1))
-        found.append(next(one for one in tries if one not in found))
-    return found
+        one, number = name, numbers.get(name, 1)
+        while one in found:
+            number += 1
+            one = f"{name}_{number}"
+        found[one], numbers[name] = None, number
+    return [*found]
 
 
 def output_paths(

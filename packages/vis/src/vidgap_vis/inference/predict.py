@@ -168,6 +168,7 @@ def predict(
         weights=weights,
         span=options.span,
         strict=options.strict,
+        resume=resume,
     )
     try:  # before anything is written; the first video's, for a tracker is made for each in turn
         first = segmenter.open(options.latency, score_threshold=0.0)
@@ -175,7 +176,7 @@ def predict(
         raise ConfigError("", "--latency", str(error)) from error
     score, classes = options.score, segmenter.classes
     others = {"score": score, "frames": options.span, "strict": options.strict}
-    kind = run_kind(inputs, segmenter, first, weights, **others)
+    kind = run_kind(inputs, jobs, segmenter, first, weights, **others)
     progress = progress_of(targets, kind, first, jobs) if resume else None
     lengths = [job.source.num_frames for job in jobs]
     total = None if None in lengths else sum(length or 0 for length in lengths)

@@ -12,12 +12,13 @@ from vidgap_vis.inference.outputs.progress import Progress
 from vidgap_vis.inference.segmenter import VideoSegmenter
 from vidgap_vis.inference.stream import Stream
 from vidgap_vis.inference.two_passes import TwoPasses
-from vidgap_vis.trackers import OnlineTracker
+from vidgap_vis.trackers import Tracker
 from vidgap_vis.video.sources.streams import without_password
 
 
 def run_kind(
     inputs: Sequence[str | Path],
+    jobs: Sequence[Job],
     segmenter: VideoSegmenter,
     video: Stream | TwoPasses,
     weights: str | Path | None,
@@ -27,21 +28,21 @@ def run_kind(
 
     Args:
         inputs: as they were given.
+        jobs: the videos that they stand for.
         segmenter: the model.
         video: a stream of its.
         weights: where the model is on disk.
         **options: that change what lines hold.
     """
-    tracker = video.tracker
-    names = [type(tracker).__name__]
-    if isinstance(tracker, OnlineTracker):
-        names.append(type(tracker.associator).__name__)
-        names.append(str(getattr(tracker.associator, "options", "")))
     return {
         "inputs": [without_password(str(name)) for name in inputs],
+        "videos": [
+            [job.video_id, job.name, without_password(str(job.source.path)), *job.source.size]
+            for job in jobs
+        ],
         "model": None if weights is None else str(weights),
         "classes": [info.name for info in segmenter.classes],
-        "tracker": " by ".join(names),
+        "tracker": settings_of(video.tracker),
         "latency": video.latency,
         "labels": segmenter.step.class_weights.tolist(),
         "short_edge": segmenter.step.short_edge,
@@ -49,6 +50,19 @@ def run_kind(
         "top_k": segmenter.top_k,
         **{name: str(value) for name, value in options.items()},
     }
+
+
+def settings_of(tracker: Tracker) -> str:
+    """Return what a tracker, its associator and its head go by."""
+    parts = [tracker, *(getattr(tracker, name, None) for name in ("associator", "head"))]
+    words = []
+    for part in parts:
+        if part is not None:
+            names = ("options", "clip_frames", "max_memory")
+            given = {name: getattr(part, name, None) for name in names}
+            shown = ", ".join(f"{name}={one}" for name, one in given.items() if one is not None)
+            words.append(f"{type(part).__name__}({shown})")
+    return " by ".join(words)
 
 
 def progress_of(

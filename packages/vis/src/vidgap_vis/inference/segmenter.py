@@ -20,6 +20,7 @@ from vidgap_vis.inference.two_passes import TwoPasses
 from vidgap_vis.trackers import OnlineTracker, QueryAssociator, Tracker, by_name
 from vidgap_vis.trackers.by_name import TOP_K
 from vidgap_vis.trackers.offline import OfflineTracker
+from vidgap_vis.trackers.online import MAX_ENDED
 from vidgap_vis.weights import open_weights
 
 
@@ -66,7 +67,7 @@ class VideoSegmenter:
         self.classes = classes
         self.score_threshold = score_threshold
         self.make_tracker = tracker
-        check("top_k", top_k >= 1, "1 or more", top_k)
+        check("top_k", 1 <= top_k <= MAX_ENDED, f"1 to {MAX_ENDED}", top_k)
         self.top_k = top_k
         self.step = ModelStep(
             model,
@@ -112,7 +113,7 @@ class VideoSegmenter:
         weights = open_weights(source)
         model, classes, head, usage = weights.model, weights.classes, weights.head, weights.usage
         device = device_of(device)
-        top_k = top_k or usage.test.top_k or TOP_K
+        top_k = (usage.test.top_k or TOP_K) if top_k is None else top_k
         if not callable(tracker):
             if head is not None:
                 head.to(device)

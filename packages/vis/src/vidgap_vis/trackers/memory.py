@@ -129,7 +129,7 @@ class Memory:
 
     def load_state_dict(self, state: StateDict) -> None:
         """Resume from such arrays."""
-        self.num_begun = state["num_begun"]
+        self.num_begun = int(state["num_begun"])
         columns = ("ids", "embeddings", "words", "num_visible", "gaps")
         self.living = [
             LivingTrack(int(id_), embedding.copy(), words.copy(), int(visible), int(gap))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf, isfinite
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -39,8 +40,11 @@ class QueryOptions(MemoryOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.iou_weight < 0:
+        if not 0 <= self.iou_weight < inf:
             raise ValueError(f"iou_weight must be at least 0, got {self.iou_weight}")
+        for name in ("min_affinity", "reacquire_similarity"):
+            if not isfinite(getattr(self, name)):
+                raise ValueError(f"{name} must be finite, got {getattr(self, name)}")
 
 
 class QueryAssociator:

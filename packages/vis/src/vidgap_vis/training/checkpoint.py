@@ -11,7 +11,9 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 from safetensors import SafetensorError
@@ -21,12 +23,29 @@ from vidgap_vis.errors import InputError
 
 CHECKPOINT_FOLDER = "checkpoint"
 SCALER_FILE = "scaler.json"
+PENDING_FILE = "pending.json"
+"""What the log had not written yet."""
+
 _PREFIX = "step_"
 _PARTIAL = ".partial"
 
 
-def save_checkpoint(accelerator: Accelerator, scaler: GradScaler, run: Path, step: int) -> None:
-    """Write the state after `step` steps; all processes call it."""
+def save_checkpoint(
+    accelerator: Accelerator,
+    scaler: GradScaler,
+    run: Path,
+    step: int,
+    pending: Mapping[str, Any],
+) -> None:
+    """Write the state after `step` steps; all processes call it.
+
+    Args:
+        accelerator: has prepared what is saved.
+        scaler: of fp16's losses.
+        run: the run's folder.
+        step: how many are done.
+        pending: of the log, what it has not written yet.
+    """
     folder = run / CHECKPOINT_FOLDER
     partial, final = folder / _PARTIAL, folder / f"{_PREFIX}{step:06d}"
     if accelerator.is_main_process:
@@ -37,6 +56,7 @@ def save_checkpoint(accelerator: Accelerator, scaler: GradScaler, run: Path, ste
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         (partial / SCALER_FILE).write_text(json.dumps(scaler.state_dict()))
+        (partial / PENDING_FILE).write_text(json.dumps(pending))
         if final.exists():
             shutil.rmtree(final)
         partial.rename(final)
@@ -55,22 +75,26 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix(_PREFIX))
 
 
-def load_checkpoint(accelerator: Accelerator, scaler: GradScaler, run: Path) -> int:
+def load_checkpoint(
+    accelerator: Accelerator, scaler: GradScaler, run: Path
+) -> tuple[int, dict[str, Any]]:
     """Load the last checkpoint into what `accelerator` has prepared, and into `scaler`.
 
     Returns:
-        The steps that it has done; 0 where the run was stopped before its first checkpoint.
+        The steps that it has done, 0 where the run was stopped before its first checkpoint, and
+        what the log had not written yet.
 
     Raises:
         InputError: a file of it is missing or damaged, or holds more than tensors and numbers.
     """
     found = checkpoints(run)
     if not found:
-        return 0
+        return 0, {}
     try:
         accelerator.load_state(str(found[-1]))
         scaler.load_state_dict(json.loads((found[-1] / SCALER_FILE).read_text()))
+        pending: dict[str, Any] = json.loads((found[-1] / PENDING_FILE).read_text())
     except (OSError, RuntimeError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
         reason = str(error).split("\n")[0]
         raise InputError(found[-1], "", f"damaged checkpoint ({reason})") from error
-    return step_of(found[-1])
+    return step_of(found[-1]), pending

@@ -7,9 +7,10 @@ a batch and the points of the loss come from seeds made of them, never from a ru
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,15 +83,15 @@ def train(
 
     Raises:
         TrainingInterrupted: a signal stopped it; a checkpoint was left.
-        TrainingError: a loss is not finite.
+        TrainingError: a loss or a gradient is not finite.
         InputError: a data file, the folder or the checkpoint is at fault.
     """
     if accelerator.is_main_process:
         open_run(run, task.provenance, resume=resume)
     accelerator.wait_for_everyone()
     loop = Loop(accelerator, task, settings, run, profile=profile)
-    start = load_checkpoint(accelerator, loop.scaler, run) if resume else 0
-    loop.run(start)
+    start, pending = load_checkpoint(accelerator, loop.scaler, run) if resume else (0, {})
+    loop.run(start, pending)
     weights = run / WEIGHTS_FOLDER
     if accelerator.is_main_process:
         provenance = {**asdict(task.provenance), "steps": settings.steps}
@@ -134,12 +135,15 @@ class Loop:
         self.stage = task.provenance.stage
         self.trained = [p for p in self.unit.parameters() if p.requires_grad]
 
-    def run(self, start: int) -> None:
-        """Do steps `start` to the last, with checkpoints on the way and after the last."""
+    def run(self, start: int, pending: Mapping[str, Any]) -> None:
+        """Do steps `start` to the last, with checkpoints on the way and after the last.
+
+        `pending` is of the log, what it had not written yet.
+        """
         steps, every = self.settings.steps, self.settings.checkpoint_every
         self.unit.train()
         batches = self._batches(start)
-        with StopRequest() as stop, self._log(start) as log:
+        with StopRequest() as stop, self._log(start, pending) as log:
             for step in range(start, steps):
                 try:
                     with self.profile.part("data"):
@@ -147,24 +151,27 @@ class Loop:
                     losses, rate = self._step(step, batch)
                 except (InputError, TrainingError):
                     if step > start and step % every:
-                        self._rescue(step)
+                        self._rescue(step, log)
                     raise
                 self.profile.end_step()
                 done = step + 1
                 log.add(done, losses, rate)
                 stopping = self._agree(stop.wanted) and done < steps
                 if stopping or done % every == 0 or done == steps:
-                    save_checkpoint(self.accelerator, self.scaler, self.folder, done)
+                    self._save(done, log)
                 if stopping:
                     raise TrainingInterrupted(self.folder, self.stage, done, steps)
 
-    def _rescue(self, step: int) -> None:
+    def _save(self, step: int, log: MetricsLog) -> None:
+        save_checkpoint(self.accelerator, self.scaler, self.folder, step, log.pending())
+
+    def _rescue(self, step: int, log: MetricsLog) -> None:
         """Save the state before a step that failed; the step has not changed it yet."""
         # Other processes are in the middle of the step, so saving together would wait for ever;
         # and weights that are no longer finite must not replace an older checkpoint.
         alone = self.accelerator.num_processes == 1
         if alone and all(bool(weight.isfinite().all()) for weight in self.trained):
-            save_checkpoint(self.accelerator, self.scaler, self.folder, step)
+            self._save(step, log)
 
     def _step(self, step: int, batch: ClipBatch) -> tuple[dict[str, float], float]:
         """Do one optimiser step; return its losses and the learning rate."""
@@ -178,7 +185,10 @@ class Loop:
             self.accelerator.backward(self.scaler.scale(losses.total))
         with self.profile.part("optimiser"):
             self.scaler.unscale_(self.optimizer)
-            self.accelerator.clip_grad_norm_(self.trained, self.settings.clip_norm)
+            norm = self.accelerator.clip_grad_norm_(self.trained, self.settings.clip_norm)
+            # fp16's scaler leaves such a step out; else it would make all weights nan.
+            if not self.scaler.is_enabled() and not bool(torch.as_tensor(norm).isfinite()):
+                raise TrainingError(f"step {step + 1}: the gradient is not finite")
             factor = learning_rate_factor(step, self.settings)
             set_learning_rates(self.optimizer, factor)
             self.scaler.step(self.optimizer)
@@ -209,7 +219,7 @@ class Loop:
             )
         )
 
-    def _log(self, start: int) -> MetricsLog:
+    def _log(self, start: int, pending: Mapping[str, Any]) -> MetricsLog:
         config = {".".join(key): str(value) for key, value in flat(self.task.provenance.config)}
         self.accelerator.init_trackers(self.stage, config)
         return MetricsLog(
@@ -220,6 +230,7 @@ class Loop:
             every=self.settings.log_every,
             quiet=not self.accelerator.is_main_process,
             trackers=self.accelerator.trackers,
+            pending=pending,
         )
 
     def _agree(self, stop: bool) -> bool:

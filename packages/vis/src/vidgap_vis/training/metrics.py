@@ -9,9 +9,12 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from accelerate.tracking import GeneralTracker
 from tqdm import tqdm
+
+from vidgap_vis.files import replacing
 
 METRICS_FILE = "metrics.jsonl"
 SMOOTHING = 0.95
@@ -32,6 +35,7 @@ class MetricsLog:
         every: steps between lines.
         quiet: write nothing (processes but the first).
         trackers: Accelerate's, which take the same numbers; closed with the log.
+        pending: what the log of a run that goes on had not written yet.
     """
 
     def __init__(
@@ -44,12 +48,13 @@ class MetricsLog:
         every: int,
         quiet: bool = False,
         trackers: Sequence[GeneralTracker] = (),
+        pending: Mapping[str, Any] | None = None,
     ) -> None:
         self.path, self.trackers = folder / METRICS_FILE, trackers
         self.steps, self.every, self.quiet = steps, every, quiet
-        self._sums: dict[str, float] = {}
-        self._counts: dict[str, int] = {}
-        self._steps = 0
+        self._sums: dict[str, float] = {**(pending or {}).get("sums", {})}
+        self._counts: dict[str, int] = {**(pending or {}).get("counts", {})}
+        self._steps = 0  # since `_since`, for their time
         self._smooth: dict[str, float] = {}
         self._since = time.perf_counter()
         if not quiet:
@@ -98,6 +103,10 @@ class MetricsLog:
         if step % self.every == 0 or step == self.steps:
             self._write(step, lr)
 
+    def pending(self) -> dict[str, Any]:
+        """Return what the next line will be made of, as plain numbers."""
+        return {"sums": {**self._sums}, "counts": {**self._counts}}
+
     def _write(self, step: int, lr: float) -> None:
         now = time.perf_counter()
         means = {name: total / self._counts[name] for name, total in self._sums.items()}
@@ -116,4 +125,5 @@ def keep_until(path: Path, step: int) -> None:
         return
     lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
     kept = [line for line in lines if json.loads(line)["step"] <= step]
-    path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    with replacing(path) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from vidgap_segmenter.mask_dino import Anchors
 from vidgap_segmenter.weights import CONFIG_FILE, WEIGHTS_FILE, hub
 from vidgap_vis.classes import ClassList
 from vidgap_vis.errors import ConfigError, InputError, WeightsError
-from vidgap_vis.files import check_folder_is_free, replacing, replacing_folder
+from vidgap_vis.files import check_folder_is_free, check_keeps_source, replacing, replacing_folder
 from vidgap_vis.trackers import by_name
 from vidgap_vis.trackers.heads import LearnedHead, check_head
 from vidgap_vis.weights.class_names import NamedClasses, name_classes
@@ -139,7 +139,7 @@ def convert_weights(source: str | Path, out: Path, options: ConvertOptions) -> s
     check_folder_is_free(out, overwrite=options.overwrite)
     path = fetched(source)
     made = converted(path, options)
-    _check_keeps_source(out, [path, *convert.files(path)])
+    check_keeps_source(out, [path, *convert.files(path)])
     folder = path if path.is_dir() and made.same_classes else None
     parity = _parity(made.model, folder, path) if options.check else "no check, as asked"
     provenance = {
@@ -196,7 +196,7 @@ def export_weights(folder: Path, out: Path, to: Format, *, overwrite: bool = Fal
             is not free.
     """
     parts = (CONFIG_FILE, WEIGHTS_FILE, HEAD_FILE)
-    _check_keeps_source(out, [folder, *(folder / name for name in parts)])
+    check_keeps_source(out, [folder, *(folder / name for name in parts)])
     if to == "official" and out.is_file() and not overwrite:
         raise InputError(out, "", "the file exists; choose another, or --overwrite replaces it")
     model, classes = load(folder)
@@ -217,13 +217,6 @@ def export_weights(folder: Path, out: Path, to: Format, *, overwrite: bool = Fal
     except ValueError as error:
         raise InputError(folder, "", str(error)) from error
     return out
-
-
-def _check_keeps_source(out: Path, read: Iterable[Path]) -> None:
-    """Raise ConfigError where `out` is, or contains, something that is read."""
-    for path in read:
-        if path.resolve().is_relative_to(out.resolve()):
-            raise ConfigError("", "--out", f"{out} is or holds the source, and would replace it")
 
 
 def _chosen(found: convert.Converted, options: ConvertOptions) -> dict[str, Any]:

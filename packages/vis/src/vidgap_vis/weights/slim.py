@@ -13,7 +13,7 @@ import torch
 from vidgap_segmenter.backbones.weights import LITE0_PACKAGE
 from vidgap_segmenter.weights import CONFIG_FILE, WEIGHTS_FILE, write_state_dict
 from vidgap_vis.errors import InputError
-from vidgap_vis.files import replacing_folder
+from vidgap_vis.files import check_keeps_source, replacing_folder
 from vidgap_vis.weights.folder import BACKBONE, BACKBONE_FROM, packaged_backbone, read_folder
 from vidgap_vis.weights.heads import HEAD_FILE
 from vidgap_vis.weights.provenance import PROVENANCE_FILE
@@ -44,6 +44,7 @@ def slim(
     Raises:
         InputError: the source is none, its backbone is not as the package has it, or `out` is not
             free. Nothing is written.
+        ConfigError: `out` is or holds the source.
     """
     config, state, _ = read_folder(source)
     backbone = packaged_backbone(config, LITE0_PACKAGE, source)
@@ -52,6 +53,7 @@ def slim(
             message = f"differs from {LITE0_PACKAGE}'s: a trained backbone cannot be left out"
             raise InputError(source / WEIGHTS_FILE, name, message)
     kept = {name: one for name, one in state.items() if not name.startswith(BACKBONE)}
+    check_keeps_source(out, [source])
     with replacing_folder(out, overwrite=overwrite) as temporary:
         text = json.dumps({**config, BACKBONE_FROM: LITE0_PACKAGE}, indent=2)
         (temporary / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")

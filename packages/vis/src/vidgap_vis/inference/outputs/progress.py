@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,11 @@ class Progress:
         except Exception as error:  # whatever a damaged archive raises
             raise InputError(beside, "", f"damaged ({reason_of(error)})") from error
         for name, value in kind.items():
-            if before.get(name) != value:
-                message = f"{name} was {before.get(name)!r} in the run that ended, is {value!r}"
+            was, now = before.get(name), value
+            if was != now:
+                if isinstance(was, list) and isinstance(now, list):  # the first that differ
+                    was, now = next((a, b) for a, b in zip_longest(was, now) if a != b)
+                message = f"{name} was {was!r} in the run that ended, is {now!r}"
                 raise ConfigError("", "--resume", message)
         if not path.is_file() or path.stat().st_size < self.offset:
             raise InputError(path, "", f"shorter than the {self.offset} bytes that were written")

@@ -91,7 +91,7 @@ def test_the_same_seed_writes_the_same_bytes(images: Path, tmp_path: Path) -> No
     [
         (("--clips_per_image", "0"), 2, "--clips_per_image: wanted 1 or more, got 0"),
         (("--max_images", "0"), 2, "--max_images: wanted 1 or more, or null, got 0"),
-        (("--seed", "-1"), 2, "--seed: wanted 0 or more, got -1"),
+        (("--seed", "-1"), 2, "--seed: wanted 0 to 2**63 - 1, got -1"),
         (("--clip.auto_augment", "frame"), 2, "--clip.auto_augment"),
         (("--clip.paste_probability", "2"), 2, "--clip.paste_probability: wanted a number in 0..1"),
         (("--clip.num_framez", "2"), 2, "--clip.num_framez: unknown option (did you mean"),

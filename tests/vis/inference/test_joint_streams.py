@@ -24,10 +24,12 @@ from vis.support.tiny_runs import CLASSES as OF_WEIGHTS
 from vis.support.tiny_runs import MODEL, TEMPORAL, make_model
 
 from vidgap_vis import VideoSegmenter, build
+from vidgap_vis.config.tracking import MAX_TOP_K
 from vidgap_vis.errors import ConfigError
 from vidgap_vis.inference.frame_result import FrameResult
 from vidgap_vis.inference.stream import Stream
 from vidgap_vis.trackers.joint import JointOptions, JointTracker
+from vidgap_vis.trackers.online import MAX_ENDED
 from vidgap_vis.weights import Usage, save
 
 JOINT = ("mask2former_vis", "seqformer")
@@ -311,7 +313,8 @@ def test_what_weights_say_of_their_tracker_counts(tmp_path: Path) -> None:
     assert tracker.options == JointOptions(clip_frames=4, match_threshold=0.3)
     with pytest.raises(ConfigError, match=r"tracker\.name: index follows queries from frame to"):
         VideoSegmenter.from_pretrained(tmp_path / "w", device="cpu", tracker={"name": "index"})
-    for top_k in (0, 1001):
+    assert MAX_TOP_K == MAX_ENDED
+    for top_k in (0, MAX_TOP_K + 1):
         with pytest.raises(ValueError, match=f"top_k must be 1 to 1000, got {top_k}"):
             VideoSegmenter.from_pretrained(tmp_path / "w", device="cpu", top_k=top_k)
 

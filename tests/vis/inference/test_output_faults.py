@@ -199,7 +199,7 @@ def test_predictions_that_are_no_numbers_are_an_error(
 def test_cut_outs_of_two_runs_are_not_mixed(tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.mp4", moving_squares(3))
     predict([video], colours(), crops=tmp_path / "crops", options=QUIET)
-    with pytest.raises(ConfigError, match="--crops: must be empty or new, or cut-outs of two"):
+    with pytest.raises(ConfigError, match="--crops: must be empty or new, lest cut-outs"):
         predict([video], colours(), crops=tmp_path / "crops", options=QUIET)
 
 

@@ -85,7 +85,7 @@ def test_a_gradient_that_is_not_finite_changes_nothing(
     clip, steps = Accelerator.clip_grad_norm_, count(1)
 
     def broken(accelerator: Accelerator, weights: list[torch.Tensor], norm: float) -> torch.Tensor:
-        if next(steps) == 3:
+        if next(steps) == 4:
             gradient = next(weight.grad for weight in weights if weight.grad is not None)
             gradient[0] = torch.nan
         return clip(accelerator, weights, norm)
@@ -93,11 +93,12 @@ def test_a_gradient_that_is_not_finite_changes_nothing(
     config = pretrain_config(images, checkpoint_every=every)
     with monkeypatch.context() as patch:
         patch.setattr(Accelerator, "clip_grad_norm_", broken)
-        with pytest.raises(TrainingError, match="step 3: the gradient is not finite"):
+        with pytest.raises(TrainingError, match="step 4: the gradient is not finite"):
             pretrain(config, tmp_path / "run")
-    assert [path.name for path in (tmp_path / "run/checkpoint").iterdir()] == ["step_000002"]
+    assert [path.name for path in (tmp_path / "run/checkpoint").iterdir()] == ["step_000003"]
     pretrain(config, tmp_path / "run", resume=True)
     assert_bit_equal(tmp_path / "run", straight)
+    assert logged(tmp_path / "run") == logged(straight)
 
 
 def test_fine_tuning_resumes_to_the_same_bits(tmp_path: Path, stop_after: list[int]) -> None:

@@ -105,14 +105,16 @@ class Parser(ArgumentParser):
         raise ConfigError("", wrong[1] if wrong else "", wrong[2] if wrong else message)
 
 
-def whole(least: int) -> Callable[[str], int]:
-    """Return a function that reads an argument as a whole number, `least` or more."""
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """Return a function that reads an argument as a whole number in a range."""
 
     def read(text: str) -> int:
         if not re.fullmatch(r"[-+]?\d+", text):
             raise ArgumentTypeError(f"wanted a whole number, got {text!r}")
         if int(text) < least:
             raise ArgumentTypeError(f"wanted {least} or more, got {int(text)}")
+        if most is not None and int(text) > most:
+            raise ArgumentTypeError(f"wanted {most} at most, got {int(text)}")
         return int(text)
 
     return read

@@ -14,6 +14,7 @@ from vidgap_vis.cli.command import Command
 from vidgap_vis.cli.parser import MODEL, Parser, whole
 from vidgap_vis.cli.signals import terminable
 from vidgap_vis.cli.tracker_flags import add_tracker_flags, given_tracker
+from vidgap_vis.config.tracking import MAX_TOP_K
 from vidgap_vis.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -75,7 +76,9 @@ class Predict(Command):
         parser.add_argument(
             "--short_edge", type=whole(1), help="resize frames to this before the model"
         )
-        parser.add_argument("--top_k", type=whole(1), help="tracks a video lists in --json (20)")
+        parser.add_argument(
+            "--top_k", type=whole(1, MAX_TOP_K), help="tracks a video lists in --json (20)"
+        )
         parser.add_argument(
             "--batch_videos",
             type=whole(1),

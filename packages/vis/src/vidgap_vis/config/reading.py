@@ -27,20 +27,37 @@ WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or
 
 
 MERGE = "tag:yaml.org,2002:merge"
-"""Of the key `<<`, which brings in another mapping; keys beside it go before what that has."""
+"""Of the key `<<`. PyYAML 6.0.4 lets the wrong value win where one such mapping has another."""
 
 
 class Loader(yaml.SafeLoader):
-    """YAML without objects and dates, in which a key that occurs twice is an error."""
+    """YAML without objects, dates and merging, in which a key that occurs twice is an error."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key for key, _ in node.value if key.tag != MERGE]
-        names = [self.construct_object(key) for key in keys]
-        for index, name in enumerate(names):
-            if name in names[:index]:
-                mark = keys[index].start_mark
-                raise yaml.MarkedYAMLError(problem=f"key {name!r} stands twice", problem_mark=mark)
-        return super().construct_mapping(node, deep)
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        check_keys(node, set())
+        return node
+
+
+def check_keys(node: yaml.Node | None, seen: set[int]) -> None:
+    """Raise MarkedYAMLError where, in a node or below, a key stands twice or is `<<`."""
+    if node is None or id(node) in seen or isinstance(node, yaml.ScalarNode):
+        return
+    seen.add(id(node))
+    children = node.value
+    if isinstance(node, yaml.MappingNode):
+        keys = [(key.tag, key.value) for key, _ in node.value]
+        for index, (key, _) in enumerate(node.value):
+            problem = ""
+            if key.tag == MERGE:
+                problem = "merging (<<) is not taken; an alias (*name) stands for a whole value"
+            elif keys[index] in keys[:index]:
+                problem = f"key {key.value!r} stands twice"
+            if problem:
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+        children = [one for pair in node.value for one in pair]
+    for child in children:
+        check_keys(child, seen)
 
 
 Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789"))
@@ -64,7 +81,7 @@ def read_files(path: Path, *, is_base: bool = False) -> dict[str, dict[str, Any]
         mark = getattr(error, "problem_mark", None)
         item = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise ConfigError(path, item, f"broken YAML: {getattr(error, 'problem', error)}") from error
-    except (RecursionError, ValueError) as error:
+    except (RecursionError, TypeError, ValueError) as error:
         raise ConfigError(path, "", f"cannot be read ({error})") from error
     content = {} if content is None else content
     if not isinstance(content, dict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
-from vidgap_vis.config.section import FROM_0, FROM_1, Count, Finite, Fraction, Section
+from vidgap_vis.config.section import FROM_0, FROM_1, Count, Finite, Fraction, Section, Wanted
 
 TrackerName: TypeAlias = Literal[
     "ctvis",
@@ -30,6 +30,12 @@ ONLY_METHOD: dict[str, str] = {
     **dict.fromkeys(("negatives", "idol_compat"), "idol"),
 }
 """Settings of a contrastive loss -> the method that has them."""
+
+
+MAX_TOP_K = 1000
+"""So many of the tracks that have ended are kept for the ranking (`trackers.online.MAX_ENDED`)."""
+
+TopK = Annotated[int, Wanted(f"1 to {MAX_TOP_K}", lambda top_k: 1 <= top_k <= MAX_TOP_K)]
 
 
 @dataclass(frozen=True)
@@ -147,10 +153,10 @@ class TestConfig(Section, key="test"):
 
     Attributes:
         short_edge: frames are resized to it; null: as they come.
-        top_k: pairs of a track and a class that a video lists; null: 20.
+        top_k: pairs of a track and a class that a video lists, 1000 at most; null: 20.
     """
 
     __test__ = False  # no test case, whatever pytest makes of the name
 
     short_edge: Count | None = None
-    top_k: Count | None = None
+    top_k: TopK | None = None

@@ -109,7 +109,7 @@ def plan(
     if crops is not None and crops.exists() and not crops.is_dir():
         raise ConfigError("", "--crops", f"must be a folder, got {crops}")
     if crops is not None and crops.is_dir() and any(crops.iterdir()) and not resume:
-        message = f"must be empty or new, or cut-outs of two runs are mixed, got {crops}"
+        message = f"must be empty or new, lest cut-outs of two runs mix, got {crops}"
         raise ConfigError("", "--crops", message)
     if not paths:
         raise ConfigError("", "INPUT", "at least one video, folder or JSON is wanted, got none")

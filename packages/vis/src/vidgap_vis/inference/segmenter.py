@@ -46,7 +46,7 @@ class VideoSegmenter:
         compiled: whether `torch.compile` makes the model's step, as `ModelStep`.
 
     Raises:
-        ValueError: `keep` holds a name that no class has, or `top_k` is below 1.
+        ValueError: `keep` holds a name that no class has, or `top_k` is not 1 to 1000.
     """
 
     def __init__(

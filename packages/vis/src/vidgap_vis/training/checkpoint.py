@@ -93,7 +93,9 @@ def load_checkpoint(
     try:
         accelerator.load_state(str(found[-1]))
         scaler.load_state_dict(json.loads((found[-1] / SCALER_FILE).read_text()))
-        pending: dict[str, Any] = json.loads((found[-1] / PENDING_FILE).read_text())
+        pending: dict[str, Any] = {}  # as in checkpoints of before there was such a file
+        if (found[-1] / PENDING_FILE).is_file():
+            pending = json.loads((found[-1] / PENDING_FILE).read_text())
     except (OSError, RuntimeError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
         reason = str(error).split("\n")[0]
         raise InputError(found[-1], "", f"damaged checkpoint ({reason})") from error

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from vidgap_segmenter.weights import CONFIG_FILE, read_config
 from vidgap_vis.errors import InputError, reason_of
+from vidgap_vis.trackers.online import MAX_ENDED
 
 TRACKER, TEST = "tracker", "test"
 """The sections."""
@@ -31,8 +33,11 @@ class Test:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise ValueError(f"{TEST}.{name}: wanted a whole number above 0, got {value!r}")
+            most, words = (
+                (MAX_ENDED, f"1 to {MAX_ENDED}") if name == "top_k" else (inf, "1 or more")
+            )
+            if value is not None and (not isinstance(value, int) or not 1 <= value <= most):
+                raise ValueError(f"{TEST}.{name}: wanted {words}, got {value!r}")
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,10 @@ class Progress:
         except Exception as error:  # whatever a damaged archive raises
             raise InputError(beside, "", f"damaged ({reason_of(error)})") from error
         for name, value in kind.items():
-            was, now = before.get(name), value
+            if name not in before:
+                message = f"was written by another version, which says nothing of {name}"
+                raise InputError(beside, "", message)
+            was, now = before[name], value
             if was != now:
                 if isinstance(was, list) and isinstance(now, list):  # the first that differ
                     was, now = next((a, b) for a, b in zip_longest(was, now) if a != b)

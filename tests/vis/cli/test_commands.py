@@ -128,8 +128,10 @@ def test_a_tracker_is_named_and_told_by_flags(tmp_path: Path, fails: Fails) -> N
     assert "sort" in fails(2, *words, "--tracker", "sort")
     assert fails(2, *words, "--top_k", 5000) == "--top_k: wanted 1000 at most, got 5000"
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "test": {"top_k": 0}}))
-    assert fails(1, *words) == (f"{folder}/config.json: test.top_k: wanted 1 to 1000, got 0")
+    for top_k, wanted in ((0, "a whole number above 0"), (1001, "1000 at most")):
+        (folder / "config.json").write_text(json.dumps({**config, "test": {"top_k": top_k}}))
+        said = f"{folder}/config.json: test.top_k: wanted {wanted}, got {top_k}"
+        assert fails(1, *words) == said
     (folder / "config.json").write_text(json.dumps({**config, "tracker": {"name": "sort"}}))
     assert fails(1, *words) == (
         f"{folder}/config.json: tracker.name: wanted one of ctvis, minvis, idol, masktrack, query, "

@@ -27,8 +27,8 @@ Count = Annotated[int, Wanted("a number above 0", lambda value: value > 0)]
 Positive = Annotated[float, Wanted("a number above 0", lambda value: 0 < value < inf)]
 Finite = Annotated[float, Wanted("a finite number", isfinite)]
 Fraction = Annotated[float, Wanted("a number in 0..1", lambda value: 0 <= value <= 1)]
-FROM_0 = Wanted("0 or more", lambda value: 0 <= value < inf)
 Seed = Annotated[int, Wanted("0 to 2**63 - 1", lambda value: 0 <= value < 2**63)]
+FROM_0 = Wanted("0 or more", lambda value: 0 <= value < inf)
 FROM_1 = Wanted("1 or more", lambda value: 1 <= value < inf)
 
 

@@ -113,6 +113,22 @@ def test_a_failed_block_leaves_the_old_folder(tmp_path: Path, error: type[BaseEx
     assert names(tmp_path) == ["run"]
 
 
+def test_the_working_folder_cannot_be_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    monkeypatch.chdir(tmp_path / "in")
+    for folder in (".", "..", tmp_path / "in"):
+        with (
+            pytest.raises(InputError, match="the working folder cannot be replaced; name one in"),
+            replacing_folder(folder, overwrite=True),
+        ):
+            pass
+    with replacing_folder("new") as temporary:
+        (temporary / "file").touch()
+    assert names(tmp_path / "in") == ["new"]
+
+
 def test_a_folder_cannot_take_the_place_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "run").touch()
     with (

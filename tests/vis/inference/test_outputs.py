@@ -24,7 +24,8 @@ from vidgap_vis.formats.mask_spool import MaskSpool, SpooledMask
 from vidgap_vis.formats.mots import mots_lines
 from vidgap_vis.formats.rle import Rle, parse_rle
 from vidgap_vis.inference.predict import PredictOptions, predict
-from vidgap_vis.trackers import OnlineTracker
+from vidgap_vis.trackers import OnlineTracker, QueryAssociator, QueryOptions
+from vidgap_vis.trackers.base import Assignment
 from vidgap_vis.video.sources import Span
 
 
@@ -165,6 +166,63 @@ def test_short_videos(tmp_path: Path, length: int) -> None:
     given: dict[str, Any] = {name: tmp_path / "o" / file for name, file in OUTPUTS.items()}
     summary = predict([video], colours(), **given, options=QUIET)
     assert summary.num_frames == length
+
+
+@pytest.mark.parametrize("name", ["mots", "a folder", "."])
+def test_two_spools_of_an_output_are_two(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    mask = Rle.encode(np.eye(4, dtype=np.bool_))
+    with MaskSpool(Path(name)) as one:
+        one.add(1, 3, 9, mask)
+        with MaskSpool(Path(name)) as other:
+            assert other.any_video() is None
+        assert one.any_video() == 1
+    assert [path.name for path in tmp_path.rglob("*")] == ["a folder"]
+
+
+def test_mots_files_may_go_to_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = [write_folder(tmp_path / name, moving_squares(2)) for name in "ab"]
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path / "out")
+    predict(inputs, colours(), mots=Path(), options=QUIET)
+    assert sorted(path.name for path in Path().iterdir()) == ["a.txt", "b.txt"]
+
+
+class Returning(QueryAssociator):
+    """Lists track 1 in frames 3 and 6 on; in frame 5 it takes the former back."""
+
+    def __init__(self) -> None:
+        super().__init__(QueryOptions())
+        self.time = -1
+
+    def update(self, frame: Any) -> Assignment:
+        self.time += 1
+        found = super().update(frame)
+        if self.time in (3, *range(6, 12)):
+            return found
+        ids = np.where(found.ids == 1, 0, found.ids)
+        return Assignment(ids, retracted=((1, 3, 3),) if self.time == 5 else ())
+
+
+@pytest.mark.parametrize("latency", [1, 2, 4])
+def test_a_track_is_born_where_it_is_listed_again(tmp_path: Path, latency: int) -> None:
+    video = write_video(tmp_path / "a.mp4", moving_squares(12))
+    segmenter = colours(tracker=lambda: OnlineTracker(Returning()))
+    options = PredictOptions(progress=False, latency=latency)
+    predict([video], segmenter, jsonl=tmp_path / "l.jsonl", options=options)
+    lines = [line for line in lines_of(tmp_path / "l.jsonl") if line.get("id") == 1]
+    listed = [frame for _, frame, id_ in shown(tmp_path / "l.jsonl") if id_ == 1]
+    assert listed == [3, *range(6, 12)]
+    assert [(line["type"], line.get("frame", line.get("first"))) for line in lines] == [
+        ("birth", 3),
+        ("retraction", 3),
+        ("birth", 6),
+    ]
 
 
 def test_spooled_masks_come_back(tmp_path: Path) -> None:

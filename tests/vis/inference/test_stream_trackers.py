@@ -49,7 +49,7 @@ def test_masks_and_retractions_of_a_tracker_are_handed_out() -> None:
     segmenter = make(tracker=Fixed, score_threshold=0.0)
     with segmenter.stream(latency=2) as stream:
         results = collect(stream, moving_squares(2))
-    assert [result.retracted for result in results] == [(), ((1, 0, 0),)]
+    assert [result.retracted for result in results] == [((1, 0, 0),), ()]
     for result in results:
         assert len(result) > 0
         for mask in result.masks:  # 4x4 cells of stride 4, and half a cell where the edge is
@@ -116,6 +116,23 @@ def test_a_class_that_is_not_looked_for_is_left_out_of_a_head_s_tracks() -> None
         results = collect(stream, moving_squares(2))
         assert {label for result in results for label in result.labels.tolist()} <= {1}
         assert set(stream.finish().labels.tolist()) == {1}
+
+
+@pytest.mark.parametrize("name", ["ctvis", "minvis", "query", "masktrack"])
+def test_classes_that_are_left_out_leave_the_scores_of_the_others(name: str) -> None:
+    kind, _, recipe = TRACKERS[name]
+
+    def scores(**options: object) -> list[float]:
+        segmenter = make(tracker=lambda: OnlineTracker(kind(), recipe), **options)
+        with segmenter.stream() as stream:
+            collect(stream, moving_squares(8))
+            ranked = stream.finish()
+        assert options == {} or set(ranked.labels.tolist()) == {1}
+        found: list[float] = ranked.scores[(ranked.labels == 1) & (ranked.scores > 0.1)].tolist()
+        return found
+
+    assert len(scores()) > 0
+    assert scores(keep=["square"]) == scores()
 
 
 def test_a_tracker_of_whole_videos_is_refused() -> None:

@@ -63,7 +63,8 @@ def replacing_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -
         overwrite: replace a folder that is not empty. It is moved aside first, then removed.
 
     Raises:
-        InputError: `path` is a file, or holds something and `overwrite` is off.
+        InputError: `path` is a file, or holds the working folder, or something and `overwrite` is
+            off.
     """
     target = Path(path)
     check_folder_is_free(target, overwrite=overwrite)
@@ -78,8 +79,10 @@ def replacing_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -
 
 
 def check_folder_is_free(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Raise InputError where `path` is a file, or a folder that holds something."""
+    """Raise InputError where `path` is a file, or a folder that holds something, or the process."""
     target = Path(path)
+    if Path.cwd().is_relative_to(target.resolve()):
+        raise InputError(target, "", "the working folder cannot be replaced; name one in it")
     if target.exists() and not target.is_dir():
         raise InputError(target, "", "a folder is wanted here, got a file")
     if not overwrite and target.is_dir() and any(target.iterdir()):

@@ -113,8 +113,8 @@ class TrackerConfig(Section, key="tracker"):
         iou_weight: what an overlap of 1 adds (query, masktrack).
         label_weight: what the same class adds (masktrack).
         iou_offset: what widths and heights are counted larger by (masktrack).
-        min_affinity: the least that continues a track that was just seen (query).
-        reacquire_similarity: the least cosine that continues any track (query).
+        min_affinity: what is above it continues a track that was just seen (query).
+        reacquire_similarity: a cosine above it continues any track (query).
         masktrack_compat: reproduces habits of MaskTrack R-CNN's release (masktrack).
     """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from vidgap_vis.errors import InputError
-from vidgap_vis.files import temporary_sibling
+from vidgap_vis.files import make_parent, temporary_sibling
 from vidgap_vis.formats.rle import Rle, Size
 
 _SCHEMA = """
@@ -43,7 +43,8 @@ class MaskSpool:
     A context manager; leaving it removes the file.
 
     Args:
-        target: the output that they are for; an error names it, and the file lies beside it.
+        target: the output that they are for; an error names it, and the file lies beside it, or in
+            it where it is a folder.
         masks_per_transaction: how many masks go to disk at once.
     """
 
@@ -53,7 +54,9 @@ class MaskSpool:
         self._num_pending = 0
 
     def __enter__(self) -> MaskSpool:
-        self._file = temporary_sibling(self.target).with_suffix(".spool")
+        make_parent(self.target)
+        folder = self.target if self.target.is_dir() else self.target.parent
+        self._file = temporary_sibling(folder / f"{self.target.stem}.spool")
         try:
             self._database = sqlite3.connect(self._file, isolation_level=None)
             self._database.executescript(_SCHEMA)

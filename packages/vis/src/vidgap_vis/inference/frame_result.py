@@ -31,7 +31,8 @@ class FrameResult:
         class_scores: (N, K) float32, the averages themselves.
         mask_scores: (N,) float32, mean mask probability over each mask's pixels in this frame.
         classes: the model's classes.
-        retracted: (id, first frame, last frame) of what earlier results had and is taken back.
+        retracted: (id, first frame, last frame) of what results before had and is taken back. Those
+            of a step come with its first frame, as it may list the track anew.
         ended: tracks that will not be seen again.
     """
 
@@ -86,7 +87,7 @@ class FrameResult:
             class_scores=class_scores,
             mask_scores=masks.scores,
             classes=classes,
-            retracted=tracks.retracted if last else (),
+            retracted=tracks.retracted if time == 0 else (),
             ended=tracks.ended if last else (),
         )
 

@@ -194,9 +194,10 @@ class Stream:
         if self.tracker.needs - OF_DETECTIONS:
             with self.step.autocast():
                 tracks = self.tracker.step(output, group.repeated)
-            return without_classes(tracks, self.step)
-        found = detections_of(output, self.step.class_weights, self.tracker.needs)
-        return self.tracker.step(found, group.repeated)
+        else:
+            found = detections_of(output, self.step.class_weights, self.tracker.needs)
+            tracks = self.tracker.step(found, group.repeated)
+        return without_classes(tracks, self.step)
 
     def _results(
         self, group: Group, output: ClipOutput, tracks: ClipTracks

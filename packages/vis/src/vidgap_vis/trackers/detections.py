@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from vidgap_segmenter import ClipOutput
@@ -111,8 +110,8 @@ def detections_of(
 
     Args:
         output: of one clip of T frames, on any device.
-        class_weights: (K,), by which class probabilities are multiplied: 0 leaves a class out,
-            and makes its logits -inf.
+        class_weights: (K,), by which class probabilities are multiplied: 0 leaves a class out.
+            Logits stay, of which a softmax makes what all classes share.
         needs: "boxes" and "class_logits" if they are wanted too.
 
     Returns:
@@ -131,11 +130,7 @@ def detections_of(
     if "boxes" in needs and output.boxes is not None:
         parts["boxes"] = output.boxes[0].float()
     if "class_logits" in needs:
-        logits = output.class_logits[0].float()  # (Q, T, K+1) or (Q, T, K)
-        if class_weights is not None:
-            left_out = F.pad(class_weights == 0, (0, logits.shape[-1] - len(class_weights)))
-            logits = logits.masked_fill(left_out.to(logits.device), -torch.inf)
-        parts["class_logits"] = logits
+        parts["class_logits"] = output.class_logits[0].float()  # (Q, T, K+1) or (Q, T, K)
     rows, columns = output.mask_extent
     masks = output.mask_logits[0, ..., :rows, :columns]  # (Q, T, h, w)
     on_demand = masks.device.type == "cpu" and masks.dtype in _NUMPY_HAS

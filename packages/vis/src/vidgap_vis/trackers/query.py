@@ -29,9 +29,9 @@ class QueryOptions(MemoryOptions):
         min_score, duplicate_iou, max_gap, momentum: as in `MemoryOptions`.
         iou_weight: what a mask IoU of 1 with the last frame's mask adds to the cosine similarity.
         min_affinity: a query continues a track that the last frame showed if similarity and
-            overlap reach this.
+            overlap are above this together.
         reacquire_similarity: a query continues any living track if the cosine similarity alone
-            reaches this.
+            is above this.
     """
 
     iou_weight: float = 3.0

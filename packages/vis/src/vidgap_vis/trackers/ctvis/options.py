@@ -19,7 +19,7 @@ class CTVISOptions:
         new_track_score: a detection that continues no track begins one if its score is above this.
         duplicate_iou: of two detections whose masks overlap more, the one with the lesser score is
             dropped.
-        match_threshold: the least bi-softmax similarity, weighted or not, that continues a track.
+        match_threshold: a bi-softmax similarity above it, weighted or not, continues a track.
         frame_weight: where several tracks pass the threshold, weigh them by the number of frames
             that have shown them.
         memory: how a track's memory takes an embedding.

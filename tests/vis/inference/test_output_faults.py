@@ -36,6 +36,7 @@ from vidgap_vis.inference.rounds import Task
 from vidgap_vis.trackers import VideoTracks
 from vidgap_vis.video.read import open_video, video_name
 from vidgap_vis.video.sources import ImageFolder, Shot, SourceGoneError
+from vidgap_vis.video.sources.streams import without_password
 from vidgap_vis.weights import save
 
 
@@ -223,3 +224,4 @@ def test_names_that_look_like_protocols(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(InputError, match="no such file or folder"):
         open_video("20240101123000")
     assert video_name("rtsp://admin:secret@10.0.0.5/live") == "live"
+    assert without_password("rtsp://admin:se@cret@10.0.0.5/a@b") == "rtsp://10.0.0.5/a@b"

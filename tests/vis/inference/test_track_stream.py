@@ -13,7 +13,7 @@ from vis.support.stream_model import moving_squares
 
 from vidgap_vis import TrackStream
 from vidgap_vis.inference.foreign import Instances
-from vidgap_vis.trackers import OnlineTracker, QueryAssociator
+from vidgap_vis.trackers import OnlineTracker, QueryAssociator, QueryOptions
 from vidgap_vis.trackers.base import size_of
 from vidgap_vis.video.write import OverlayWriter
 
@@ -122,6 +122,27 @@ def test_frames_without_instances() -> None:
     assert len(stream(instances(1))) == 3
     assert len(stream({"masks": np.zeros((0, 1, *SIZE)), "scores": [], "labels": []})) == 0
     assert stream(instances(1)).track_ids.tolist() == [4, 5, 6]  # nothing tells that they are
+
+
+def test_an_empty_first_frame_may_be_given_to_a_tracker_of_ones_own() -> None:
+    tracker = OnlineTracker(QueryAssociator(QueryOptions()), any_number=True)
+    stream = TrackStream(["cat", "dog", "cow"], tracker)
+    assert len(stream({"masks": [], "scores": [], "labels": []}, SIZE)) == 0
+
+
+def test_an_empty_frame_of_another_size_is_refused() -> None:
+    stream = TrackStream(["cat", "dog"])
+    stream(instances(1))
+    with pytest.raises(ValueError, match="every frame of a video must be"):
+        stream({"masks": [], "scores": [], "labels": []}, (2 * SIZE[0], SIZE[1]))
+
+
+def test_a_closed_stream_ranks_but_takes_no_more() -> None:
+    with TrackStream(["cat", "dog"]) as stream:
+        stream(instances(1))
+    assert len(stream.finish().ids) > 0
+    with pytest.raises(ValueError, match="the stream is closed"):
+        stream(instances(2))
 
 
 def test_embeddings_may_come_after_empty_frames() -> None:

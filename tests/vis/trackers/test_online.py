@@ -211,6 +211,12 @@ def test_other_numbers_of_queries_classes_or_channels_are_named(
             tracker.step([other])
 
 
+def test_a_first_frame_without_detections_has_the_classes_of_the_others() -> None:
+    tracker = OnlineTracker(QueryAssociator(), any_number=True)
+    assert tracker.step([make(num=0, classes=3)]).class_scores.shape == (0, 1, 3)
+    assert tracker.step([make(num=4, classes=3)]).class_scores.shape[2] == 3
+
+
 class Scripted:
     """Says what it was told to say."""
 

@@ -186,6 +186,16 @@ def test_images_named_one_after_another_are_one_video(tmp_path: Path) -> None:
     assert [frame[0, 0, 0] for frame in source] == [0, 20, 40]
 
 
+def test_images_of_two_folders_are_two_videos(tmp_path: Path) -> None:
+    for folder in ("clip2", "clip10"):
+        (tmp_path / folder).mkdir()
+        for index in range(2):
+            save(tmp_path / folder / f"{index}.png", np.full((8, 10, 3), 20 * index, np.uint8))
+    found = list(named_videos([str(tmp_path / "*" / "*.png")]))
+    assert [name for name, _ in found] == ["clip2", "clip10"]
+    assert [[frame[0, 0, 0] for frame in source] for _, source in found] == [[0, 20]] * 2
+
+
 def test_a_pattern_is_what_fits_it(tmp_path: Path) -> None:
     for name in ("clip10.mp4", "clip2.mp4", "[odd].mp4"):
         write(tmp_path / name, (32, 48), 2)

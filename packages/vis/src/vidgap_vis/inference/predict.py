@@ -55,7 +55,7 @@ class PredictOptions:
         batch_videos: how many videos advance together, their frames sharing steps of the model
             where they have one size; results are the same to rounding. Worth it on a GPU.
         span: which frames of each video; results count those that are taken.
-        draw: what of `draw.LAYERS` an overlay shows.
+        draw: what an overlay shows.
         strict: a packet of a video that does not decode, or a change of its size, is an error.
         save_every: with lines, frames after which a run that ends early can go on.
         pipeline: decode, segment, make masks, draw and encode at the same time, in a thread each;

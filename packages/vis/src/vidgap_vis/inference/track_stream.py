@@ -20,7 +20,7 @@ BY_LOOKS = QueryOptions(min_score=0.0)
 """Whoever finds instances decides which scores are too low."""
 
 BY_OVERLAP = QueryOptions(min_score=0.0, min_affinity=0.9)
-"""Without embeddings a mask continues a track if its IoU with the last frame's is 0.3 or more."""
+"""Without embeddings a mask continues a track if its IoU with the last frame's is above 0.3."""
 
 
 def usual_tracker(with_embeddings: bool) -> OnlineTracker:
@@ -67,12 +67,13 @@ class TrackStream:
         self._size: Size | None = None
         self._channels: int | None = None
         self._num_before = 0  # frames before the first instance, which chooses the tracker
+        self._closed = False
 
     def __enter__(self) -> TrackStream:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.tracker = None
+        self._closed = True
 
     def __call__(self, found: Any, size: Size | None = None) -> FrameResult:
         """Take the instances of the next frame; return its tracks.
@@ -83,14 +84,16 @@ class TrackStream:
 
         Raises:
             ValueError: it is no such thing, the frame has another size than the first, a label is
-                no class, or embeddings come and go, or have another length.
+                no class, embeddings come and go, or have another length, or the stream is closed.
         """
+        if self._closed:
+            raise ValueError("the stream is closed; a video needs a TrackStream of its own")
         instances = Instances.of(found, size or self._size)
         num = len(instances.masks)
-        if num or self._size is None:
-            self._check(instances, size)
         if size is not None and instances.masks.shape[1:] != size:
             raise ValueError(f"masks must be {size}, got {instances.masks.shape[1:]}")
+        if num or size is not None or self._size is None:
+            self._check(instances, size)
         if self.tracker is None:
             if not num:
                 self._num_before += 1

@@ -25,7 +25,7 @@ from vidgap_vis.trackers.offline import OfflineTracker
 
 
 class TwoPasses:
-    """Tracks one video in two passes over its frames; `VideoSegmenter.two_passes` makes it.
+    """Tracks one video in two passes over its frames; `VideoSegmenter.open` makes it.
 
     `look` takes all frames and keeps what the tracker needs of them; `track` takes the same frames
     once more and yields their results; `finish` ranks the tracks. The network runs twice, and no

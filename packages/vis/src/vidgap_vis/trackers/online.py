@@ -78,7 +78,7 @@ class OnlineTracker:
         ended: list[int] = []
         found = [self._update(frame, retracted, ended) for frame in clip]
         ids = np.unique(np.concatenate([np.zeros(0, np.int64), *(seen for seen, _, _ in found)]))
-        num_classes = self._shape[1] if self._shape else 1
+        num_classes = clip[0].shape[1]
         queries = np.full((len(ids), len(clip)), ABSENT, np.int64)
         class_scores = np.zeros((len(ids), len(clip), num_classes), np.float32)
         for time, (seen, by, scores) in enumerate(found):

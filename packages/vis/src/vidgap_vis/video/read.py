@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from glob import glob, has_magic
+from itertools import groupby
 from pathlib import Path
 
 from vidgap_vis.errors import InputError
@@ -57,8 +58,8 @@ def named_videos(
 ) -> Iterator[tuple[str, FrameSource]]:
     """Open the inputs of a command, with a name for the outputs of each.
 
-    A pattern (`clips/*.mp4`) is all that fits it. Images that are named one after another, or by a
-    pattern, are the frames of one video, in the order given or in natural order.
+    A pattern (`clips/*.mp4`) is all that fits it. Images of one folder that are named one after
+    another, or by a pattern, are the frames of one video, in the order given or in natural order.
 
     Raises:
         InputError: as `open_video`, or nothing fits a pattern.
@@ -76,11 +77,10 @@ def named_videos(
 
 
 def images_of(files: Sequence[Path]) -> Iterator[tuple[str, FrameSource]]:
-    """Yield images that follow each other as one video, if there are any."""
-    if files:
-        folder = files[0].resolve().parent
-        name = files[0].stem if len(files) == 1 else folder.name
-        yield name, ImageFolder(folder, files)
+    """Yield images that follow each other in one folder as one video."""
+    for folder, group in groupby(files, key=lambda file: file.resolve().parent):
+        frames = list(group)
+        yield frames[0].stem if len(frames) == 1 else folder.name, ImageFolder(folder, frames)
 
 
 def expanded(inputs: Sequence[str | Path]) -> Iterator[str]:

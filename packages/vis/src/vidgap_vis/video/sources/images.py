@@ -59,7 +59,7 @@ class DatasetVideo(FrameSource):
             yield Shot(index, None, partial(self.videos.read_frame, self.video, index))
 
 
-def natural_key(path: Path) -> list[tuple[int, str]]:
-    """Return a sorting key by which frame2.jpg comes before frame10.jpg."""
-    parts = re.split(r"(\d+)", path.name)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+def natural_key(path: Path) -> list[list[tuple[int, str]]]:
+    """Return a sorting key by which frame2.jpg comes before frame10.jpg, folder by folder."""
+    names = [re.split(r"(\d+)", name) for name in path.parts]
+    return [[(int(part), "") if part.isdecimal() else (-1, part) for part in n] for n in names]

@@ -84,7 +84,7 @@ class LiveStream(FrameSource):
 
 def without_password(url: str) -> str:
     """Return a URL without its user and password, as it may be shown and kept."""
-    return re.sub(r"//[^/@]*@", "//", url)
+    return re.sub(r"//[^/]*@", "//", url)
 
 
 def capture_format(path: str | Path) -> str | None:

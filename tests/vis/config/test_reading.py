@@ -103,6 +103,12 @@ def test_yaml_gives_back_nested_sections_and_integer_keys(tmp_path: Path) -> Non
     assert read(tmp_path / "run.yaml", FinetuneConfig) == config
 
 
+@pytest.mark.parametrize("name", ["1e5", "12", "1.5", "null", "no", "2026-01-01", "~"])
+def test_yaml_gives_back_a_text_that_looks_like_something_else(tmp_path: Path, name: str) -> None:
+    write_yaml(tmp_path / "run.yaml", {"data": {"root": name}})
+    assert read(tmp_path / "run.yaml", PretrainConfig).data.root == Path(name)
+
+
 def test_numbers_may_be_written_as_people_write_them(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("data: {root: .}\ntrain: {lr: 1e-3, weight_decay: 0}\n")
     train = read(tmp_path / "run.yaml", PretrainConfig).train

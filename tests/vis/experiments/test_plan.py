@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from vis.support.tiny_experiment import CONTENT, write
 
-from vidgap_vis.config import PretrainConfig
+from vidgap_vis.config import FinetuneConfig, PretrainConfig
 from vidgap_vis.errors import ConfigError
 from vidgap_vis.experiments import read_experiment
 from vidgap_vis.experiments.plan import FILE, QUICK_STEPS
@@ -63,6 +63,19 @@ def test_a_folder_without_an_experiment_is_refused(
     assert said.endswith(f"holds no experiment ({FILE} is missing)")
     said = fails(2, "experiment", write(tmp_path / "tiny"), "--seeds", "1,b")
     assert said == "--seeds: wanted a whole number, got 'b'"
+
+
+def test_a_run_may_be_without_the_stills_that_all_have(tmp_path: Path) -> None:
+    content = deepcopy(CONTENT)
+    content["common"]["finetune"]["data"] = {"pseudo": {"ratio": 0.5}}
+    content["runs"]["clips"]["config"]["data"] = {"pseudo": None}
+    experiment = read_experiment(write(tmp_path / "tiny", **content))
+    alone, mixed = (experiment.config(name, 1, tmp_path) for name in ("clips", "embedded"))
+    assert isinstance(alone, FinetuneConfig)
+    assert isinstance(mixed, FinetuneConfig)
+    assert alone.data.pseudo is None
+    assert mixed.data.pseudo is not None
+    assert mixed.data.pseudo.ratio == 0.5
 
 
 def test_quick_keeps_everything_but_sizes(tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "no videos key": (lambda c: c.pop("videos"), "key 'videos' is missing"),
     "no categories": (lambda c: c["categories"].clear(), "categories: empty"),
     "video id twice": (video("id", 21), r"videos\[1\] \(id 21\): id 21 stands twice"),
+    "video id of 65 bits": (video("id", 2**63), "id must fit in 64 bits, got 9223372036854775808"),
     "no file names": (
         lambda c: c["videos"][1].pop("file_names"),
         r"videos\[1\] \(id 22\): key 'file_names' is missing",

@@ -196,7 +196,8 @@ def criterion(loss: LossConfig, model: ModelConfig, num_classes: int) -> AnyCrit
     """
     settings = given(vars(loss))
     kind = CRITERIA[model.architecture]
-    for name in settings.keys() - inspect.signature(kind).parameters.keys():
+    known = inspect.signature(kind).parameters
+    for name in [name for name in settings if name not in known]:
         message = f"model.architecture {model.architecture} has no such loss; wanted null"
         raise ConfigError("", f"loss.{name}", message)
     return kind(num_classes, **settings)

@@ -60,7 +60,12 @@ def check_keys(node: yaml.Node | None, seen: set[int]) -> None:
         check_keys(child, seen)
 
 
-Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789"))
+class Dumper(yaml.SafeDumper):
+    """Puts a text in quotes that `Loader` would read as something else."""
+
+
+for reads_or_writes in (Loader, Dumper):
+    reads_or_writes.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789"))
 Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda _, node: node.value)
 
 
@@ -98,7 +103,7 @@ def read_files(path: Path, *, is_base: bool = False) -> dict[str, dict[str, Any]
 def write_yaml(path: Path, mapping: Mapping[str, Any]) -> None:
     """Write what `to_mapping` made; `-c` turns it into an equal configuration."""
     with replacing(path) as temporary:
-        temporary.write_text(yaml.safe_dump(mapping, sort_keys=False), encoding="utf-8")
+        temporary.write_text(yaml.dump(mapping, Dumper=Dumper, sort_keys=False), encoding="utf-8")
 
 
 def to_mapping(config: Any) -> dict[str, Any]:

@@ -217,7 +217,8 @@ class Experiment:
         else:
             forced |= files.of_clips(root, seed, run.clips, folder or root)
         forced |= {("train", key): value for key, value in (train or {}).items()}
-        if any(key[:2] == ("data", "pseudo") for key in given):
+        pseudo = [value for key, value in given.items() if key[:2] == ("data", "pseudo")]
+        if pseudo and pseudo[-1] is not None:  # null switches off what `common` has
             forced |= files.of_pseudo(root)
         try:
             return construct(CONFIGS[run.stage], [*given.items(), *forced.items()])

@@ -52,6 +52,8 @@ class Record:
         value = self._typed(key, int, "an integer")
         if isinstance(value, bool):
             raise self.error(f"{key} must be an integer, got {value}")
+        if value.bit_length() >= 64:
+            raise self.error(f"{key} must fit in 64 bits, got {brief(value)}")
         if minimum is not None and value < minimum:
             raise self.error(f"{key} must be at least {minimum}, got {value}")
         return value

@@ -154,7 +154,8 @@ def _refines(head: LearnedHead) -> bool:
 
 def _options(name: str, kind: type, options: Mapping[str, Any]) -> Any:
     """Return the options of a tracker."""
-    for option in options.keys() - {field.name for field in fields(kind)}:
+    known = {field.name for field in fields(kind)}
+    for option in [option for option in options if option not in known]:
         raise ConfigError(
             "", f"tracker.{option}", f"tracker {name} has no such option; wanted null"
         )

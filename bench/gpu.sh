@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, in one call of less than ten minutes.
+# Everything that needs a GPU, in two calls of less than ten minutes each.
 #
-#   bench/gpu.sh [--dry-run] [FOLDER]
+#   bench/gpu.sh [--dry-run] kernels|networks [FOLDER]
 #
-# Builds the packages with CUDA for the GPU that is here, tests them on it, runs the kernels' fuzz
-# under compute-sanitizer, all benchmarks, and Nsight Compute on three kernels. FOLDER (or $OUT, or
-# ./gpu-results) gets log.txt, summary.txt and results.tgz, which grow as the steps end. No network
-# is used: what the machine lacks lies in $WHEELS as wheels, and as an sdist torch-ms-deform-attn,
-# the peer with the official kernels. --dry-run prints the steps and runs none.
+# `kernels` builds the packages with CUDA for the GPU that is here, tests them on it, runs the
+# kernels' fuzz under compute-sanitizer, their benchmarks, and Nsight Compute on three of them.
+# `networks` trains some steps in every precision, and times whole networks, from a video to an
+# overlay, eager and compiled. FOLDER (or $OUT, or ./gpu-results) gets log.txt, summary.txt and
+# results.tgz, which grow as the steps end. What is built stays in build/gpu for the other call. No
+# network is used: what the machine lacks lies in $WHEELS as wheels (hatchling too, which builds
+# vidgap-vis), and as an sdist torch-ms-deform-attn, the peer with the official kernels. --dry-run
+# prints the steps and runs none.
 #
 # shellcheck disable=SC2329  # `timeout` runs the steps' functions through `bash -c`
 set -uo pipefail
@@ -16,24 +19,30 @@ cd "$(dirname "$0")/.." || exit 1
 TOTAL=585  # seconds for all steps together
 DRY_RUN=0
 [[ "${1:-}" == --dry-run ]] && { DRY_RUN=1; shift; }
-FOLDER=${1:-${OUT:-gpu-results}}
+PART=${1:-}
+[[ "$PART" == kernels || "$PART" == networks ]] || {
+  echo "wanted kernels or networks, got '$PART'" >&2
+  exit 2
+}
+FOLDER=${2:-${OUT:-gpu-results}}
 WHEELS=${WHEELS:-}
 PYTHON=${PYTHON:-python3}
 ARCHITECTURES=${ARCHITECTURES:-90-real}
-SITE=SITE  # a temporary folder, but in a dry run
+SITE=build/gpu
 RESULTS=$SITE/results
 FAILED=0
 
 if ((!DRY_RUN)); then
-  mkdir -p "$FOLDER"
+  mkdir -p "$FOLDER" "$SITE"
   FOLDER=$(cd "$FOLDER" && pwd)
-  SITE=$(mktemp -d)
+  SITE=$(cd "$SITE" && pwd)
   RESULTS=$SITE/results
+  rm -rf "$RESULTS"
   mkdir "$RESULTS"
-  trap 'rm -rf "$SITE"' EXIT
   export PYTHONPATH=$SITE:. PYTHONUNBUFFERED=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 fi
 export VIDGAP_REQUIRE_NATIVE=1 VIDGAP_CUDA=1 TORCH_CUDA_ARCH_LIST=9.0 MAX_JOBS=8
+export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1  # unknown ones may warn, and warnings are errors
 
 # step NAME SECONDS COMMAND...: run within the limit and what is left of all time; keep the output.
 step() {
@@ -50,7 +59,8 @@ step() {
     return 1
   fi
   echo "== $name: $*" >>"$FOLDER/log.txt"
-  timeout --kill-after=5 "$limit" "$@" >>"$FOLDER/log.txt" 2>&1 || status=$?
+  # As Ctrl-C does: pytest then says what has failed.
+  timeout --signal=INT --kill-after=10 "$limit" "$@" >>"$FOLDER/log.txt" 2>&1 || status=$?
   ((status)) && FAILED=1
   echo "$name: status $status after $((SECONDS - start)) s" | tee -a "$FOLDER/summary.txt"
   tar -czf "$FOLDER/results.tgz" -C "$SITE" results
@@ -72,10 +82,15 @@ carried() {
   "$PYTHON" -m pip install -q --no-index --no-deps --no-compile --target "$SITE" "${wheels[@]}"
 }
 
-# The other packages hold no native code, and nothing below imports them.
+# The other packages hold no native code; `networks` installs them.
 packages() {
-  "$PYTHON" -m pip install -q --no-index --no-build-isolation --no-deps --target "$SITE" \
-    -C cmake.define.CMAKE_CUDA_ARCHITECTURES="$ARCHITECTURES" ./packages/segmenter ./packages/temporal
+  local sources
+  sources=$(find csrc packages -type f -not -path '*/__pycache__/*' -print0 | sort -z |
+    xargs -0 cat | cksum)
+  [[ "$sources" == "$(cat "$SITE/sources" 2>/dev/null)" ]] && return
+  "$PYTHON" -m pip install -q --no-index --no-build-isolation --no-deps --upgrade --target "$SITE" \
+    -C cmake.define.CMAKE_CUDA_ARCHITECTURES="$ARCHITECTURES" ./packages/segmenter \
+    ./packages/temporal && echo "$sources" >"$SITE/sources"
 }
 
 backends() {
@@ -137,63 +152,91 @@ counters() {
   done
 }
 
-# From a video to an overlay; what vidgap-vis needs and the machine lacks is carried.
-video() {
+# What vidgap-vis needs and the machine lacks is carried.
+vis() {
   local missing
   missing=$("$PYTHON" -c 'import importlib.util as u
-names = "accelerate av cv2 docstring_parser pycocotools pydantic scipy tabulate timm tqdm yaml"
-print(*[n for n in names.split() if not u.find_spec(n)])')
-  [[ -z "$missing" ]] || { echo "skipped: no $missing"; return 0; }
-  "$PYTHON" -m pip install -q --no-index --no-build-isolation --no-deps --target "$SITE" \
-    ./packages/augment ./packages/vis || return
+names = "accelerate av cv2 docstring_parser hatchling pycocotools pydantic scipy tabulate timm tqdm"
+print(*[n for n in [*names.split(), "yaml"] if not u.find_spec(n)])')
+  [[ -z "$missing" ]] || { echo "no $missing"; return 1; }
+  "$PYTHON" -m pip install -q --no-index --no-build-isolation --no-deps --upgrade --target "$SITE" \
+    ./packages/augment ./packages/vis &&
+    "$PYTHON" -m pytest -q -p no:cacheprovider tests/vis/inference/test_masks_cuda.py
+}
+
+# Both stages through the loop, in each precision, on a made-up set; loss and time are in the log.
+train() {
+  local precision settings run=$SITE/train status=0
+  local data=(--num_train_images 32 --num_valid_images 0 --num_train_clips 8 --num_valid_clips 0)
+  rm -rf "$run"
+  "$PYTHON" -m vidgap_vis data synthetic --out "$run/lookalikes" "${data[@]}" --num_frames 12 || return
+  for precision in fp32 bf16 fp16; do
+    settings=(--data.root "$run/lookalikes" --model.backbone resnet18 --model.backbone_weights null
+      --train.device cuda --train.precision "$precision" --train.steps 20 --train.warmup_steps 5
+      --train.num_workers 2)
+    "$PYTHON" -m vidgap_vis pretrain -c configs/pretrain_lookalikes_lite0.yaml "${settings[@]}" \
+      --out "$run/$precision/pretrain" || { status=1; continue; }
+    "$PYTHON" -m vidgap_vis finetune -c configs/finetune_lookalikes_lite0.yaml "${settings[@]}" \
+      --data.pseudo.root "$run/lookalikes" --init "$run/$precision/pretrain/weights" \
+      --out "$run/$precision/finetune" || status=1
+    mkdir -p "$RESULTS/train"
+    cp "$run/$precision/finetune/metrics.jsonl" "$RESULTS/train/$precision.jsonl"
+  done
+  return "$status"
+}
+
+# vidgap_bench NAME OPTION...: from a video to an overlay.
+vidgap_bench() {
   mkdir -p "$RESULTS/video"
-  "$PYTHON" -m pytest -q -p no:cacheprovider tests/vis/inference/test_masks_cuda.py || return
-  "$PYTHON" -m vidgap_vis bench --device cuda --frames 1,10 --tracks 1,10,30 --steps 20 \
-    --json "$RESULTS/video/fp32-cuda.json" || return
-  "$PYTHON" -m vidgap_vis bench --device cuda --dtype bf16 --frames 1,10 --tracks 10,30 --steps 20 \
-    --json "$RESULTS/video/bf16-cuda.json"
+  "$PYTHON" -m vidgap_vis bench --device cuda "${@:2}" --json "$RESULTS/video/$1-cuda.json"
 }
 
-# The same with the network compiled, as CUDA graphs: after `video`, which installs what it needs.
-compiled() {
-  [[ -f "$RESULTS/video/bf16-cuda.json" ]] || { echo "skipped: no video before"; return 0; }
-  "$PYTHON" -m vidgap_vis bench --device cuda --dtype bf16 --compile --tracks 10 --steps 50 \
-    --json "$RESULTS/video/bf16-compiled-cuda.json"
-}
-
-export -f environment carried packages backends peer fuzz sanitizer counters video compiled
+export -f environment carried packages backends peer fuzz sanitizer counters vis train vidgap_bench
 export PYTHON WHEELS SITE ARCHITECTURES RESULTS
 
-TESTS=(tests/segmenter/ops tests/temporal)
-step environment 15 bash -c environment
-step carried 30 bash -c carried
-step packages 100 bash -c packages || exit 1
-step backends 30 bash -c backends || exit 1
-# Beside the tests two things are built, one after the other; nothing is timed meanwhile.
-if ((DRY_RUN)); then
-  step builds 170 bash -c 'fuzz; peer'
-else
-  timeout 170 bash -c 'fuzz; peer' >"$SITE/builds.txt" 2>&1 &
-fi
-step tests 130 "$PYTHON" -m pytest -q -n 8 -p no:benchmark -p no:cacheprovider "${TESTS[@]}"
-wait
-((DRY_RUN)) || cat "$SITE/builds.txt" >>"$FOLDER/log.txt"
-step sanitizer 60 bash -c sanitizer
 # bench NAME SECONDS OP OPTION...
 bench() {
   step "bench-$1" "$2" "$PYTHON" -m bench.run "${@:3}" --device cuda --out "$RESULTS/$1-cuda.json"
 }
-SOME=(--sizes 384x640 --frames "3,10")
-bench ms_deform_attn 110 ms_deform_attn --dtype bfloat16
-bench window_attention 90 window_attention --dtype bfloat16 "${SOME[@]}"
-bench conv_gru 45 conv_gru "${SOME[@]}"
-bench segmenter 90 segmenter
-step video 90 bash -c video
-bench ms_deform_attn_float32 40 ms_deform_attn --dtype float32 "${SOME[@]}"
-step counters 30 bash -c counters
-step compiled 90 bash -c compiled
+
+# Steps that may be cut off stand last.
+kernels() {
+  local tests=(tests/segmenter/ops tests/temporal) some=(--sizes 384x640 --frames "3,10")
+  # Beside the tests two things are built, one after the other; nothing is timed meanwhile.
+  if ((DRY_RUN)); then
+    step builds 170 bash -c 'fuzz; peer'
+  else
+    timeout 170 bash -c 'fuzz; peer' >"$SITE/builds.txt" 2>&1 &
+  fi
+  step tests 150 env OMP_NUM_THREADS=1 "$PYTHON" -m pytest -v --tb=short -n 8 -p xdist -p no:cacheprovider \
+    -m "not slow" "${tests[@]}"
+  wait
+  ((DRY_RUN)) || cat "$SITE/builds.txt" >>"$FOLDER/log.txt"
+  step sanitizer 60 bash -c sanitizer
+  bench ms_deform_attn 110 ms_deform_attn --dtype bfloat16
+  bench window_attention 90 window_attention --dtype bfloat16 "${some[@]}"
+  bench conv_gru 45 conv_gru "${some[@]}"
+  bench ms_deform_attn_float32 40 ms_deform_attn --dtype float32 "${some[@]}"
+  step counters 60 bash -c counters
+}
+
+networks() {
+  step vis 60 bash -c vis || return
+  step train 150 bash -c train
+  bench segmenter 120 segmenter
+  step video-bf16 80 bash -c 'vidgap_bench bf16 --dtype bf16 --frames 1,10 --tracks 10 --steps 10'
+  step video-fp32 60 bash -c 'vidgap_bench fp32 --tracks 1,10,30 --steps 10'
+  step compiled 90 bash -c 'vidgap_bench bf16-compiled --dtype bf16 --compile --tracks 10 --steps 30'
+}
+
+step environment 15 bash -c environment
+step carried 30 bash -c carried
+step packages 120 bash -c packages || exit 1
+step backends 30 bash -c backends || exit 1
+"$PART"
 
 if ((!DRY_RUN)); then
+  shopt -s nullglob
   "$PYTHON" -m bench.harness.summary "$RESULTS"/*.json | tee -a "$FOLDER/summary.txt"
 fi
 exit "$FAILED"

@@ -65,7 +65,7 @@ def lines(device: str) -> float:
     if device == "cpu":
         return 0.0
     chip: Any = torch.cuda.get_device_properties(0)
-    return float(chip.multi_processor_count * chip.clock_rate * 1e3)
+    return float(chip.multi_processor_count * getattr(chip, "clock_rate", 0) * 1e3)
 
 
 def fastest(call: Callable[[], Any], device: str) -> float:

@@ -113,7 +113,10 @@ def by_graph(
     call: Callable[[Tensors], Any], sets: Sequence[Tensors]
 ) -> tuple[Durations | None, str]:
     """Return a call's share of a graph's replay, or None and why it cannot be captured."""
-    graph = torch.cuda.CUDAGraph()
+    problem = why_not_captured(call, sets[0])
+    if problem:
+        return None, problem
+    graph, before = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
     try:
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -125,6 +128,7 @@ def by_graph(
             for tensors in sets:
                 call(tensors)
     except RuntimeError as error:
+        torch.cuda.set_stream(before)  # a capture that fails to end leaves its own
         torch.cuda.synchronize()
         return None, first_line(error)
     times = []
@@ -136,3 +140,18 @@ def by_graph(
         stop.synchronize()
         times.append(start.elapsed_time(stop) / 1000 / len(sets))
     return Durations(tuple(times[1:])), ""
+
+
+def why_not_captured(call: Callable[[Tensors], Any], tensors: Tensors) -> str:
+    """Return why a call waits for the device, which no graph can hold; "" where it does not.
+
+    A capture that fails would leave the generator and the allocator in it (seen in torch 2.11).
+    """
+    try:
+        torch.cuda.set_sync_debug_mode("error")
+        call(tensors)
+    except RuntimeError as error:
+        return first_line(error)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    return ""

@@ -121,7 +121,9 @@ class Session:
                 group = table.rows(op, work, direction, threads, timings, floor)
                 print("\n".join(table.lines(group)), flush=True)
                 self.rows += group
-                self.watch(contenders, sets[0], direction, group[0])
+                self.write()
+                timed = [one for one in contenders if one.name in timings]
+                self.watch(timed, sets[0], direction, group[0])
                 self.write()
 
     def watch(
@@ -131,7 +133,13 @@ class Session:
         for one in contenders:
             call = functools.partial(RUN[direction], one, tensors)
             repeats = 1 if self.scope.quick else STAGE_REPEATS
-            found = stages.measured(call, one.stages, repeats) if one.stages else {}
+            try:
+                found = stages.measured(call, one.stages, repeats) if one.stages else {}
+            except RuntimeError as error:
+                found = {}
+                failure = f"{table.title(row)} {one.name}, by stage: {first_line(error)}"
+                print(failure)
+                self.report["failed"].append(failure)
             for name, times in found.items():
                 entry = {"work": table.title(row), "implementation": one.name, "stage": name}
                 self.report["stages"].append(entry | asdict(times))

@@ -11,19 +11,30 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "bench" / "gpu.sh"
 
 
-def test_gpu_script_is_a_shell_script_that_says_what_it_would_do() -> None:
-    subprocess.run(["bash", "-n", SCRIPT], check=True)
+def steps(part: str) -> list[str]:
     done = subprocess.run(
-        [SCRIPT, "--dry-run"], capture_output=True, text=True, check=True, cwd=ROOT
+        [SCRIPT, "--dry-run", part], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert not done.stderr
-    steps = [line.split()[0] for line in done.stdout.splitlines()]
-    names = [benchmark.name for benchmark in run.BENCHMARKS if "cuda" in benchmark.devices]
-    kernels = [f"bench-{name}" for name in (*names, "ms_deform_attn_float32")]
-    assert steps[:4] == ["environment", "carried", "packages", "backends"]
-    others = {"builds", "tests", "sanitizer", "video", "counters", "compiled"}
-    assert set(steps[4:]) == {*others, *kernels}
-    assert steps[-2:] == ["counters", "compiled"]  # what may be cut off
+    return [line.split()[0] for line in done.stdout.splitlines()]
+
+
+def test_gpu_script_is_a_shell_script_that_says_what_it_would_do() -> None:
+    subprocess.run(["bash", "-n", SCRIPT], check=True)
+    kernels, networks = steps("kernels"), steps("networks")
+    first = ["environment", "carried", "packages", "backends"]
+    assert kernels[:4] == networks[:4] == first
+    benchmarks = {f"bench-{one.name}" for one in run.BENCHMARKS if "cuda" in one.devices}
+    found = {name for name in (*kernels, *networks) if name.startswith("bench-")}
+    assert found == {*benchmarks, "bench-ms_deform_attn_float32"}
+    assert {"builds", "tests", "sanitizer", "counters"} <= set(kernels)
+    assert {"vis", "train", "video-bf16", "video-fp32", "compiled"} <= set(networks)
+
+
+def test_gpu_script_wants_to_know_which_part() -> None:
+    done = subprocess.run([SCRIPT, "--dry-run"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "wanted kernels or networks" in done.stderr
 
 
 def test_gpu_script_runs_tests_that_are_there() -> None:

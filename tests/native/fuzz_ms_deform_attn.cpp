@@ -151,7 +151,7 @@ int main(int count, char** words) {
   for (int64_t i = 0; i < cases; ++i) {
     Case c = random_case();
     c.problem.shapes = c.shapes.data();
-#ifndef __CUDACC__
+#ifndef __NVCC__  // which nvcc defines for .cpp files, too
     emulation::most_shared = whole(0, 1) ? 99 * 1024 : 2048;  // for all levels, or only for some
 #endif
     const Results wanted = slow(c);

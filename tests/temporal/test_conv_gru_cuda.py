@@ -47,8 +47,8 @@ def test_nothing_waits_for_the_device():
     inputs, grads = draw()
     outputs_and_gradients(run, inputs, grads)  # what happens once may wait
     torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")
     try:
+        torch.cuda.set_sync_debug_mode("error")
         outputs_and_gradients(run, inputs, grads)
     finally:
         torch.cuda.set_sync_debug_mode("default")

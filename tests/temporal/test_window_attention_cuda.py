@@ -66,8 +66,8 @@ def test_nothing_waits_for_the_device():
     inputs, grad = draw()
     outputs_and_gradients(inputs, grad, SETTINGS, "triton")  # what happens once may wait
     torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")
     try:
+        torch.cuda.set_sync_debug_mode("error")
         outputs_and_gradients(inputs, grad, {**SETTINGS, "partner": (1, 0, 3, 2, 4)}, "triton")
     finally:
         torch.cuda.set_sync_debug_mode("default")

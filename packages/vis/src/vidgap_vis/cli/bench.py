@@ -87,11 +87,11 @@ class Bench(Command):
         for case in cases(options):
             print(f"{case.frames} frames a step, {case.tracks} tracks ...", file=sys.stderr)
             speeds.append(subject.measure(case))
+            if options.json is not None:  # what there is, if a later one is stopped
+                found = [speed.to_json() for speed in speeds]
+                with replacing(options.json) as temporary:
+                    temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         print(format_speeds(speeds))
-        if options.json is not None:
-            found = [speed.to_json() for speed in speeds]
-            with replacing(options.json) as temporary:
-                temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         return 0
 
 

@@ -48,7 +48,7 @@ class Case:
         frames: of a step.
         tracks: in every frame.
         dtype: of the network.
-        steps: how many steps are timed, after a first one.
+        steps: how many steps are timed, after those that are not.
     """
 
     short_edge: int
@@ -107,6 +107,15 @@ class Subject:
     now: Callable[[], float] = time.perf_counter
     compiled: bool = False
 
+    @property
+    def untimed(self) -> int:
+        """Steps before those that are timed.
+
+        The second is the first with a state. A compiler makes it anew then, and records graphs in
+        the next one.
+        """
+        return 4 if self.compiled else 2
+
     @cached_property
     def step(self) -> Step:
         """The network's step, compiled once for all cases."""
@@ -136,12 +145,12 @@ class Subject:
         scene = Scene(case.tracks)
         with TemporaryDirectory() as folder:
             video = Path(folder) / "scene.mp4"
-            scene.write(video, case.size, case.frames * (case.steps + 1))
+            scene.write(video, case.size, case.frames * (self.untimed + case.steps))
             found = self.stages(case, scene, video)
             return Speed(case, found | {END_TO_END: self.end_to_end(case, scene, video)})
 
     def stages(self, case: Case, scene: Scene, video: Path) -> dict[str, float]:
-        """Return milliseconds a frame of each stage, one after another, but for the first step."""
+        """Return milliseconds a frame of each stage, one after another, in the timed steps."""
         clock = Clock(self.device, self.now)
         model = SceneModel(self.network, scene, self.step)
         step = ModelStep(
@@ -161,8 +170,8 @@ class Subject:
             watched = [(model, "computed", COMPILED)] if self.compiled else parts(self.network)
             for owner, method, name in (*watched, (model, "replaced", "the scene")):
                 stack.enter_context(clock.watching(owner, method, name))
-            for index in range(case.steps + 1):
-                if index == 1:
+            for index in range(self.untimed + case.steps):
+                if index == self.untimed:
                     clock.seconds = defaultdict(float, encode=clock.seconds["encode"])
                 with clock.stage("decode"):
                     clip = list(islice(pictures, case.frames))
@@ -185,7 +194,7 @@ class Subject:
                         overlay.write(drawn)
             with clock.stage("encode"):  # it looks ahead: most of its work may be left
                 encoding.close()
-        clock.seconds["encode"] *= case.steps / (case.steps + 1)  # the first step's frames too
+        clock.seconds["encode"] *= case.steps / (self.untimed + case.steps)  # it has all frames
         timed = case.frames * case.steps
         return {name: 1e3 * clock.seconds.get(name, 0.0) / timed for name in STAGES}
 

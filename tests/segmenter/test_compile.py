@@ -30,7 +30,7 @@ FRAMES = random_frames(1, 2, 3, 60, 90)
 def fresh_compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test meets another's graphs; Swin is narrow, as compiling takes time by the block."""
     # What is compiled keeps its batch norms; folded ones round otherwise.
-    monkeypatch.setattr(FoldedNetwork, "__call__", lambda self, images: list(self.network(images)))
+    monkeypatch.setattr(FoldedNetwork, "__call__", lambda _, network, images: list(network(images)))
     monkeypatch.setitem(SWIN_SIZES, "swin_tiny", SwinSize(8, (2, 1, 1, 1), (1, 2, 4, 8), 7))
     torch._dynamo.reset()
     yield

@@ -216,15 +216,18 @@ def test_config_is_the_arguments_and_survives_json():
 
 
 WRONG_ARGUMENTS = {
-    r"channels must be at least 1, got 0": {"channels": 0, "gru_channels": 1},
-    r"num_scales must be at least 1, got 0": {"num_scales": 0},
-    r"window_size must be at least 1, got 0": {"window_size": 0},
-    r"num_heads must be at least 1, got 0": {"num_heads": 0},
+    r"channels must be a whole number of at least 1, got 0": {"channels": 0, "gru_channels": 1},
+    r"num_scales must be a whole number of at least 1, got 0": {"num_scales": 0},
+    r"window_size must be a whole number of at least 1, got 0": {"window_size": 0},
+    r"num_heads must be a whole number of at least 1, got 0": {"num_heads": 0},
     r"num_heads must divide channels=8, got 3": {"num_heads": 3},
-    r"ffn_channels must be at least 1, got 0": {"ffn_channels": 0},
-    r"num_short_layers must be at least 0, got -1": {"num_short_layers": -1},
-    r"num_gru_layers must be at least 0, got -1": {"num_gru_layers": -1},
-    r"gru_channels must be at least 1, got 0": {"gru_channels": 0},
+    r"ffn_channels must be a whole number of at least 1, got 0": {"ffn_channels": 0},
+    r"num_short_layers must be a whole number of at least 0, got -1": {"num_short_layers": -1},
+    r"num_gru_layers must be a whole number of at least 0, got -1": {"num_gru_layers": -1},
+    r"gru_channels must be a whole number of at least 1, got 0": {"gru_channels": 0},
+    r"gru_channels must be a whole number of at least 1, got '8'": {"gru_channels": "8"},
+    r"window_size must be a whole number of at least 1, got 4\.0": {"window_size": 4.0},
+    r"channels must be at least 2 where half of them are gated": {"channels": 1, "num_heads": 1},
     r"gru_channels must be at most channels=8, got 9": {"gru_channels": 9},
     r"gru_channels must be None or channels=8 with residual='full', got 4": {
         "residual": "full",
@@ -273,3 +276,13 @@ def test_wrong_features_are_named(message, features):
         module(features)
     with pytest.raises(ValueError, match=message):
         module.step(features)
+
+
+def test_shapes_are_known_without_values():
+    with torch.device("meta"):
+        module = make_module()
+        features = [torch.zeros(1, 3, module.channels, 8, 8) for _ in range(module.num_scales)]
+        refined = module(features)
+        _, state = module.step(features, None)
+    assert [maps.shape for maps in refined] == [maps.shape for maps in features]
+    assert {tensor.device.type for tensor in (*refined, *state)} == {"meta"}

@@ -11,6 +11,7 @@ import torch
 from segmenter.support import LITE0, randomise
 from tolerances import TOLERANCE
 from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
 
 from vidgap_segmenter import build_backbone
 from vidgap_segmenter.backbones.base import Backbone
@@ -64,6 +65,35 @@ def test_a_changed_weight_is_seen(backbone: Backbone) -> None:
     assert_same(folded(backbone), backbone(IMAGES))
     backbone.float()
     assert folded(backbone.double())[0].dtype == torch.float64
+
+
+def test_what_is_written_through_data_is_seen(backbone: Backbone) -> None:
+    folded(backbone)
+    for parameter in backbone.parameters():
+        parameter.data.mul_(0.5)  # as many an average over steps is kept
+    assert_same(folded(backbone), backbone(IMAGES))
+    norm = next(m for m in backbone.modules() if isinstance(m, FrozenBatchNorm2d))
+    norm.running_mean.data += 1.0
+    assert_same(folded(backbone.eval()), backbone(IMAGES))
+
+
+def test_a_body_may_be_replaced(backbone: Backbone) -> None:
+    folded(backbone)
+    other = deepcopy(backbone)
+    randomise(other)
+    backbone.body = other.body
+    assert_same(folded(backbone), other(IMAGES))
+
+
+def test_shapes_are_known_without_values() -> None:
+    backbone = build_backbone("resnet18").eval()
+    wanted = [map_.shape for map_ in backbone(IMAGES.float())]
+    with torch.no_grad():
+        meta = deepcopy(backbone).to("meta")(IMAGES.float().to("meta"))
+        with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+            fake = backbone(mode.from_tensor(IMAGES.float()))
+    assert [map_.shape for map_ in meta] == wanted
+    assert [map_.shape for map_ in fake] == wanted
 
 
 def test_a_copy_has_its_own(backbone: Backbone) -> None:
@@ -125,7 +155,7 @@ def test_a_network_that_cannot_be_folded_runs_as_it_is() -> None:
     network = Reused().eval()
     freeze_batch_norms(network)
     randomise(network.double())
-    run = FoldedNetwork(network)
+    run = FoldedNetwork()
     for _ in range(2):
-        for one, other in zip(run(IMAGES), network(IMAGES), strict=True):
+        for one, other in zip(run(network, IMAGES), network(IMAGES), strict=True):
             assert torch.equal(one, other)

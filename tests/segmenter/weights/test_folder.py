@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from segmenter.support import MixFrames, random_frames, small_model
@@ -101,6 +102,20 @@ def test_a_failed_save_leaves_what_was_there(
     monkeypatch.setattr(weights.files, "save_file", fail)
     with pytest.raises(OSError, match="disk full"):
         model.save_pretrained(tmp_path, CLASSES)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_numbers_of_numpy_are_saved_and_what_json_cannot_hold_changes_nothing(
+    model: Mask2Former, tmp_path: Path
+) -> None:
+    numbered = [info | {"category_id": np.int64(info["category_id"])} for info in CLASSES]
+    model.save_pretrained(tmp_path, numbered)
+    assert json.loads((tmp_path / "config.json").read_text())["classes"] == CLASSES
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for parameter in model.parameters():
+        parameter.data += 1
+    with pytest.raises(ValueError, match=r"must hold what JSON can, got \{3\}"):
+        model.save_pretrained(tmp_path, [info | {"category_id": {3}} for info in CLASSES])
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 

@@ -54,7 +54,7 @@ torch.save([said, steps], sys.argv[3])
 @pytest.fixture(autouse=True)
 def unfolded(monkeypatch: pytest.MonkeyPatch) -> None:
     """An exported step keeps its batch norms; folded ones round otherwise."""
-    monkeypatch.setattr(FoldedNetwork, "__call__", lambda self, images: list(self.network(images)))
+    monkeypatch.setattr(FoldedNetwork, "__call__", lambda _, network, images: list(network(images)))
 
 
 def weights(

@@ -10,10 +10,10 @@ Per: TypeAlias = Literal["video", "image"]
 """Whether random choices are made once a clip or separately for each frame (paper Table 3)."""
 
 
-def check_count(name: str, value: int) -> int:
-    """Return `value`, an integer of at least 1."""
-    if not _is_integer(value) or value < 1:
-        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+def check_count(name: str, value: int, least: int = 1) -> int:
+    """Return `value`, an integer of at least `least`."""
+    if not _is_integer(value) or value < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
     return int(value)
 
 

@@ -119,11 +119,9 @@ class VideoAutoAugment(ClipTransform[Augmentation]):
     ) -> None:
         super().__init__()
         self.max_ops = check_count("max_ops", max_ops)
-        if min_ops != 0:
-            check_count("min_ops", min_ops)
+        self.min_ops = check_count("min_ops", min_ops, least=0)
         if min_ops > max_ops:
             raise ValueError(f"min_ops must be at most max_ops, {max_ops}, got {min_ops}")
-        self.min_ops = int(min_ops)
         names = tuple(pool) if isinstance(pool, Iterable) and not isinstance(pool, str) else ()
         if not names or not all(name in POOL for name in names):
             raise ValueError(f"pool must be one or more of {POOL}, got {pool!r}")

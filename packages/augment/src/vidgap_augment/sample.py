@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any, TypeAlias
 
 import torch
@@ -125,6 +126,8 @@ def open_sample(inputs: Any) -> Opened:
         where = paths[role]
         given = key_get(inputs, where)
         if role == "crowds" and isinstance(given, list):  # as torchvision's COCO wrapper has it
+            if not all(isinstance(value, Integral) for value in given):
+                raise ValueError(f"{name_of(where)} must be 0 or 1 each, got {given!r}")
             given = torch.tensor(given, dtype=torch.int64)
         tensor = check_tensor(name_of(where), given, (count,), dtype)
         count = len(tensor)

@@ -183,7 +183,7 @@ class ClipSegmenter(nn.Module, ABC):
         """
         if num_copies < 1:
             raise ValueError(f"num_copies must be at least 1, got {num_copies}")
-        if images.ndim != 4:
+        if images.ndim != 4 or images.shape[1] != 3:
             raise ValueError(f"images must be (B, 3, H, W), got shape {tuple(images.shape)}")
         frames = images[:, None]
         finest, features = self._encode(frames)

@@ -65,7 +65,12 @@ def resize_to(
 
     Returns:
         (Q, H, W), float32 or more.
+
+    Raises:
+        ValueError: a side of `size` is below 1.
     """
+    if min(size) < 1:
+        raise ValueError(f"size must be (H, W), each at least 1, got {size}")
     padded = _resize(mask_logits, output.padded_size)
     height, width = output.frame_size
     return _resize(padded[:, :height, :width], size, mode)

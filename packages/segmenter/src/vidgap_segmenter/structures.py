@@ -201,12 +201,12 @@ class ClipOutput:
 
         Raises:
             IndexError: there is no such clip.
-            ValueError: frame_size is larger than the padded frames.
+            ValueError: frame_size is larger than the padded frames, or a side is below 1.
         """
         if not 0 <= index < len(self.class_logits):
             raise IndexError(f"index must be below {len(self.class_logits)} clips, got {index}")
         sides = zip(frame_size or self.frame_size, self.padded_size, strict=True)
-        if any(side > padded for side, padded in sides):
+        if not all(1 <= side <= padded for side, padded in sides):
             raise ValueError(
                 f"frame_size must be within the padded {self.padded_size}, got {frame_size}"
             )

@@ -7,6 +7,7 @@ theirs is imported: a submodule is found by its path, a pyramid by its structure
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from types import TracebackType
 from typing import Any
 
@@ -138,9 +139,9 @@ class Handle:
 
     @num_frames.setter
     def num_frames(self, value: int) -> None:
-        if not isinstance(value, int) or value < 1:
+        if not isinstance(value, Integral) or value < 1:
             raise ValueError(f"num_frames must be a whole number of at least 1, got {value!r}")
-        self._num_frames = value
+        self._num_frames: int = int(value)
 
     def remove(self) -> None:
         """Take the module out and leave the model as it was; a second call does nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Literal, TypeAlias, get_args
 
 import torch
@@ -74,8 +75,6 @@ class MultiScaleTemporalModule(nn.Module):
             "pairing": pairing,
             "share_scales": share_scales,
         }
-        if gru_channels is None:
-            gru_channels = channels if residual == "full" else channels // 2
         check_choice("residual", residual, get_args(Residual))
         check_choice("init", init, get_args(Init))
         check_choice("pairing", pairing, get_args(Pairing))
@@ -87,8 +86,12 @@ class MultiScaleTemporalModule(nn.Module):
             ffn_channels=ffn_channels,
             num_short_layers=num_short_layers,
             num_gru_layers=num_gru_layers,
-            gru_channels=gru_channels,
         )
+        if gru_channels is None:
+            gru_channels = channels if residual == "full" else channels // 2
+            if not gru_channels:
+                raise ValueError("channels must be at least 2 where half of them are gated, got 1")
+        check_counts(channels=channels, num_heads=num_heads, gru_channels=gru_channels)
         check_residual(residual, init, channels, gru_channels)
         self.channels = channels
         self.num_scales = num_scales
@@ -215,12 +218,12 @@ def check_counts(**counts: int) -> None:
     """Raise ValueError where a count is too small or two do not go together."""
     for name, count in counts.items():
         least = 0 if name in ("num_short_layers", "num_gru_layers") else 1
-        if count < least:
-            raise ValueError(f"{name} must be at least {least}, got {count}")
+        if not isinstance(count, Integral) or count < least:
+            raise ValueError(f"{name} must be a whole number of at least {least}, got {count!r}")
     channels = counts["channels"]
     if channels % counts["num_heads"]:
         raise ValueError(f"num_heads must divide channels={channels}, got {counts['num_heads']}")
-    if counts["gru_channels"] > channels:
+    if counts.get("gru_channels", 0) > channels:
         raise ValueError(
             f"gru_channels must be at most channels={channels}, got {counts['gru_channels']}"
         )

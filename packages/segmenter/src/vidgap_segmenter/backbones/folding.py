@@ -30,32 +30,42 @@ class Pair:
 class FoldedNetwork:
     """Runs a network by a twin in which each norm behind a convolution is in that one's weights.
 
-    The twin is made in the first call and anew whenever a weight of the network has changed. It
-    belongs to no state dict and to no copy, and takes as much memory again as the convolutions.
-    Threads may share it. Hooks on the network's modules see no call of the twin's.
-
-    Args:
-        network: without dropout, in which a norm behind a convolution is all that reads it. Where
-            the first maps show otherwise it runs as it is.
+    The twin is made in the first call and anew whenever a weight of the network has changed. What
+    is written through `.data`, past torch's count of changes, is seen on a CPU where it changes
+    the first weight of a convolution, as an average over steps does; elsewhere only after `forget`.
+    The twin belongs to no state dict and to no copy, and takes as much memory again as the
+    convolutions. Threads may share it. Hooks on the network's modules see no call of the twin's.
     """
 
-    def __init__(self, network: nn.Module) -> None:
-        self.network = network
+    def __init__(self) -> None:
         self._made: tuple[list[Any], nn.Module] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"network": self.network, "_made": None}
+        return {"_made": None}
+
+    def forget(self) -> None:
+        """Drop the twin."""
+        self._made = None
 
     @torch.no_grad()
-    def __call__(self, images: Tensor) -> list[Tensor]:
-        """Return what the network does, but for rounding; without gradients."""
-        network = self.network
+    def __call__(self, network: nn.Module, images: Tensor) -> list[Tensor]:
+        """Return what a network does, but for rounding; without gradients.
+
+        Args:
+            network: without dropout, in which a norm behind a convolution is all that reads it.
+                Where the first maps show otherwise it runs as it is.
+            images: (N, 3, H, W).
+        """
         tensors = [*network.parameters(), *network.buffers()]
         # Neither a compiler nor a tensor made in inference mode says whether weights have changed.
         unknown = torch.compiler.is_compiling() or any(tensor.is_inference() for tensor in tensors)
-        if unknown or not len(images):
+        without_values = images.is_meta or type(images) is not Tensor
+        if unknown or without_values or not len(images):
             return list(network(images))
-        now = [(tensor.data_ptr(), tensor._version) for tensor in tensors]
+        now: list[Any] = [(tensor.data_ptr(), tensor._version) for tensor in tensors]
+        if images.device.type == "cpu":
+            weights = [tensor for tensor in tensors if tensor.ndim == 4]
+            now += [weight.as_strided((), ()).item() for weight in weights]
         with _MAKING:
             if self._made is None or self._made[0] != now:
                 self._made = now, twin_of(network, images)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -10,6 +11,9 @@ from torch import Tensor
 from vidgap_segmenter.backbones.base import STRIDES, Backbone
 from vidgap_segmenter.backbones.folding import FoldedNetwork
 from vidgap_segmenter.backbones.frozen_norm import freeze_batch_norms
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 LITE_MEAN = (127.0, 127.0, 127.0)
 LITE_STD = (128.0, 128.0, 128.0)
@@ -38,7 +42,7 @@ class TimmBackbone(Backbone):
             name, features_only=True, pretrained=False, out_indices=_stride_indices(name)
         )
         freeze_batch_norms(self.body)
-        self._folded = FoldedNetwork(self.body)
+        self._folded = FoldedNetwork()
         self._gradient_checkpointing = False
         self.channels = tuple(self.body.feature_info.channels())
         self.pixel_mean, self.pixel_std = _pixel_statistics(name)
@@ -53,11 +57,16 @@ class TimmBackbone(Backbone):
         self.body.set_grad_checkpointing(on)
         self._gradient_checkpointing = on
 
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; what was computed from the weights is computed anew."""
+        self._folded.forget()
+        return super().train(mode)
+
     def forward(self, images: Tensor) -> list[Tensor]:
         images = images.contiguous(memory_format=torch.channels_last)
         if torch.is_grad_enabled():
             return list(self.body(images))
-        return self._folded(images)
+        return self._folded(self.body, images)
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,8 +51,8 @@ def write_folder(
         classes: one `{"index", "category_id", "name"}` a class, in order of index.
 
     Raises:
-        ValueError: `classes` does not list every class of the model, or its temporal module has no
-            `config`.
+        ValueError: `classes` does not list every class of the model, its temporal module has no
+            `config`, or one holds what JSON cannot. Nothing is written then.
     """
     _check_classes(classes, model.num_classes)
     config = {
@@ -59,11 +60,12 @@ def write_folder(
         "temporal": _temporal_config(model.temporal),
         "classes": [dict(info) for info in classes],
     }
+    text = json.dumps(config, indent=2, default=_plain) + "\n"  # first: it may raise
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
     _write(folder / WEIGHTS_FILE, lambda path: write_state_dict(path, state))
-    _write(folder / CONFIG_FILE, lambda path: path.write_text(json.dumps(config, indent=2) + "\n"))
+    _write(folder / CONFIG_FILE, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def _check_classes(classes: Sequence[Mapping[str, object]], num_classes: int) -> None:
@@ -76,6 +78,15 @@ def _check_classes(classes: Sequence[Mapping[str, object]], num_classes: int) ->
                 f'classes[{index}] must be {{"index": {index}, "category_id": ..., "name": ...}}, '
                 f"got {info!r}"
             )
+
+
+def _plain(value: object) -> object:
+    """Return a number of another library, as of numpy, as Python's; ValueError for what is none."""
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    raise ValueError(f"the configuration must hold what JSON can, got {value!r}")
 
 
 def _temporal_config(temporal: TemporalModule | None) -> dict[str, object] | None:

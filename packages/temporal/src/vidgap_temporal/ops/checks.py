@@ -23,6 +23,12 @@ def check_shape(name: str, tensor: Tensor, shape: tuple[int, ...], why: str) -> 
         raise ValueError(f"{name} must be {shape} {why}, got {describe(tensor)}")
 
 
+def autocasts(device: torch.device) -> bool:
+    """Return whether autocast is on for a device; there is none for some, as `meta`."""
+    kind = device.type
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+
+
 def check_alike(name: str, tensor: Tensor, like_name: str, like: Tensor) -> None:
     """Raise ValueError unless `tensor` is on the device and of the dtype of `like`.
 
@@ -32,7 +38,7 @@ def check_alike(name: str, tensor: Tensor, like_name: str, like: Tensor) -> None
         raise ValueError(
             f"{name} must be on {like.device} like {like_name}, got a tensor on {tensor.device}"
         )
-    if torch.is_autocast_enabled(like.device.type):
+    if autocasts(like.device):
         check_floating(name, tensor)
     elif tensor.dtype != like.dtype:
         wanted = str(like.dtype).removeprefix("torch.")

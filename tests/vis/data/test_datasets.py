@@ -74,11 +74,34 @@ def test_frames_are_near_and_in_order_and_repeat_only_where_the_window_is_short(
             set(range(max(r - frame_range, 0), min(r + frame_range, length - 1) + 1))
             for r in set(frames)
         ]
+        if num_frames == 2 * frame_range + 1 <= length:
+            assert frames == [*range(frames[0], frames[0] + num_frames)]
+            continue
         # Some reference explains the clip: all near it, none twice unless all of it is there.
         assert any(
             set(frames) <= window and (len(set(frames)) == num_frames or set(frames) == window)
             for window in windows
         )
+
+
+def test_a_clip_as_long_as_its_window_begins_anywhere() -> None:
+    clips = [choose_frames(9, 5, 2, clip_generator(0, 0, index)) for index in range(500)]
+    starts = [clip[0] for clip in clips]
+    assert all(clip == [*range(clip[0], clip[0] + 5)] for clip in clips)
+    assert all(70 < starts.count(start) < 130 for start in range(5))
+
+
+def test_clips_run_backwards_as_often_as_asked(video_folder: Any) -> None:
+    dataset = videos(video_folder)
+    forwards = [dataset[epoch, 0]["video"] for epoch in range(40)]
+    dataset.reverse_probability = 1.0
+    clips = [(dataset[epoch, 0]["video"], one) for epoch, one in enumerate(forwards)]
+    assert all(torch.equal(back, one.flip(0)) for back, one in clips)
+    dataset.reverse_probability = 0.5
+    backwards = [
+        not torch.equal(dataset[epoch, 0]["video"], one) for epoch, one in enumerate(forwards)
+    ]
+    assert 8 < sum(backwards) < 32
 
 
 def test_with_replacement_frames_are_drawn_twice_though_there_are_enough() -> None:

@@ -192,6 +192,7 @@ class VideoClipConfig(PseudoAugmentation, key="clip"):
         num_frames: frames of a clip (T).
         frame_range: they are drawn within this many frames of a reference frame.
         with_replacement: lets a frame be drawn twice, as CTVIS's release does.
+        reverse_probability: of a clip of a video that runs backwards (DVIS's offline model).
         flip_probability: of mirroring the whole clip.
         crop_probability: of cropping the whole clip before it is resized.
         crop_range: (low, high) of the crop's sides in pixels.
@@ -206,6 +207,7 @@ class VideoClipConfig(PseudoAugmentation, key="clip"):
     num_frames: Count = 10
     frame_range: Frames = 20
     with_replacement: bool = False
+    reverse_probability: Fraction = 0.0
     flip_probability: Fraction = 0.5
     crop_probability: Fraction = 0.5
     crop_range: SideRange = (384, 600)

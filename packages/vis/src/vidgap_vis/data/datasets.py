@@ -115,6 +115,7 @@ class VideoClipDataset(ClipDataset):
         transform: clip sample in, clip sample out.
         seed: 0 or more.
         with_replacement: see `choose_frames`.
+        reverse_probability: of a clip that runs backwards.
 
     Raises:
         InputError: no video is left.
@@ -129,6 +130,7 @@ class VideoClipDataset(ClipDataset):
         seed: int,
         *,
         with_replacement: bool = False,
+        reverse_probability: float = 0.0,
     ) -> None:
         if num_frames < 1 or frame_range < 0:
             raise ValueError(
@@ -140,6 +142,7 @@ class VideoClipDataset(ClipDataset):
         self.num_frames = num_frames
         self.frame_range = frame_range
         self.with_replacement = with_replacement
+        self.reverse_probability = reverse_probability
         self.transform = transform
         self.seed = seed
         self._chosen = [video for video in video_set.videos if video.instances]
@@ -160,6 +163,11 @@ class VideoClipDataset(ClipDataset):
             generator,
             with_replacement=self.with_replacement,
         )
+        if (
+            self.reverse_probability
+            and torch.rand((), generator=generator) < self.reverse_probability
+        ):
+            frames.reverse()
         # An instance whose segmentation is null in all of them needs no mask to be made.
         ids = [
             number
@@ -246,7 +254,9 @@ def choose_frames(
 
     A reference frame is drawn from the whole video, the others from those at most `frame_range`
     away. CTVIS draws the others with replacement; here a frame is repeated only where the window
-    has too few: then all of it is taken, and the rest drawn from it with replacement.
+    has too few: then all of it is taken, and the rest drawn from it with replacement. A clip as
+    long as the window, 2 * `frame_range` + 1, is so many frames in a row, which begin anywhere
+    (DVIS `dvis/data_video/dataset_mapper.py`).
 
     Args:
         length: frames of the video.
@@ -255,6 +265,9 @@ def choose_frames(
         generator: on the CPU.
         with_replacement: draws as CTVIS does.
     """
+    if num_frames == 2 * frame_range + 1 <= length and not with_replacement:
+        begin = int(torch.randint(length - num_frames + 1, (), generator=generator))
+        return [*range(begin, begin + num_frames)]
     reference = int(torch.randint(length, (), generator=generator))
     first, last = max(reference - frame_range, 0), min(reference + frame_range, length - 1)
     others = [frame for frame in range(first, last + 1) if frame != reference]

@@ -104,6 +104,7 @@ def make_dataset(config: FinetuneConfig) -> tuple[ClipDataset, dict[str, Path]]:
             build.video_clips(clip),
             seed,
             with_replacement=clip.with_replacement,
+            reverse_probability=clip.reverse_probability,
         )
     if data.pseudo is not None:
         pseudo = data.pseudo

@@ -9,13 +9,14 @@ import pytest
 import torch
 from tolerances import TOLERANCE
 from torch import Tensor
+from torch.torch_version import TorchVersion
 from vis.support.stream_model import CLASSES
 from vis.support.tiny_runs import MODEL, TEMPORAL
 
 from vidgap_segmenter.backbones.folding import FoldedNetwork
 from vidgap_vis import build
 from vidgap_vis.cli.main import main
-from vidgap_vis.inference.step import ModelStep, copied
+from vidgap_vis.inference.step import ModelStep, compiled_step, copied
 from vidgap_vis.speed.scene import Scene
 
 FRAMES = torch.randint(0, 256, (4, 32, 48, 3), dtype=torch.uint8)
@@ -25,7 +26,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def fresh_compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     # What is compiled keeps its batch norms; folded ones round otherwise.
-    monkeypatch.setattr(FoldedNetwork, "__call__", lambda self, images: list(self.network(images)))
+    monkeypatch.setattr(FoldedNetwork, "__call__", lambda _, network, images: list(network(images)))
     torch._dynamo.reset()
     yield
     torch._dynamo.reset()
@@ -88,3 +89,21 @@ def test_copies_are_equal_and_apart() -> None:
     for one, other in pairs:
         assert torch.equal(one, other)
         assert one.untyped_storage().data_ptr() != other.untyped_storage().data_ptr()
+
+
+@pytest.mark.parametrize(
+    ("release", "mode"), [("2.11.0+cu130", None), ("2.14.1", "reduce-overhead")]
+)
+def test_graphs_are_for_releases_that_replay_them_in_any_thread(
+    release: str, mode: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def compiled(step: object, **options: object) -> object:
+        asked.append(options.get("mode"))
+        return step
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    monkeypatch.setattr(torch, "__version__", TorchVersion(release))
+    compiled_step(build.segmenter(MODEL, TEMPORAL, len(CLASSES)), torch.device("cuda"))
+    assert asked == [mode]

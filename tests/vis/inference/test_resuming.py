@@ -179,8 +179,8 @@ def test_a_run_goes_on_with_the_same_classes(tmp_path: Path) -> None:
     lines = tmp_path / "l.jsonl"
     with pytest.raises(KilledError):
         predict([video], colours(Stopping(13, die)), jsonl=lines, options=options)
-    for other in ({"keep": ["disc"]}, {"short_edge": 32}, {"top_k": 3}):
-        with pytest.raises(ConfigError, match=r"--resume: (labels|short_edge|top_k) was"):
+    for other in ({"keep": ["disc"]}, {"short_edge": 32}, {"max_size": 9}, {"top_k": 3}):
+        with pytest.raises(ConfigError, match=r"--resume: (labels|short_edge|max_size|top_k) was"):
             predict([video], colours(**other), jsonl=lines, resume=True, options=options)
 
 

@@ -18,6 +18,7 @@ from vis.support.tiny_runs import MODEL, TEMPORAL
 from vidgap_vis import build
 from vidgap_vis.config import TemporalConfig
 from vidgap_vis.inference.segmenter import Precision, VideoSegmenter, query_tracker
+from vidgap_vis.inference.step import with_short_edge
 from vidgap_vis.trackers import Tracker
 from vidgap_vis.weights import save
 
@@ -126,6 +127,29 @@ def test_short_edge_resizes_for_the_model_and_masks_come_back() -> None:
     truth = (frame == (255, 0, 0)).all(axis=-1)
     assert mask.shape == (150, 200)
     assert (mask & truth).sum() / (mask | truth).sum() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("size", "max_size", "seen"),
+    [((64, 128), 96, (48, 96)), ((64, 128), 192, (64, 128)), ((400, 100), 96, (96, 24))],
+)
+def test_the_long_edge_has_its_bound(
+    size: tuple[int, int], max_size: int, seen: tuple[int, int]
+) -> None:
+    segmenter = make(short_edge=64, max_size=max_size)
+    assert segmenter.stream()(draw_frame(size, [(4, 4)])).size == size
+    assert segmenter.model.seen_sizes == {seen}
+
+
+def test_sizes_are_those_of_the_official_evaluation() -> None:
+    for size, wanted in {
+        (720, 1281): (360, 641),
+        (360, 640): (360, 640),
+        (300, 900): (360, 1080),
+    }.items():
+        assert with_short_edge(torch.zeros(3, *size), 360).shape == (3, *wanted)
+    assert with_short_edge(torch.zeros(3, 480, 640), 800).shape == (3, 800, 1067)
+    assert with_short_edge(torch.zeros(3, 360, 640), 800).shape == (3, 750, 1333)
 
 
 def test_score_threshold_hides_but_tracking_goes_on() -> None:
@@ -258,3 +282,5 @@ def test_wrong_settings_are_named() -> None:
         make(dtype="fp8")
     with pytest.raises(ValueError, match="short_edge must be positive, got 0"):
         make(short_edge=0)
+    with pytest.raises(ValueError, match="max_size must be positive, got 0"):
+        make(max_size=0)

@@ -155,18 +155,21 @@ def test_a_parent_without_embedding_head_is_taken_and_that_is_said(
 
 def test_weights_say_how_they_are_to_be_used(videos: Path, tmp_path: Path) -> None:
     tracker = TrackerConfig("ctvis", match_threshold=0.25)
-    test = TestConfig(short_edge=24, top_k=2)
+    test = TestConfig(short_edge=24, max_size=64, top_k=2)
     run = tmp_path / "run"
     finetune(config_of(videos, tracker=tracker, test=test, train={"steps": 1}), None, run)
     usage = Usage.read(run / "weights")
     assert usage.tracker == {"name": "ctvis", "match_threshold": 0.25}
     segmenter = VideoSegmenter.from_pretrained(run / "weights", device="cpu")
-    assert (segmenter.step.short_edge, segmenter.top_k) == (24, 2)
+    assert (segmenter.step.short_edge, segmenter.step.max_size, segmenter.top_k) == (24, 64, 2)
     associator = segmenter.make_tracker().associator  # type: ignore[attr-defined]
     assert isinstance(associator, CTVISAssociator)
     assert associator.options.match_threshold == 0.25
     said = json.loads((run / "weights" / "config.json").read_text())
-    assert (said["test"], said["tracker"]["name"]) == ({"short_edge": 24, "top_k": 2}, "ctvis")
+    assert (said["test"], said["tracker"]["name"]) == (
+        {"short_edge": 24, "max_size": 64, "top_k": 2},
+        "ctvis",
+    )
 
 
 def test_images_alone_make_a_video_tracker(tmp_path: Path) -> None:

@@ -32,7 +32,9 @@ def hugging_face(network: Mask2Former, tmp_path: Path) -> Path:
     """A folder as Hugging Face has them, with the size at which its images are seen."""
     folder = tmp_path / "hugging_face"
     convert.write_hugging_face(network, folder, ["cat", "dog", "bird"])
-    (folder / "preprocessor_config.json").write_text('{"size": {"shortest_edge": 40}}')
+    (folder / "preprocessor_config.json").write_text(
+        '{"size": {"shortest_edge": 40, "longest_edge": 99}}'
+    )
     return folder
 
 
@@ -108,7 +110,7 @@ def test_a_folder_of_hugging_faces_is_converted_in_memory(
     weights = open_weights(hugging_face)
     assert same_weights(weights.model, network)
     assert [info.name for info in weights.classes] == ["cat", "dog", "bird"]
-    assert weights.usage.test.short_edge == 40
+    assert (weights.usage.test.short_edge, weights.usage.test.max_size) == (40, 99)
     (said,) = caplog.messages
     assert "\n" not in said
     assert said.startswith(f"{hugging_face}: converted in memory")

@@ -126,6 +126,12 @@ class EvaluateImages(Command):
         parser.add_argument(
             "--short_edge", type=whole(1), help="resize images to this before the model"
         )
+        parser.add_argument(
+            "--max_size",
+            type=whole(1),
+            default=1333,
+            help="and their long edge to this at most (1333)",
+        )
         parser.add_argument("--json", type=Path, help="write the metrics here, 0..1")
 
     def run(self, options: Namespace) -> int:
@@ -147,6 +153,7 @@ class EvaluateImages(Command):
             truth,
             num_copies=options.copies,
             short_edge=options.short_edge,
+            max_size=options.max_size,
             progress=tqdm,
         )
         metrics = evaluate_images(truth, found)

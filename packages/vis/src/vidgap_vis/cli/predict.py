@@ -77,6 +77,9 @@ class Predict(Command):
             "--short_edge", type=whole(1), help="resize frames to this before the model"
         )
         parser.add_argument(
+            "--max_size", type=whole(1), help="and their long edge to this at most (1333)"
+        )
+        parser.add_argument(
             "--top_k", type=whole(1, MAX_TOP_K), help="tracks a video lists in --json (20)"
         )
         parser.add_argument(
@@ -119,6 +122,7 @@ class Predict(Command):
                 device=options.device,
                 dtype=options.dtype,
                 short_edge=options.short_edge,
+                max_size=options.max_size,
                 keep=names,
                 tracker=tracker,
                 top_k=options.top_k,

@@ -153,10 +153,12 @@ class TestConfig(Section, key="test"):
 
     Attributes:
         short_edge: frames are resized to it; null: as they come.
+        max_size: the long edge does not exceed this then; null: 1333.
         top_k: pairs of a track and a class that a video lists, 1000 at most; null: 20.
     """
 
     __test__ = False  # no test case, whatever pytest makes of the name
 
     short_edge: Count | None = None
+    max_size: Count | None = None
     top_k: TopK | None = None

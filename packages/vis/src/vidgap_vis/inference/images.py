@@ -12,7 +12,7 @@ from vidgap_vis.data.datasets import channels_first
 from vidgap_vis.errors import InputError
 from vidgap_vis.formats import ImageSet, Rle
 from vidgap_vis.formats.coco import ImageInfo, ImageMask
-from vidgap_vis.inference.step import with_short_edge
+from vidgap_vis.inference.step import MAX_SIZE, with_short_edge
 
 
 @torch.inference_mode()
@@ -22,6 +22,7 @@ def segment_images(
     *,
     num_copies: int,
     short_edge: int | None = None,
+    max_size: int = MAX_SIZE,
     top_k: int = 100,
     progress: Callable[[Iterable[ImageInfo]], Iterable[ImageInfo]] = iter,
 ) -> Iterator[ImageMask]:
@@ -32,6 +33,7 @@ def segment_images(
         images: what is segmented; truth in it is not read.
         num_copies: copies of an image that make its clip, usually the T of training.
         short_edge: images are resized to it first, masks back to the image's size; None: as is.
+        max_size: the long edge does not exceed this where images are resized.
         top_k: instances of an image.
         progress: wraps the iteration, as tqdm does.
 
@@ -40,7 +42,8 @@ def segment_images(
     """
     device = next(model.parameters()).device
     for index, image in enumerate(progress(images.images)):
-        picture = with_short_edge(channels_first(images.read_image(index)), short_edge)
+        picture = channels_first(images.read_image(index))
+        picture = with_short_edge(picture, short_edge, max_size)
         output = model.segment_image(picture[None].to(device), num_copies)
         found = instance_inference(output, image.size, top_k)[0][0]
         for label, score, mask in zip(

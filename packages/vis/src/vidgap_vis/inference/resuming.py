@@ -46,6 +46,7 @@ def run_kind(
         "latency": video.latency,
         "labels": segmenter.step.class_weights.tolist(),
         "short_edge": segmenter.step.short_edge,
+        "max_size": segmenter.step.max_size,
         "dtype": segmenter.step.dtype,
         "top_k": segmenter.top_k,
         **{name: str(value) for name, value in options.items()},

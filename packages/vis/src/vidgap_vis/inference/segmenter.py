@@ -14,7 +14,7 @@ from vidgap_vis.classes import ClassList
 from vidgap_vis.errors import ConfigError, InputError, check
 from vidgap_vis.inference.frame_result import FrameResult
 from vidgap_vis.inference.groups import AnyFrameT
-from vidgap_vis.inference.step import ModelStep, Precision, StepModel
+from vidgap_vis.inference.step import MAX_SIZE, ModelStep, Precision, StepModel
 from vidgap_vis.inference.stream import Stream
 from vidgap_vis.inference.two_passes import TwoPasses
 from vidgap_vis.trackers import OnlineTracker, QueryAssociator, Tracker, by_name
@@ -40,6 +40,7 @@ class VideoSegmenter:
         score_threshold: results leave out tracks whose score is below it; they are tracked anyway.
         short_edge: frames are resized to this short edge before the model sees them, and masks back
             to the frame's size; None: as they come.
+        max_size: the long edge does not exceed this where frames are resized.
         keep: names of the classes to look for; None: all.
         tracker: makes the tracker of a new stream.
         top_k: how many pairs of a track and a class a video lists in results.
@@ -58,6 +59,7 @@ class VideoSegmenter:
         dtype: Precision = "fp32",
         score_threshold: float = 0.3,
         short_edge: int | None = None,
+        max_size: int = MAX_SIZE,
         keep: Sequence[str] | None = None,
         tracker: Callable[[], Tracker] = query_tracker,
         top_k: int = TOP_K,
@@ -75,6 +77,7 @@ class VideoSegmenter:
             class_weights=kept_labels(classes, keep),
             dtype=dtype,
             short_edge=short_edge,
+            max_size=max_size,
             compiled=compiled,
         )
 
@@ -92,6 +95,7 @@ class VideoSegmenter:
         dtype: Precision = "fp32",
         score_threshold: float = 0.3,
         short_edge: int | None = None,
+        max_size: int | None = None,
         keep: Sequence[str] | None = None,
         tracker: Mapping[str, Any] | Callable[[], Tracker] | None = None,
         top_k: int | None = None,
@@ -100,11 +104,10 @@ class VideoSegmenter:
         """Load weights by name: a folder, another project's, or one of the Hugging Face Hub.
 
         `source` is as `vidgap_vis.weights.open_weights` takes it, "user/name" for the Hub. The
-        other arguments are the class's; `short_edge`, `tracker` and `top_k` are by default what the
-        weights say, or else the frames as they come, the tracker that fits the weights (CTVIS's
-        where they have an embedding head), and 20. A tracker may be given as `name` and options of
-        it, as in
-        {"name": "ctvis", "match_threshold": 0.3}.
+        other arguments are the class's; `short_edge`, `max_size`, `tracker` and `top_k` are by
+        default what the weights say, or else the frames as they come, 1333, the tracker that fits
+        the weights (CTVIS's where they have an embedding head), and 20. A tracker may be given as
+        `name` and options of it, as in {"name": "ctvis", "match_threshold": 0.3}.
 
         Raises:
             InputError: there are no such weights, or they are at fault.
@@ -138,6 +141,7 @@ class VideoSegmenter:
             dtype=dtype,
             score_threshold=score_threshold,
             short_edge=usage.test.short_edge if short_edge is None else short_edge,
+            max_size=(usage.test.max_size or MAX_SIZE) if max_size is None else max_size,
             keep=keep,
             tracker=tracker,
             top_k=top_k,

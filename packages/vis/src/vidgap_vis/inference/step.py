@@ -55,6 +55,14 @@ class StaysOnCPU:
         return self
 
 
+MAX_SIZE = 1333
+"""The longest edge of a resized frame, pixels, in the evaluation of all official codes."""
+
+GRAPHS_IN_THREADS = "2.14"
+"""The release of torch from which compiled CUDA graphs may be replayed in another thread than the
+one that imported torch; `predict` runs the network in one of its own."""
+
+
 class ModelStep:
     """A model with its device, its precision and the size at which it sees frames.
 
@@ -64,8 +72,10 @@ class ModelStep:
         class_weights: (K,), 0 for classes that are not looked for, else 1.
         dtype: "bf16" runs the model under autocast.
         short_edge: frames are resized to this short edge first; None: as they come.
+        max_size: the long edge does not exceed this where frames are resized.
         compiled: whether `torch.compile` makes the model's step, anew for each size and number of
-            frames (a minute or two on a CPU); on a GPU its kernels are replayed as CUDA graphs.
+            frames (a minute or two on a CPU); on a GPU its kernels are replayed as CUDA graphs,
+            with torch 2.14 or later.
     """
 
     def __init__(
@@ -76,17 +86,21 @@ class ModelStep:
         class_weights: Tensor,
         dtype: Precision = "fp32",
         short_edge: int | None = None,
+        max_size: int = MAX_SIZE,
         compiled: bool = False,
     ) -> None:
         if dtype not in get_args(Precision):
             raise ValueError(f"dtype must be 'fp32' or 'bf16', got {dtype!r}")
         if short_edge is not None and short_edge < 1:
             raise ValueError(f"short_edge must be positive, got {short_edge}")
+        if max_size < 1:
+            raise ValueError(f"max_size must be positive, got {max_size}")
         self.model = model.to(device).eval()
         self.device = device
         self.class_weights = class_weights.to(device)
         self.dtype = dtype
         self.short_edge = short_edge
+        self.max_size = max_size
         self._compiled = compiled_step(self.model, device) if compiled else None
 
     def autocast(self) -> torch.autocast:
@@ -145,7 +159,7 @@ class ModelStep:
             frames = frames.pin_memory()  # the host need not wait for the copy
         frames = frames.to(self.device, non_blocking=to_gpu)
         frames = frames.permute(0, 3, 1, 2).contiguous()  # (B*T, 3, H, W)
-        frames = with_short_edge(frames, self.short_edge)
+        frames = with_short_edge(frames, self.short_edge, self.max_size)
         frames = frames.unflatten(0, (len(clips), -1))  # (B, T, 3, H, W)
         with self.autocast():
             # Models that serve no heads, or frame by frame, need not know the arguments.
@@ -158,7 +172,7 @@ class ModelStep:
 
 def compiled_step(model: StepModel, device: torch.device) -> Step:
     """Return a model's step, made by `torch.compile` anew for each size and number of frames."""
-    if device.type != "cuda":
+    if device.type != "cuda" or torch.__version__ < GRAPHS_IN_THREADS:
         step: Step = torch.compile(model.step, dynamic=False)
         return step
     graphs = torch.compile(model.step, dynamic=False, mode="reduce-overhead")
@@ -182,10 +196,14 @@ def copied(value: Any) -> Any:
     return value
 
 
-def with_short_edge(frames: Tensor, short_edge: int | None) -> Tensor:
-    """Resize frames (..., 3, H, W) to a short edge, keeping their shape; None: as they are."""
+def with_short_edge(frames: Tensor, short_edge: int | None, max_size: int = MAX_SIZE) -> Tensor:
+    """Resize frames (..., 3, H, W) to a short edge, keeping their shape; None: as they are.
+
+    Where the long edge would exceed `max_size` it becomes that (detectron2 `ResizeShortestEdge`).
+    """
     if short_edge is None:
         return frames
-    scale = short_edge / min(frames.shape[-2:])
-    size = [max(1, round(side * scale)) for side in frames.shape[-2:]]
+    height, width = frames.shape[-2:]
+    scale = min(short_edge / min(height, width), max_size / max(height, width))
+    size = [max(1, int(side * scale + 0.5)) for side in (height, width)]
     return resize(frames, size, antialias=True)

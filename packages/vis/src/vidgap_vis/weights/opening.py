@@ -59,7 +59,7 @@ def open_weights(source: str | Path) -> Weights:
         head = load_head(path, model)
         return Weights(model, classes, head, Usage.read(path), path / CONFIG_FILE)
     made = converted(path, ConvertOptions())
-    usage = replace(made.usage or Usage(), test=Test(short_edge=short_edge_of(path)))
+    usage = replace(made.usage or Usage(), test=sizes_of(path))
     seen_at = usage.test.short_edge
     size = "" if seen_at is None else f"; frames are resized to a short edge of {seen_at}"
     logger.info(
@@ -89,11 +89,12 @@ def is_ours(path: Path) -> bool:
     return "model_type" not in config or "segmenter" in config
 
 
-def short_edge_of(path: Path) -> int | None:
-    """Return the short edge to which a folder of Hugging Face's resizes images, where it says."""
+def sizes_of(path: Path) -> Test:
+    """Return to which edges a folder of Hugging Face's resizes images, where it says."""
     size = _read(path / PREPROCESSOR_FILE).get("size")
-    edge = size.get("shortest_edge") if isinstance(size, dict) else None
-    return edge if isinstance(edge, int) and edge > 0 else None
+    size = size if isinstance(size, dict) else {}
+    short, long = (size.get(f"{which}_edge") for which in ("shortest", "longest"))
+    return Test(*(e if isinstance(e, int) and e > 0 else None for e in (short, long)))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -22,12 +22,14 @@ class Test:
 
     Attributes:
         short_edge: frames are resized to it; None: as they come.
+        max_size: the long edge does not exceed this then; None: not said.
         top_k: pairs of a track and a class that a video lists; None: not said.
     """
 
     __test__ = False  # no test case, whatever pytest makes of the name
 
     short_edge: int | None = None
+    max_size: int | None = None
     top_k: int | None = None
 
     def __post_init__(self) -> None:

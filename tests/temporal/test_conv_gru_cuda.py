@@ -54,7 +54,8 @@ def test_nothing_waits_for_the_device():
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_runs_on_the_current_stream():
+def test_runs_on_the_current_stream(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
     inputs, grads = draw(torch.float32)
     expected = outputs_and_gradients(run, inputs, grads)
     side = torch.cuda.Stream()
@@ -70,7 +71,8 @@ def test_runs_on_the_current_stream():
     assert not torch.equal(doubled[0], expected[0])
 
 
-def test_a_graph_replays_it():
+def test_a_graph_replays_it(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
     inputs, grads = draw()
     outputs_and_gradients(run, inputs, grads)
     torch.cuda.synchronize()

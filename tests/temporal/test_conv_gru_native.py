@@ -159,7 +159,7 @@ def test_gradients_agree_with_differences(given, device):
     def run(x: Tensor, h: Tensor | None, *weights: Tensor) -> tuple[Tensor, Tensor]:
         return native.conv_gru(x, h, GRUWeights(*weights))
 
-    assert torch.autograd.gradcheck(run, inputs)
+    assert torch.autograd.gradcheck(run, inputs, nondet_tol=1e-12)  # cuDNN may add in any order
 
 
 # What opcheck itself does to copies of the inputs, and hides from the screen alone.

@@ -6,17 +6,17 @@
 # `kernels` builds the packages with CUDA for the GPU that is here, tests them on it, runs the
 # kernels' fuzz under compute-sanitizer, their benchmarks, and Nsight Compute on three of them.
 # `networks` trains some steps in every precision, and times whole networks, from a video to an
-# overlay, eager and compiled. FOLDER (or $OUT, or ./gpu-results) gets log.txt, summary.txt and
-# results.tgz, which grow as the steps end. What is built stays in build/gpu for the other call. No
-# network is used: what the machine lacks lies in $WHEELS as wheels (hatchling too, which builds
-# vidgap-vis), and as an sdist torch-ms-deform-attn, the peer with the official kernels. --dry-run
-# prints the steps and runs none.
+# overlay, eager and compiled. FOLDER (or $OUT, or ./gpu-results) gets PART-log.txt,
+# PART-summary.txt and PART-results.tgz, which grow as the steps end. What is built stays in
+# build/gpu for the other call. No network is used: what the machine lacks lies in $WHEELS as wheels
+# (hatchling too, which builds vidgap-augment), and as an sdist torch-ms-deform-attn, the peer with
+# the official kernels. --dry-run prints the steps and runs none.
 #
 # shellcheck disable=SC2329  # `timeout` runs the steps' functions through `bash -c`
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
-TOTAL=585  # seconds for all steps together
+TOTAL=575  # seconds for all steps together
 DRY_RUN=0
 [[ "${1:-}" == --dry-run ]] && { DRY_RUN=1; shift; }
 PART=${1:-}
@@ -25,18 +25,19 @@ PART=${1:-}
   exit 2
 }
 FOLDER=${2:-${OUT:-gpu-results}}
+[[ "$FOLDER" != -* ]] || { echo "wanted a folder, got '$FOLDER'" >&2; exit 2; }
 WHEELS=${WHEELS:-}
 PYTHON=${PYTHON:-python3}
 ARCHITECTURES=${ARCHITECTURES:-90-real}
 SITE=build/gpu
-RESULTS=$SITE/results
+RESULTS=$SITE/$PART
 FAILED=0
 
 if ((!DRY_RUN)); then
   mkdir -p "$FOLDER" "$SITE"
-  FOLDER=$(cd "$FOLDER" && pwd)
-  SITE=$(cd "$SITE" && pwd)
-  RESULTS=$SITE/results
+  FOLDER=$(cd "$FOLDER" && pwd) || exit 1
+  SITE=$(cd "$SITE" && pwd) || exit 1
+  RESULTS=$SITE/$PART
   rm -rf "$RESULTS"
   mkdir "$RESULTS"
   export PYTHONPATH=$SITE:. PYTHONUNBUFFERED=1 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -54,16 +55,16 @@ step() {
   fi
   ((limit > TOTAL - SECONDS)) && limit=$((TOTAL - SECONDS))
   if ((limit < 5)); then
-    echo "$name: no time left" | tee -a "$FOLDER/summary.txt"
+    echo "$name: no time left" | tee -a "$FOLDER/$PART-summary.txt"
     FAILED=1
     return 1
   fi
-  echo "== $name: $*" >>"$FOLDER/log.txt"
+  echo "== $name: $*" >>"$FOLDER/$PART-log.txt"
   # As Ctrl-C does: pytest then says what has failed.
-  timeout --signal=INT --kill-after=10 "$limit" "$@" >>"$FOLDER/log.txt" 2>&1 || status=$?
+  timeout --signal=INT --kill-after=10 "$limit" "$@" >>"$FOLDER/$PART-log.txt" 2>&1 || status=$?
   ((status)) && FAILED=1
-  echo "$name: status $status after $((SECONDS - start)) s" | tee -a "$FOLDER/summary.txt"
-  tar -czf "$FOLDER/results.tgz" -C "$SITE" results
+  echo "$name: status $status after $((SECONDS - start)) s" | tee -a "$FOLDER/$PART-summary.txt"
+  tar -czf "$FOLDER/$PART-results.tgz" -C "$SITE" "$PART"
   return "$status"
 }
 
@@ -79,14 +80,15 @@ carried() {
   shopt -s nullglob
   local wheels=("$WHEELS"/*.whl)
   ((${#wheels[@]})) || { echo "no wheels in '$WHEELS'"; return 0; }
-  "$PYTHON" -m pip install -q --no-index --no-deps --no-compile --target "$SITE" "${wheels[@]}"
+  "$PYTHON" -m pip install -q --no-index --no-deps --no-compile --upgrade --target "$SITE" \
+    "${wheels[@]}"
 }
 
-# The other packages hold no native code; `networks` installs them.
+# `networks` installs the other packages, in which no CUDA is compiled.
 packages() {
   local sources
-  sources=$(find csrc packages -type f -not -path '*/__pycache__/*' -print0 | sort -z |
-    xargs -0 cat | cksum)
+  sources="$ARCHITECTURES $("$PYTHON" -VV) $(find csrc packages -type f -not -path '*/__pycache__/*' \
+    -print0 | sort -z | xargs -0 cat | cksum)"
   [[ "$sources" == "$(cat "$SITE/sources" 2>/dev/null)" ]] && return
   "$PYTHON" -m pip install -q --no-index --no-build-isolation --no-deps --upgrade --target "$SITE" \
     -C cmake.define.CMAKE_CUDA_ARCHITECTURES="$ARCHITECTURES" ./packages/segmenter \
@@ -106,6 +108,7 @@ CHECK
 
 peer() {
   shopt -s nullglob
+  [[ -d "$SITE/torch_ms_deform_attn" ]] && return
   local sdists=("$WHEELS"/torch_ms_deform_attn*)
   ((${#sdists[@]})) || { echo "no torch_ms_deform_attn in '$WHEELS'"; return 0; }
   "$PYTHON" -m pip install -q --no-index --no-build-isolation --no-deps --target "$SITE" "${sdists[0]}"
@@ -160,13 +163,13 @@ names = "accelerate av cv2 docstring_parser hatchling pycocotools pydantic scipy
 print(*[n for n in [*names.split(), "yaml"] if not u.find_spec(n)])')
   [[ -z "$missing" ]] || { echo "no $missing"; return 1; }
   "$PYTHON" -m pip install -q --no-index --no-build-isolation --no-deps --upgrade --target "$SITE" \
-    ./packages/augment ./packages/vis &&
-    "$PYTHON" -m pytest -q -p no:cacheprovider tests/vis/inference/test_masks_cuda.py
+    ./packages/augment ./packages/vis
 }
 
 # Both stages through the loop, in each precision, on a made-up set; loss and time are in the log.
 train() {
   local precision settings run=$SITE/train status=0
+  trap 'exit 130' INT  # not only what runs, but the loop
   local data=(--num_train_images 32 --num_valid_images 0 --num_train_clips 8 --num_valid_clips 0)
   rm -rf "$run"
   "$PYTHON" -m vidgap_vis data synthetic --out "$run/lookalikes" "${data[@]}" --num_frames 12 || return
@@ -208,10 +211,11 @@ kernels() {
   else
     timeout 170 bash -c 'fuzz; peer' >"$SITE/builds.txt" 2>&1 &
   fi
-  step tests 150 env OMP_NUM_THREADS=1 "$PYTHON" -m pytest -v --tb=short -n 8 -p xdist -p no:cacheprovider \
-    -m "not slow" "${tests[@]}"
+  # The slow ones compile Triton's kernels for other GPUs.
+  step tests 150 env OMP_NUM_THREADS=1 "$PYTHON" -m pytest -v --tb=short -n 8 -p xdist \
+    -p no:cacheprovider -m "not slow" "${tests[@]}"
   wait
-  ((DRY_RUN)) || cat "$SITE/builds.txt" >>"$FOLDER/log.txt"
+  ((DRY_RUN)) || cat "$SITE/builds.txt" >>"$FOLDER/$PART-log.txt"
   step sanitizer 60 bash -c sanitizer
   bench ms_deform_attn 110 ms_deform_attn --dtype bfloat16
   bench window_attention 90 window_attention --dtype bfloat16 "${some[@]}"
@@ -221,7 +225,8 @@ kernels() {
 }
 
 networks() {
-  step vis 60 bash -c vis || return
+  step vis 80 bash -c vis || return
+  step masks 40 "$PYTHON" -m pytest -q -p no:cacheprovider tests/vis/inference/test_masks_cuda.py
   step train 150 bash -c train
   bench segmenter 120 segmenter
   step video-bf16 80 bash -c 'vidgap_bench bf16 --dtype bf16 --frames 1,10 --tracks 10 --steps 10'
@@ -237,6 +242,6 @@ step backends 30 bash -c backends || exit 1
 
 if ((!DRY_RUN)); then
   shopt -s nullglob
-  "$PYTHON" -m bench.harness.summary "$RESULTS"/*.json | tee -a "$FOLDER/summary.txt"
+  "$PYTHON" -m bench.harness.summary "$RESULTS"/*.json | tee -a "$FOLDER/$PART-summary.txt"
 fi
 exit "$FAILED"

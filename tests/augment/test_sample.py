@@ -142,6 +142,7 @@ BAD_IMAGES = [
     ("labels", [1, 2, 3], r"\['labels'\] must be a tensor \(3,\) int64, got list"),
     ("iscrowd", torch.zeros(2), r"\['iscrowd'\] must be \(3,\), got \(2,\) float32"),
     ("iscrowd", [None, 1, 0], r"\['iscrowd'\] must be 0 or 1 each, got \[None, 1, 0\]"),
+    ("iscrowd", [0, 5, 0], r"\['iscrowd'\] must be 0 or 1 each, got \[0, 5, 0\]"),
 ]
 
 

@@ -28,13 +28,16 @@ def test_gpu_script_is_a_shell_script_that_says_what_it_would_do() -> None:
     found = {name for name in (*kernels, *networks) if name.startswith("bench-")}
     assert found == {*benchmarks, "bench-ms_deform_attn_float32"}
     assert {"builds", "tests", "sanitizer", "counters"} <= set(kernels)
-    assert {"vis", "train", "video-bf16", "video-fp32", "compiled"} <= set(networks)
+    assert {"vis", "masks", "train", "video-bf16", "video-fp32", "compiled"} <= set(networks)
 
 
 def test_gpu_script_wants_to_know_which_part() -> None:
     done = subprocess.run([SCRIPT, "--dry-run"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "wanted kernels or networks" in done.stderr
+    words = [SCRIPT, "kernels", "--dry-run"]  # not the name of a folder
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "wanted a folder, got '--dry-run'\n")
 
 
 def test_gpu_script_runs_tests_that_are_there() -> None:

@@ -74,8 +74,8 @@ def test_frames_are_near_and_in_order_and_repeat_only_where_the_window_is_short(
             set(range(max(r - frame_range, 0), min(r + frame_range, length - 1) + 1))
             for r in set(frames)
         ]
-        if num_frames == 2 * frame_range + 1 <= length:
-            assert frames == [*range(frames[0], frames[0] + num_frames)]
+        if num_frames == 2 * frame_range + 1:
+            assert set(frames) == {*range(frames[0], frames[0] + min(num_frames, length))}
             continue
         # Some reference explains the clip: all near it, none twice unless all of it is there.
         assert any(

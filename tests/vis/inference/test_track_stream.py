@@ -135,6 +135,8 @@ def test_an_empty_frame_of_another_size_is_refused() -> None:
     stream(instances(1))
     with pytest.raises(ValueError, match="every frame of a video must be"):
         stream({"masks": [], "scores": [], "labels": []}, (2 * SIZE[0], SIZE[1]))
+    with pytest.raises(ValueError, match="every frame of a video must be"):
+        stream(Instances(np.zeros((0, 9, 9), np.bool_), np.zeros(0), np.zeros(0)))
 
 
 def test_a_closed_stream_ranks_but_takes_no_more() -> None:

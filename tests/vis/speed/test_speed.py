@@ -84,6 +84,7 @@ def test_a_compiled_network_is_one_stage(monkeypatch: pytest.MonkeyPatch) -> Non
     plain = subject()
     speed = replace(plain, compiled=True).measure(SMALL)
     assert made == [plain.network.step]  # for stages and end to end
+    assert (plain.untimed, replace(plain, compiled=True).untimed) == (2, 4)
     assert [name for name in NETWORK if speed.ms[name]] == [COMPILED]
     assert speed.network == speed.ms[COMPILED]
 

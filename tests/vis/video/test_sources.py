@@ -194,6 +194,13 @@ def test_images_of_two_folders_are_two_videos(tmp_path: Path) -> None:
     found = list(named_videos([str(tmp_path / "*" / "*.png")]))
     assert [name for name, _ in found] == ["clip2", "clip10"]
     assert [[frame[0, 0, 0] for frame in source] for _, source in found] == [[0, 20]] * 2
+    (tmp_path / "links").mkdir()
+    for index, folder in enumerate(("clip2", "clip10", "clip2")):
+        (tmp_path / "links" / f"{index}.png").symlink_to(tmp_path / folder / "0.png")
+    ((name, source),) = named_videos([str(tmp_path / "links" / "*.png")])
+    assert (name, source.num_frames) == ("links", 3)
+    one_each = named_videos([str(tmp_path / "clip*" / "0.png")])
+    assert [name for name, _ in one_each] == ["clip2", "clip10"]
 
 
 def test_a_pattern_is_what_fits_it(tmp_path: Path) -> None:

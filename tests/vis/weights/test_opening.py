@@ -115,7 +115,7 @@ def test_a_folder_of_hugging_faces_is_converted_in_memory(
     assert "\n" not in said
     assert said.startswith(f"{hugging_face}: converted in memory")
     assert "Hugging Face's Mask2Former: resnet18, 3 classes" in said
-    assert said.endswith("frames are resized to a short edge of 40")
+    assert said.endswith("resized to a short edge of 40, a long one of 99 at most")
     assert {path.name for path in hugging_face.iterdir()} == {
         "config.json",
         "model.safetensors",

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import Any, TypeAlias
 
 import torch
@@ -126,7 +125,7 @@ def open_sample(inputs: Any) -> Opened:
         where = paths[role]
         given = key_get(inputs, where)
         if role == "crowds" and isinstance(given, list):  # as torchvision's COCO wrapper has it
-            if not all(isinstance(value, Integral) for value in given):
+            if not all(value in (0, 1) for value in given):
                 raise ValueError(f"{name_of(where)} must be 0 or 1 each, got {given!r}")
             given = torch.tensor(given, dtype=torch.int64)
         tensor = check_tensor(name_of(where), given, (count,), dtype)

@@ -215,7 +215,7 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def check_counts(**counts: int) -> None:
-    """Raise ValueError where a count is too small or two do not go together."""
+    """Raise ValueError where a count is no whole number, is too small, or two do not fit."""
     for name, count in counts.items():
         least = 0 if name in ("num_short_layers", "num_gru_layers") else 1
         if not isinstance(count, Integral) or count < least:

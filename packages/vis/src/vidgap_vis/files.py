@@ -67,7 +67,7 @@ def replacing_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -
             off.
     """
     target = Path(path)
-    check_folder_is_free(target, overwrite=overwrite)
+    check_replaceable(target, overwrite=overwrite)
     temporary = temporary_sibling(target)
     temporary.mkdir()
     try:
@@ -79,14 +79,23 @@ def replacing_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -
 
 
 def check_folder_is_free(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Raise InputError where `path` is a file, or a folder that holds something, or the process."""
+    """Raise InputError where `path` is a file, or a folder that holds something."""
     target = Path(path)
-    if Path.cwd().is_relative_to(target.resolve()):
-        raise InputError(target, "", "the working folder cannot be replaced; name one in it")
     if target.exists() and not target.is_dir():
         raise InputError(target, "", "a folder is wanted here, got a file")
     if not overwrite and target.is_dir() and any(target.iterdir()):
         raise InputError(target, "", "the output folder is not empty; choose another or remove it")
+
+
+def check_replaceable(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Raise InputError as `check_folder_is_free`, and where `path` is or holds the working folder.
+
+    What is written into a folder may go there; what replaces it would leave the shell nowhere.
+    """
+    target = Path(path)
+    if target.exists() and Path.cwd().is_relative_to(target.resolve()):
+        raise InputError(target, "", "the working folder cannot be replaced; name one in it")
+    check_folder_is_free(target, overwrite=overwrite)
 
 
 def check_output(flag: str, output: Path, inputs: Iterable[str | Path]) -> None:

@@ -67,10 +67,10 @@ class FoldedNetwork:
             weights = [tensor for tensor in tensors if tensor.ndim == 4]
             now += [weight.as_strided((), ()).item() for weight in weights]
         with _MAKING:
-            if self._made is None or self._made[0] != now:
-                self._made = now, twin_of(network, images)
-            twin = self._made[1]
-        return list(twin(images))
+            made = self._made  # another thread may forget it
+            if made is None or made[0] != now:
+                made = self._made = now, twin_of(network, images)
+        return list(made[1](images))
 
 
 def twin_of(network: nn.Module, images: Tensor) -> nn.Module:

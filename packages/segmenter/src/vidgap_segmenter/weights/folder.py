@@ -43,7 +43,7 @@ class Savable(Protocol):
 def write_folder(
     model: Savable, folder: str | Path, classes: Sequence[Mapping[str, object]]
 ) -> None:
-    """Write config and weights into `folder`, each under a temporary name that is then renamed.
+    """Write config and weights into `folder`, under temporary names that are renamed at the end.
 
     Args:
         model: the network.
@@ -64,8 +64,19 @@ def write_folder(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
-    _write(folder / WEIGHTS_FILE, lambda path: write_state_dict(path, state))
-    _write(folder / CONFIG_FILE, lambda path: path.write_text(text, encoding="utf-8"))
+    writers: dict[str, Callable[[Path], object]] = {
+        WEIGHTS_FILE: lambda path: write_state_dict(path, state),
+        CONFIG_FILE: lambda path: path.write_text(text, encoding="utf-8"),
+    }
+    temporary = {folder / name: folder / f".{name}.{os.getpid()}" for name in writers}
+    try:
+        for path, write in zip(temporary.values(), writers.values(), strict=True):
+            write(path)
+        for path, written in temporary.items():
+            written.replace(path)
+    finally:
+        for path in temporary.values():
+            path.unlink(missing_ok=True)
 
 
 def _check_classes(classes: Sequence[Mapping[str, object]], num_classes: int) -> None:
@@ -151,12 +162,3 @@ def read_weights(folder: str | Path, *, with_temporal: bool) -> dict[str, Tensor
             f"{path} holds temporal.* weights: pass the temporal module they belong to"
         )
     return state
-
-
-def _write(path: Path, write: Callable[[Path], object]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

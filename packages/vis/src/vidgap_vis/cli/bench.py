@@ -56,7 +56,9 @@ class Bench(Command):
             "--dtype", default="fp32", choices=["fp32", "bf16"], help="of the model"
         )
         parser.add_argument(
-            "--compile", action="store_true", help="torch.compile; on a GPU CUDA graphs"
+            "--compile",
+            action="store_true",
+            help="torch.compile; on a GPU CUDA graphs, from torch 2.14 on",
         )
         parser.add_argument("--json", type=Path, help="file for the numbers")
 

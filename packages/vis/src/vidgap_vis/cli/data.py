@@ -9,7 +9,7 @@ from pathlib import Path
 from vidgap_vis.cli.command import Command
 from vidgap_vis.cli.parser import Parser
 from vidgap_vis.errors import ConfigError
-from vidgap_vis.files import check_folder_is_free
+from vidgap_vis.files import check_replaceable
 
 
 class DataSynthetic(Command):
@@ -61,7 +61,7 @@ class DataPseudo(Command):
         from vidgap_vis.prepare.pseudo import PREVIEW, write_pseudo_clips
 
         config = self.parser.configuration(PseudoExportConfig)
-        check_folder_is_free(options.out)
+        check_replaceable(options.out)
         folder = write_pseudo_clips(
             options.out,
             read_coco(options.annotations, options.images),

@@ -127,10 +127,7 @@ class EvaluateImages(Command):
             "--short_edge", type=whole(1), help="resize images to this before the model"
         )
         parser.add_argument(
-            "--max_size",
-            type=whole(1),
-            default=1333,
-            help="and their long edge to this at most (1333)",
+            "--max_size", type=whole(1), help="then the long edge is this at most (1333)"
         )
         parser.add_argument("--json", type=Path, help="write the metrics here, 0..1")
 
@@ -140,6 +137,7 @@ class EvaluateImages(Command):
         from vidgap_vis.evaluation import IMAGE_METRICS, evaluate_images, format_table
         from vidgap_vis.formats import read_coco
         from vidgap_vis.inference.images import check_same_classes, segment_images
+        from vidgap_vis.inference.step import MAX_SIZE
         from vidgap_vis.weights import open_weights
 
         if options.json is not None:
@@ -153,7 +151,7 @@ class EvaluateImages(Command):
             truth,
             num_copies=options.copies,
             short_edge=options.short_edge,
-            max_size=options.max_size,
+            max_size=options.max_size or MAX_SIZE,
             progress=tqdm,
         )
         metrics = evaluate_images(truth, found)

@@ -77,7 +77,7 @@ class Predict(Command):
             "--short_edge", type=whole(1), help="resize frames to this before the model"
         )
         parser.add_argument(
-            "--max_size", type=whole(1), help="and their long edge to this at most (1333)"
+            "--max_size", type=whole(1), help="then the long edge is this at most (1333)"
         )
         parser.add_argument(
             "--top_k", type=whole(1, MAX_TOP_K), help="tracks a video lists in --json (20)"

@@ -190,7 +190,8 @@ class VideoClipConfig(PseudoAugmentation, key="clip"):
             paste_scale_range, paste_max_displacement: as in `PseudoAugmentation`, of the
             pseudo-clips.
         num_frames: frames of a clip (T).
-        frame_range: they are drawn within this many frames of a reference frame.
+        frame_range: they are drawn within this many frames of a reference frame; where a clip has
+            2 * `frame_range` + 1 frames, they follow each other.
         with_replacement: lets a frame be drawn twice, as CTVIS's release does.
         reverse_probability: of a clip of a video that runs backwards (DVIS's offline model).
         flip_probability: of mirroring the whole clip.

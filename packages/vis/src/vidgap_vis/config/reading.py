@@ -64,8 +64,8 @@ class Dumper(yaml.SafeDumper):
     """Puts a text in quotes that `Loader` would read as something else."""
 
 
-for reads_or_writes in (Loader, Dumper):
-    reads_or_writes.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789"))
+for kind in (Loader, Dumper):
+    kind.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789"))
 Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda _, node: node.value)
 
 

@@ -95,8 +95,8 @@ class TrackerConfig(Section, key="tracker"):
             masktrack).
         duplicate_iou: of two masks that overlap more, one is dropped.
         max_detections: the best of a frame that are kept (masktrack).
-        match_threshold: the least similarity that continues a track (ctvis, idol), or the least
-            soft overlap of masks (joint).
+        match_threshold: a similarity above it continues a track (ctvis, idol), or, at least, a soft
+            overlap of masks (joint).
         frame_weight: weighs candidates by the frames that have shown them (ctvis, idol).
         memory: how a track's memory takes a new embedding (ctvis).
         update_rate: share of the new one in a memory of kind `momentum` (ctvis).

@@ -255,8 +255,8 @@ def choose_frames(
     A reference frame is drawn from the whole video, the others from those at most `frame_range`
     away. CTVIS draws the others with replacement; here a frame is repeated only where the window
     has too few: then all of it is taken, and the rest drawn from it with replacement. A clip as
-    long as the window, 2 * `frame_range` + 1, is so many frames in a row, which begin anywhere
-    (DVIS `dvis/data_video/dataset_mapper.py`).
+    long as the window, 2 * `frame_range` + 1, is so many frames in a row, which begin anywhere; of
+    a shorter video all frames, and some of them again (DVIS `dvis/data_video/dataset_mapper.py`).
 
     Args:
         length: frames of the video.
@@ -265,9 +265,11 @@ def choose_frames(
         generator: on the CPU.
         with_replacement: draws as CTVIS does.
     """
-    if num_frames == 2 * frame_range + 1 <= length and not with_replacement:
-        begin = int(torch.randint(length - num_frames + 1, (), generator=generator))
-        return [*range(begin, begin + num_frames)]
+    if num_frames == 2 * frame_range + 1 and not with_replacement:
+        begin = int(torch.randint(max(length - num_frames, 0) + 1, (), generator=generator))
+        row = [*range(begin, min(begin + num_frames, length))]
+        again = torch.randint(length, (num_frames - len(row),), generator=generator)
+        return sorted(row + again.tolist())
     reference = int(torch.randint(length, (), generator=generator))
     first, last = max(reference - frame_range, 0), min(reference + frame_range, length - 1)
     others = [frame for frame in range(first, last + 1) if frame != reference]

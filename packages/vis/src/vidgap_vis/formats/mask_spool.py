@@ -54,7 +54,7 @@ class MaskSpool:
         self._num_pending = 0
 
     def __enter__(self) -> MaskSpool:
-        make_parent(self.target)
+        make_parent(self.target)  # an error is to name the output
         folder = self.target if self.target.is_dir() else self.target.parent
         self._file = temporary_sibling(folder / f"{self.target.stem}.spool")
         try:

@@ -31,8 +31,8 @@ class FrameResult:
         class_scores: (N, K) float32, the averages themselves.
         mask_scores: (N,) float32, mean mask probability over each mask's pixels in this frame.
         classes: the model's classes.
-        retracted: (id, first frame, last frame) of what results before had and is taken back. Those
-            of a step come with its first frame, as it may list the track anew.
+        retracted: (id, first frame, last frame) of what earlier steps had and is taken back; it
+            comes with a step's first frame, as the step may list the track anew.
         ended: tracks that will not be seen again.
     """
 

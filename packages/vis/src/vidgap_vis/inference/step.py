@@ -16,6 +16,14 @@ from vidgap_segmenter.temporal import TemporalState
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+MAX_SIZE = 1333
+"""The longest edge of a resized frame, pixels, in the evaluation of detectron2's codes."""
+
+GRAPHS_IN_THREADS = "2.14"
+"""The release of torch from which compiled CUDA graphs may be replayed in another thread than the
+one that imported torch (`get_obj` of `torch/_inductor/cudagraph_trees.py`); `predict` runs the
+network in one of its own."""
+
 Precision = Literal["fp32", "bf16"]
 Step = Callable[..., tuple[ClipOutput, TemporalState | None]]
 """As `StepModel.step`."""
@@ -53,14 +61,6 @@ class StaysOnCPU:
     def eval(self) -> Self:
         """Return itself."""
         return self
-
-
-MAX_SIZE = 1333
-"""The longest edge of a resized frame, pixels, in the evaluation of all official codes."""
-
-GRAPHS_IN_THREADS = "2.14"
-"""The release of torch from which compiled CUDA graphs may be replayed in another thread than the
-one that imported torch; `predict` runs the network in one of its own."""
 
 
 class ModelStep:

@@ -92,7 +92,7 @@ class TrackStream:
         num = len(instances.masks)
         if size is not None and instances.masks.shape[1:] != size:
             raise ValueError(f"masks must be {size}, got {instances.masks.shape[1:]}")
-        if num or size is not None or self._size is None:
+        if num or size is not None or self._size is None or isinstance(found, Instances):
             self._check(instances, size)
         if self.tracker is None:
             if not num:
@@ -153,7 +153,7 @@ class TrackStream:
     def _check(self, instances: Instances, size: Size | None) -> None:
         """Compare a frame with the first one."""
         height, width = instances.masks.shape[1:]
-        if size is None and not len(instances.masks):
+        if size is None and self._size is None and not len(instances.masks):
             raise ValueError("size must be given, as no mask tells the frame's")
         if self._size not in (None, (height, width)):
             raise ValueError(f"every frame of a video must be {self._size}, got {(height, width)}")

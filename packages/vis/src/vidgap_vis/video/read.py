@@ -78,9 +78,9 @@ def named_videos(
 
 def images_of(files: Sequence[Path]) -> Iterator[tuple[str, FrameSource]]:
     """Yield images that follow each other in one folder as one video."""
-    for folder, group in groupby(files, key=lambda file: file.resolve().parent):
-        frames = list(group)
-        yield frames[0].stem if len(frames) == 1 else folder.name, ImageFolder(folder, frames)
+    for folder, group in groupby(files, key=lambda file: file.parent.resolve()):
+        name = files[0].stem if len(files) == 1 else folder.name
+        yield name, ImageFolder(folder, list(group))
 
 
 def expanded(inputs: Sequence[str | Path]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from vidgap_segmenter.mask_dino import Anchors
 from vidgap_segmenter.weights import CONFIG_FILE, WEIGHTS_FILE, hub
 from vidgap_vis.classes import ClassList
 from vidgap_vis.errors import ConfigError, InputError, WeightsError
-from vidgap_vis.files import check_folder_is_free, check_keeps_source, replacing, replacing_folder
+from vidgap_vis.files import check_keeps_source, check_replaceable, replacing, replacing_folder
 from vidgap_vis.trackers import by_name
 from vidgap_vis.trackers.heads import LearnedHead, check_head
 from vidgap_vis.weights.class_names import NamedClasses, name_classes
@@ -136,7 +136,7 @@ def convert_weights(source: str | Path, out: Path, options: ConvertOptions) -> s
             fetched, or the output is not free. Nothing is written.
         ConfigError: as `converted`.
     """
-    check_folder_is_free(out, overwrite=options.overwrite)
+    check_replaceable(out, overwrite=options.overwrite)
     path = fetched(source)
     made = converted(path, options)
     check_keeps_source(out, [path, *convert.files(path)])

@@ -60,8 +60,9 @@ def open_weights(source: str | Path) -> Weights:
         return Weights(model, classes, head, Usage.read(path), path / CONFIG_FILE)
     made = converted(path, ConvertOptions())
     usage = replace(made.usage or Usage(), test=sizes_of(path))
-    seen_at = usage.test.short_edge
-    size = "" if seen_at is None else f"; frames are resized to a short edge of {seen_at}"
+    short, long = usage.test.short_edge, usage.test.max_size
+    size = "" if short is None else f"; frames are resized to a short edge of {short}"
+    size += f", a long one of {long} at most" if size and long is not None else ""
     logger.info(
         "%s: converted in memory (`vidgap weights convert` checks and keeps it): %s%s",
         source,

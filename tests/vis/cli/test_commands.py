@@ -177,8 +177,9 @@ def test_a_damaged_image_is_one_line_from_a_worker_too(
     assert "Traceback" not in said
 
 
-def test_ctrl_c_leaves_a_checkpoint_that_resumes_to_the_same_bits(
-    config: Path, tmp_path: Path
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_a_checkpoint_that_resumes_to_the_same_bits(
+    number: signal.Signals, code: int, config: Path, tmp_path: Path
 ) -> None:
     """A real process with data workers, a real signal to all of them."""
     steps = ["--train.steps", "20", "--train.log_every", "1", "--train.num_workers", "1"]
@@ -191,9 +192,9 @@ def test_ctrl_c_leaves_a_checkpoint_that_resumes_to_the_same_bits(
     deadline = time.monotonic() + 60
     while not (out / "metrics.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 130, said
+    assert process.returncode == code, said
     assert "Traceback" not in said
     assert f"go on with: vidgap pretrain --resume {out}" in said
     assert main(["pretrain", "--resume", str(out)]) == 0

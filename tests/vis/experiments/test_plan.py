@@ -74,8 +74,28 @@ def test_a_run_may_be_without_the_stills_that_all_have(tmp_path: Path) -> None:
     assert isinstance(alone, FinetuneConfig)
     assert isinstance(mixed, FinetuneConfig)
     assert alone.data.pseudo is None
+    content["runs"]["clips"]["config"]["data"] = {"pseudo": {"coco_to": None}}
+    other = read_experiment(write(tmp_path / "other", **content)).config("clips", 1, tmp_path)
+    assert isinstance(other, FinetuneConfig)
+    assert other.data.pseudo is not None
     assert mixed.data.pseudo is not None
     assert mixed.data.pseudo.ratio == 0.5
+
+
+@pytest.mark.parametrize("name", ["/tmp/x", "..", ".", "", "a/../../b", "a//b"])
+def test_a_run_cannot_have_a_folder_elsewhere(name: str, tmp_path: Path) -> None:
+    content = deepcopy(CONTENT)
+    content["runs"] = {**content["runs"], name: {"stage": "pretrain"}}
+    with pytest.raises(ConfigError, match=f"{FILE}: runs: wanted names of folders in one another"):
+        read_experiment(write(tmp_path / "tiny", **content))
+
+
+def test_an_experiment_is_one_file(tmp_path: Path) -> None:
+    folder = write(tmp_path / "tiny")
+    (folder / FILE).rename(folder / "base.yaml")
+    (folder / FILE).write_text("base: base.yaml\n")
+    with pytest.raises(ConfigError, match="base: wanted none: results go with one file"):
+        read_experiment(folder)
 
 
 def test_quick_keeps_everything_but_sizes(tmp_path: Path) -> None:

@@ -56,13 +56,21 @@ def test_what_is_said_goes_into_the_file_until_its_end(tmp_path: Path) -> None:
     assert (logger.handlers, logger.level) == before
 
 
-def test_gpus_are_dealt_out_to_the_processes(tmp_path: Path) -> None:
-    jobs = {name: Job(partial(seen, tmp_path / name, tmp_path, 2)) for name in "ab"}
-    both = run_jobs(jobs, lambda _: None, gpus=[3, 5])
-    assert sorted(map(str, both.values())) == ["3", "5"]
-
-
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"), [(None, ["1", "3"]), ("4,5,6,GPU-7", ["5", "GPU-7"])], ids=["all", "some"]
+)
+def test_gpus_are_dealt_out_to_the_processes(
+    given: str | None, wanted: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(VISIBLE, raising=False)
+    if given is not None:
+        monkeypatch.setenv(VISIBLE, given)
+    jobs = {name: Job(partial(seen, tmp_path / name, tmp_path, 2)) for name in "ab"}
+    both = run_jobs(jobs, lambda _: None, gpus=[1, 3])
+    assert sorted(map(str, both.values())) == wanted
 
 
 def seen(mark: Path, folder: Path, num: int) -> str | None:

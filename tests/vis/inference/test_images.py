@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from vidgap_segmenter import Mask2Former
 from vidgap_vis.classes import ClassInfo
@@ -17,7 +18,7 @@ from vidgap_vis.errors import InputError
 from vidgap_vis.evaluation import evaluate_images
 from vidgap_vis.formats import read_coco
 from vidgap_vis.inference.images import segment_images
-from vidgap_vis.weights import save
+from vidgap_vis.weights import Test, Usage, save
 
 HEIGHT, WIDTH = 40, 56
 
@@ -73,6 +74,27 @@ def test_a_missing_image_is_named(images: Path, model: Mask2Former) -> None:
     (images.parent / "2.png").unlink()
     with pytest.raises(InputError, match=r"2\.png"):
         list(segment_images(model, truth, num_copies=1))
+
+
+def test_command_resizes_as_the_weights_say_or_as_it_is_told(
+    images: Path, model: Mask2Former, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int | None, int]] = []
+
+    def resized(picture: Tensor, short_edge: int | None, max_size: int) -> Tensor:
+        asked.append((short_edge, max_size))
+        return picture
+
+    monkeypatch.setattr("vidgap_vis.inference.images.with_short_edge", resized)
+    usage = Usage(test=Test(short_edge=40, max_size=99))
+    save(tmp_path / "weights", model, (ClassInfo(0, 7, "square"),), {}, usage)
+    command = ["evaluate", "images", str(tmp_path / "weights"), "--gt", str(images)]
+    command += ["--images", str(tmp_path), "--device", "cpu"]
+    assert main(command) == 0
+    assert set(asked) == {(40, 99)}
+    asked.clear()
+    assert main([*command, "--short_edge", "64", "--max_size", "80"]) == 0
+    assert set(asked) == {(64, 80)}
 
 
 def test_command_prints_image_ap_and_names_other_classes(

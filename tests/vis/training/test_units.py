@@ -145,6 +145,15 @@ def test_the_loop_says_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert seen == [0.0, 0.25, 0.5, 0.75]
 
 
+def test_an_embedding_head_that_no_loss_reads_does_not_learn(batch: ClipBatch) -> None:
+    # Processes that train together would wait for its gradients.
+    model = build.segmenter(replace(MODEL, embedding_dim=8), TEMPORAL, 2)
+    unit = SegmentationUnit(model, build.criterion(LossConfig(num_points=32), MODEL, 2))
+    unit(batch, 0.0).total.backward()
+    without = {name for name, p in unit.named_parameters() if p.requires_grad and p.grad is None}
+    assert without == set()
+
+
 def test_a_frozen_backbone_stays_in_eval_mode() -> None:
     model = Mask2Former("test_resnet", 2, channels=32, num_queries=5, train_backbone=False)
     unit = SegmentationUnit(model, torch.nn.Identity()).train()

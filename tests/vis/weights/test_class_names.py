@@ -18,6 +18,8 @@ def names(classes: ClassList) -> list[str]:
 
 def test_names_are_read_from_texts_and_files(tmp_path: Path) -> None:
     assert names(read_names("cat, dog")) == ["cat", "dog"]
+    many = [f"animal {number}" for number in range(40)]  # longer than the name of any file
+    assert names(read_names(",".join(many))) == many
     (tmp_path / "names.txt").write_text("traffic light\nfire hydrant\n\n")
     assert names(read_names(str(tmp_path / "names.txt"))) == ["traffic light", "fire hydrant"]
     categories = [{"id": 7, "name": "dog"}, {"id": 3, "name": "cat"}]

@@ -52,7 +52,11 @@ def test_what_is_there_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert fetched("lookalikes") == kept_weights()["lookalikes"]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "lookalikes").mkdir()
+    assert fetched("lookalikes") == kept_weights()["lookalikes"]  # a folder of data, as README has
+    (tmp_path / "lookalikes" / "config.json").touch()
     assert fetched("lookalikes") == Path("lookalikes")
+    (tmp_path / "cells").touch()
+    assert fetched("cells") == Path("cells")
 
 
 def test_an_unknown_name_is_told_the_names() -> None:

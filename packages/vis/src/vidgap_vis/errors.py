@@ -93,6 +93,10 @@ class TrainingError(RuntimeError):
     """Training cannot go on; a checkpoint of the last step with finite weights is kept."""
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
 class TrainingInterrupted(KeyboardInterrupt):
     """Training was asked to stop and left a checkpoint.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from vidgap_vis.cli.command import Command
 from vidgap_vis.cli.parser import MODEL, Parser, whole
+from vidgap_vis.cli.predict import check_device
 from vidgap_vis.errors import ConfigError, InputError
 from vidgap_vis.files import check_output, replacing
 
@@ -129,6 +130,7 @@ class EvaluateImages(Command):
         parser.add_argument(
             "--max_size", type=whole(1), help="then the long edge is this at most (1333)"
         )
+        parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1 (auto)")
         parser.add_argument("--json", type=Path, help="write the metrics here, 0..1")
 
     def run(self, options: Namespace) -> int:
@@ -137,21 +139,24 @@ class EvaluateImages(Command):
         from vidgap_vis.evaluation import IMAGE_METRICS, evaluate_images, format_table
         from vidgap_vis.formats import read_coco
         from vidgap_vis.inference.images import check_same_classes, segment_images
+        from vidgap_vis.inference.segmenter import device_of
         from vidgap_vis.inference.step import MAX_SIZE
         from vidgap_vis.weights import open_weights
 
+        check_device(options.device)
         if options.json is not None:
             inputs = [options.gt, options.images, options.model]
             check_output("--json", options.json, inputs)
         truth = read_coco(options.gt, options.images)
         weights = open_weights(options.model)
         check_same_classes(truth, weights.classes)
+        test = weights.usage.test
         found = segment_images(
-            weights.model,
+            weights.model.to(device_of(options.device)),
             truth,
             num_copies=options.copies,
-            short_edge=options.short_edge,
-            max_size=options.max_size or MAX_SIZE,
+            short_edge=options.short_edge or test.short_edge,
+            max_size=options.max_size or test.max_size or MAX_SIZE,
             progress=tqdm,
         )
         metrics = evaluate_images(truth, found)

@@ -239,7 +239,8 @@ def _collate_guarded(
 
 
 def _start_worker(worker: int) -> None:  # noqa: ARG001
-    # Ctrl-C is sent to all processes; the main one decides what happens.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C, and SIGTERM of schedulers, go to all processes; the main one decides what happens.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     # The workers are the parallelism; OpenCV's threads do not survive a fork.
     cv2.setNumThreads(0)

@@ -20,7 +20,8 @@ from vidgap_vis.experiments.runner import train
 from vidgap_vis.files import check_folder_is_free, replacing
 from vidgap_vis.synthetic import write_synthetic
 from vidgap_vis.training.metrics import METRICS_FILE
-from vidgap_vis.weights import usage_of
+from vidgap_vis.weights import Usage
+from vidgap_vis.weights.kept import kept_weights
 
 COLUMNS = ("AP", "AP50", "AP75", "AR1", "AR10")
 FIRST = "video/"
@@ -75,7 +76,7 @@ def run(
     }
     rows = [Row(name, arm.run, arm.tracker) for name, arm in plan.arms.items()]
     rows.append(Row("oracle association", rows[0].training, ORACLE))
-    usage = usage_of(KEPT)
+    usage = Usage.read(kept_weights()[KEPT])
     rows.append(kept := Row("trained longer", "", usage.tracker or {}, KEPT))
     jobs["picture"] = Job(partial(draw, out, held_out, [rows[0], kept]), rows[0].training)
     evaluations = row_jobs(out, held_out, rows)

@@ -217,8 +217,8 @@ class Experiment:
         else:
             forced |= files.of_clips(root, seed, run.clips, folder or root)
         forced |= {("train", key): value for key, value in (train or {}).items()}
-        pseudo = [value for key, value in given.items() if key[:2] == ("data", "pseudo")]
-        if pseudo and pseudo[-1] is not None:  # null switches off what `common` has
+        pseudo = [pair for pair in given.items() if pair[0][:2] == ("data", "pseudo")]
+        if pseudo and pseudo[-1] != (("data", "pseudo"), None):  # it switches off what `common` has
             forced |= files.of_pseudo(root)
         try:
             return construct(CONFIGS[run.stage], [*given.items(), *forced.items()])
@@ -284,12 +284,16 @@ def read_experiment(folder: Path) -> Experiment:
     path = folder / FILE
     if not path.is_file():
         raise ConfigError(folder, "", f"holds no experiment ({FILE} is missing)")
-    pairs = [pair for content in read_files(path).values() for pair in flat(content)]
+    contents = read_files(path)
+    if len(contents) > 1:
+        raise ConfigError(path, "base", "wanted none: results go with one file, by its hash")
+    pairs = [*flat(contents[str(path)])]
     try:
         experiment = construct(Experiment, pairs)
         if experiment.files is None:
             experiment.data(experiment.seeds[0])
         for name in experiment.runs:
+            _check_run(name)
             experiment.config(name, experiment.seeds[0], folder)
         for name, arm in experiment.arms.items():
             _check_arm(name, arm)
@@ -301,6 +305,14 @@ def read_experiment(folder: Path) -> Experiment:
 def on(arm: str, held_out: str) -> str:
     """Return the name of an arm on a held-out set."""
     return f"{arm} on {held_out}"
+
+
+def _check_run(name: str) -> None:
+    """Raise ConfigError where a run's folder would not lie in that of all runs."""
+    path = Path(name)
+    if not path.parts or path.is_absolute() or ".." in path.parts or str(path) != name:
+        message = f"wanted names of folders in one another, as video/pretrain, got {name!r}"
+        raise ConfigError("", "runs", message)
 
 
 def _check_arm(name: str, arm: Arm) -> None:

@@ -121,7 +121,9 @@ def _begin(hand: SimpleQueue[int] | None) -> None:
     torch.set_num_threads(1)
     Thread(target=_end_with_parent, daemon=True).start()
     if hand is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(hand.get())
+        number, given = hand.get(), os.environ.get("CUDA_VISIBLE_DEVICES")
+        # Numbers count those that this run was given.
+        os.environ["CUDA_VISIBLE_DEVICES"] = given.split(",")[number] if given else str(number)
 
 
 def _end_with_parent() -> None:

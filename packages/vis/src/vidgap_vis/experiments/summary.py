@@ -48,8 +48,9 @@ def summarise(
 ) -> Summary:
     """Make the tables.
 
-    Of several seeds each has clips of its own, so that intervals over seeds hold for other clips,
-    too. Of one seed they are over its clips alone.
+    Of several seeds each has generated clips of its own, so that intervals over seeds hold for
+    other clips, too; held-out sets of files are the same in all. Of one seed intervals are over its
+    clips alone.
 
     Args:
         experiment: with the seeds that were run here.

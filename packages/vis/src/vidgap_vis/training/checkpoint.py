@@ -67,7 +67,8 @@ def save_checkpoint(
 
 def checkpoints(run: Path) -> list[Path]:
     """Return the complete checkpoints of a run, oldest first."""
-    return sorted((run / CHECKPOINT_FOLDER).glob(f"{_PREFIX}*"), key=step_of)
+    found = (run / CHECKPOINT_FOLDER).glob(f"{_PREFIX}*")
+    return sorted((path for path in found if path.name[len(_PREFIX) :].isdecimal()), key=step_of)
 
 
 def step_of(checkpoint: Path) -> int:

@@ -160,7 +160,7 @@ class Loop:
                 if stopping or done % every == 0 or done == steps:
                     self._save(done, log)
                 if stopping:
-                    raise TrainingInterrupted(self.folder, self.stage, done, steps)
+                    raise TrainingInterrupted(self.folder, self.stage, done, steps) from stop.cause
 
     def _save(self, step: int, log: MetricsLog) -> None:
         save_checkpoint(self.accelerator, self.scaler, self.folder, step, log.pending())

@@ -8,18 +8,30 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+from vidgap_vis.errors import Terminated
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """While the block runs, the first signal sets `wanted`, the second raises KeyboardInterrupt.
+    """While the block runs, the first signal is `received`, the second raises KeyboardInterrupt.
 
     Outside the main thread, where Python allows no handlers, it does nothing.
     """
 
     def __init__(self) -> None:
-        self.wanted = False
+        self.received: int | None = None
         self._before: dict[signal.Signals, Any] = {}
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a signal has come."""
+        return self.received is not None
+
+    @property
+    def cause(self) -> Terminated | None:
+        """What a stop is raised from: SIGTERM, if that came."""
+        return Terminated("terminated") if self.received == signal.SIGTERM else None
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
@@ -38,6 +50,6 @@ class StopRequest:
     def _handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         if self.wanted:
             raise KeyboardInterrupt
-        self.wanted = True
+        self.received = number
         # Not print: a handler may run while the interpreter is writing to the same stream.
         os.write(2, b"\nvidgap: finishing this step; Ctrl-C again stops at once\n")

@@ -33,7 +33,7 @@ def read_names(given: str) -> ClassList:
     path = Path(given)
     if path.suffix == ".json":
         return read_classes(read_record(path))
-    if path.is_file():
+    if _is_file(path):
         try:
             words = path.read_text(encoding="utf-8").splitlines()
         except UnicodeDecodeError as error:
@@ -49,6 +49,13 @@ def read_names(given: str) -> ClassList:
         twice = next(name for name in names if names.count(name) > 1)
         raise ConfigError("", "--classes", f"names must differ, got {twice!r} twice")
     return numbered_from_one(names)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # forty names are too long for a file's
+        return False
 
 
 def name_classes(

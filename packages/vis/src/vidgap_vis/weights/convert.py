@@ -163,14 +163,16 @@ def convert_weights(source: str | Path, out: Path, options: ConvertOptions) -> s
 def fetched(source: str | Path) -> Path:
     """Return a path itself, the folder of kept weights by name, or of a repository `user/name`.
 
-    What exists is never looked for elsewhere.
+    Files and weights folders that exist are never looked for elsewhere; other folders, as of data
+    that are called like kept weights, do not count.
 
     Raises:
         InputError: there is nothing of that name, or the repository of the Hugging Face Hub cannot
             be fetched.
     """
     kept = kept_weights()
-    if str(source) in kept and not Path(source).exists():
+    is_there = Path(source).is_file() or (Path(source) / CONFIG_FILE).is_file()
+    if str(source) in kept and not is_there:
         return kept[str(source)]
     try:
         path = hub.resolve(source)

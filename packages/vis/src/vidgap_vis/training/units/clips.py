@@ -26,10 +26,6 @@ NUM_LEVELS = 3
 """Of the frame decoder, the last ones, from which clips are decoded in training (VITA §4.1)."""
 
 
-EMBEDDING_HEAD = "embedding_head."
-"""In the names of a segmenter's weights that make its embeddings."""
-
-
 class VITAUnit(SegmentationUnit):
     """Train VITA and its segmenter together (Heo et al., NeurIPS 2022, §3.3).
 
@@ -53,10 +49,6 @@ class VITAUnit(SegmentationUnit):
         num_levels: int = NUM_LEVELS,
     ) -> None:
         super().__init__(model, criterion)
-        # No loss here reads embeddings, and processes that train together would wait for them.
-        for name, weight in model.named_parameters():
-            if EMBEDDING_HEAD in name:
-                weight.requires_grad_(False)
         self.vita = vita
         self.loss = loss
         self.num_levels = num_levels

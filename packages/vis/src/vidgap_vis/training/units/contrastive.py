@@ -36,6 +36,8 @@ class ContrastiveUnit(SegmentationUnit):
             another network than Mask2Former.
     """
 
+    reads_embeddings = True
+
     def __init__(
         self,
         model: ClipSegmenter,

@@ -34,6 +34,8 @@ class IDOLUnit(SegmentationUnit):
         ValueError: the queries are those of a joint decoder.
     """
 
+    reads_embeddings = True
+
     def __init__(
         self,
         model: ClipSegmenter,
@@ -101,6 +103,8 @@ class MaskTrackUnit(SegmentationUnit):
     Raises:
         ValueError: the queries are those of a joint decoder.
     """
+
+    reads_embeddings = True
 
     def __init__(
         self, model: ClipSegmenter, criterion: nn.Module, head: TrackHead, *, weight: float = 1.0

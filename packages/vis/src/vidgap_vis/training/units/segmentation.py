@@ -13,6 +13,9 @@ from vidgap_vis.config import TrainConfig
 from vidgap_vis.data import ClipBatch
 from vidgap_vis.training.units.base import TrainingUnit
 
+EMBEDDING_HEAD = "embedding_head."
+"""In the names of a segmenter's weights that make its embeddings."""
+
 WATCHED = ("backbone", "temporal", "decoder")
 """The model's parts whose share of `forward` a profile tells; the rest is the pixel decoder."""
 
@@ -24,7 +27,13 @@ class SegmentationUnit(TrainingUnit):
         model: the segmenter.
         criterion: its losses.
         frames_apart: take each frame as a clip of its own.
+
+    Attributes:
+        reads_embeddings: whether a loss does. Otherwise an embedding head stays as it is, for which
+            processes that train together would wait.
     """
+
+    reads_embeddings = False
 
     def __init__(
         self, model: ClipSegmenter, criterion: nn.Module, *, frames_apart: bool = False
@@ -33,6 +42,9 @@ class SegmentationUnit(TrainingUnit):
         self.segmenter = model
         self.criterion = criterion
         self.frames_apart = frames_apart
+        for name, weight in model.named_parameters():
+            if EMBEDDING_HEAD in name and not self.reads_embeddings:
+                weight.requires_grad_(False)
 
     @property
     def model(self) -> ClipSegmenter:

@@ -61,6 +61,8 @@ def test_a_folder_without_an_experiment_is_refused(
 ) -> None:
     said = fails(2, "experiment", tmp_path)
     assert said.endswith(f"holds no experiment ({FILE} is missing)")
+    said = fails(2, "experiment", write(tmp_path / "tiny"), "--gpus", "99")
+    assert said.startswith("--gpus: cuda:99 is not there")
     said = fails(2, "experiment", write(tmp_path / "tiny"), "--seeds", "1,b")
     assert said == "--seeds: wanted a whole number, got 'b'"
 

@@ -8,6 +8,7 @@ from typing import get_args
 
 from vidgap_vis.cli.command import Command
 from vidgap_vis.cli.parser import Parser, several, whole
+from vidgap_vis.cli.predict import check_device
 from vidgap_vis.config.training import Precision
 
 FOLDER = Path("experiments")
@@ -63,6 +64,8 @@ class Experiment(Command):
 
         if options.plot is not None:
             check_plot(options.plot)  # before hours of training
+        for gpu in options.gpus:
+            check_device(f"cuda:{gpu}", "--gpus")
         folder: Path = options.experiment
         if not folder.is_dir() and (FOLDER / folder).is_dir():
             folder = FOLDER / folder

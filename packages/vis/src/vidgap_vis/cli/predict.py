@@ -177,17 +177,17 @@ def chosen_tracker(weights: Path, given: dict[str, Any]) -> dict[str, Any] | Non
     return given if name not in (None, chosen.get("name")) else chosen | given
 
 
-def check_device(name: str) -> None:
+def check_device(name: str, flag: str = "--device") -> None:
     """Raise ConfigError where no device has this name; "auto" always exists."""
     known = re.fullmatch(r"auto|cpu|cuda(?::(\d+))?", name)
     if known is None:
-        raise ConfigError("", "--device", f"wanted auto, cpu, cuda or cuda:N, got {name!r}")
+        raise ConfigError("", flag, f"wanted auto, cpu, cuda or cuda:N, got {name!r}")
     if name.startswith("cuda"):
         import torch
 
         if int(known[1] or 0) >= torch.cuda.device_count():
             raise ConfigError(
-                "", "--device", f"{name} is not there, got {torch.cuda.device_count()} GPUs"
+                "", flag, f"{name} is not there, got {torch.cuda.device_count()} GPUs"
             )
 
 

@@ -52,8 +52,6 @@ class Record:
         value = self._typed(key, int, "an integer")
         if isinstance(value, bool):
             raise self.error(f"{key} must be an integer, got {value}")
-        if value.bit_length() >= 64:
-            raise self.error(f"{key} must fit in 64 bits, got {brief(value)}")
         if minimum is not None and value < minimum:
             raise self.error(f"{key} must be at least {minimum}, got {value}")
         return value
@@ -167,10 +165,12 @@ def read_record(path: str | PathLike[str], shortened: Callable[[str], str] | Non
 
 
 def index_by_id(records: Iterable[Record]) -> dict[int, Record]:
-    """Return the records by their `id`, which must differ."""
+    """Return the records by their `id`, which must differ, and fit in 64 bits."""
     found: dict[int, Record] = {}
     for record in records:
         number = record.integer("id")
+        if number.bit_length() >= 64:  # results are kept in SQLite until a video ends
+            raise record.error(f"id must fit in 64 bits, got {brief(number)}")
         if number in found:
             raise record.error(f"id {number} stands twice, first at {found[number].item}")
         found[number] = record

@@ -30,14 +30,14 @@ WHEELS=${WHEELS:-}
 PYTHON=${PYTHON:-python3}
 ARCHITECTURES=${ARCHITECTURES:-90-real}
 SITE=build/gpu
-RESULTS=$SITE/$PART
+RESULTS=$SITE/results-$PART
 FAILED=0
 
 if ((!DRY_RUN)); then
   mkdir -p "$FOLDER" "$SITE"
   FOLDER=$(cd "$FOLDER" && pwd) || exit 1
   SITE=$(cd "$SITE" && pwd) || exit 1
-  RESULTS=$SITE/$PART
+  RESULTS=$SITE/results-$PART
   rm -rf "$RESULTS"
   mkdir "$RESULTS"
   export PYTHONPATH=$SITE:. PYTHONUNBUFFERED=1 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -64,7 +64,7 @@ step() {
   timeout --signal=INT --kill-after=10 "$limit" "$@" >>"$FOLDER/$PART-log.txt" 2>&1 || status=$?
   ((status)) && FAILED=1
   echo "$name: status $status after $((SECONDS - start)) s" | tee -a "$FOLDER/$PART-summary.txt"
-  tar -czf "$FOLDER/$PART-results.tgz" -C "$SITE" "$PART"
+  tar -czf "$FOLDER/$PART-results.tgz" -C "$SITE" "results-$PART"
   return "$status"
 }
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from itertools import islice
 from typing import Any
 
@@ -206,3 +208,29 @@ def test_ctrl_c_does_not_reach_the_workers(image_folder: Any) -> None:
     assert worker.pid is not None
     os.kill(worker.pid, signal.SIGINT)
     assert len([next(batches) for _ in range(8)]) == 8
+
+
+HANGS = """
+import time
+
+from torch.utils.data import DataLoader, Dataset
+
+from vidgap_vis.data.loader import _start_worker
+
+
+class Hangs(Dataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        time.sleep(3600)
+
+
+batches = iter(DataLoader(Hangs(), num_workers=1, worker_init_fn=_start_worker))
+time.sleep(1)
+del batches
+"""
+
+
+def test_a_worker_that_hangs_ends_with_its_loader() -> None:
+    subprocess.run([sys.executable, "-c", HANGS], check=True, timeout=100)

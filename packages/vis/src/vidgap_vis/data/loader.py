@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from multiprocessing import parent_process
+from threading import Thread
 
 import cv2
 import numpy as np
@@ -240,7 +243,17 @@ def _collate_guarded(
 
 def _start_worker(worker: int) -> None:  # noqa: ARG001
     # Ctrl-C, and SIGTERM of schedulers, go to all processes; the main one decides what happens.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS and Windows, where SIGTERM ends the worker
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        Thread(target=_end_when_parent_says, daemon=True).start()
     # The workers are the parallelism; OpenCV's threads do not survive a fork.
     cv2.setNumThreads(0)
+
+
+def _end_when_parent_says() -> None:
+    """End this process when its parent sends SIGTERM, as `DataLoader` does to one that hangs."""
+    parent = parent_process()
+    while parent is None or signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent.pid:
+        pass
+    os._exit(1)

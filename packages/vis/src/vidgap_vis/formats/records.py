@@ -95,8 +95,11 @@ class Record:
         return number
 
     def size(self) -> tuple[int, int]:
-        """Return (height, width), each at least 1."""
-        return self.integer("height", minimum=1), self.integer("width", minimum=1)
+        """Return (height, width), each 1 to 2**31 - 1."""
+        for key in ("height", "width"):
+            if self.integer(key, minimum=1).bit_length() >= 32:
+                raise self.error(f"{key} must be below 2**31, got {brief(self.fields[key])}")
+        return self.integer("height"), self.integer("width")
 
     def is_crowd(self) -> bool:
         """Return whether `iscrowd` is there and set."""

@@ -29,8 +29,8 @@ class SegmentationUnit(TrainingUnit):
         frames_apart: take each frame as a clip of its own.
 
     Attributes:
-        reads_embeddings: whether a loss does. Otherwise an embedding head stays as it is, for which
-            processes that train together would wait.
+        reads_embeddings: whether a loss does. Otherwise the model's embedding head is frozen, for
+            which processes that train together would wait.
     """
 
     reads_embeddings = False

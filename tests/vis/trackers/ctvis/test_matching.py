@@ -33,8 +33,8 @@ def make(
 
 
 def test_an_absent_instance_may_take_a_query_from_one_that_is_present() -> None:
-    """Query 0 shows two pixels of the instance, 1 two others; 0 is sure of "none", 1 is not."""
-    part, others = corner(0, 0) & corner(1, 2), corner(4, 4) & corner(5, 6)
+    """Query 0 shows a third of the instance, 1 other pixels; 0 is sure of "none", 1 is not."""
+    part, others = corner(0, 0) & corner(0, 2), corner(4, 4) & corner(4, 6)
     output, targets = make([corner(0, 0), None], [part, others], [6.0, -6.0])
     criterion = Criterion(1, num_points=2000)
     ours = criterion(output, [targets]).matchings[0].tables()

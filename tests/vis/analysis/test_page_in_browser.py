@@ -315,4 +315,4 @@ def test_a_large_page_opens_at_once(pages: Pages, open_page: Open) -> None:
     loaded = page.evaluate("performance.getEntriesByType('navigation')[0].domComplete")
     print(f"opened in {loaded:.0f} ms")  # a time, and so no test: bench measures it
     page.locator("details.video summary").last.click()
-    assert page.locator("details.video[open] .lane").count() > 0
+    page.locator("details.video[open] .lane").first.wait_for(state="attached")  # drawn by an event

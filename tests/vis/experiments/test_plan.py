@@ -84,7 +84,7 @@ def test_a_run_may_be_without_the_stills_that_all_have(tmp_path: Path) -> None:
     assert mixed.data.pseudo.ratio == 0.5
 
 
-@pytest.mark.parametrize("name", ["/tmp/x", "..", ".", "", "a/../../b", "a//b"])
+@pytest.mark.parametrize("name", ["/elsewhere", "..", ".", "", "a/../../b", "a//b"])
 def test_a_run_cannot_have_a_folder_elsewhere(name: str, tmp_path: Path) -> None:
     content = deepcopy(CONTENT)
     content["runs"] = {**content["runs"], name: {"stage": "pretrain"}}

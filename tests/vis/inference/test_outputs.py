@@ -24,7 +24,7 @@ from vidgap_vis.formats.mask_spool import MaskSpool, SpooledMask
 from vidgap_vis.formats.mots import mots_lines
 from vidgap_vis.formats.rle import Rle, parse_rle
 from vidgap_vis.inference.predict import PredictOptions, predict
-from vidgap_vis.trackers import OnlineTracker, QueryAssociator, QueryOptions
+from vidgap_vis.trackers import OnlineTracker, QueryAssociator
 from vidgap_vis.trackers.base import Assignment
 from vidgap_vis.video.sources import Span
 
@@ -193,19 +193,14 @@ def test_mots_files_may_go_to_the_working_folder(
     assert sorted(path.name for path in Path().iterdir()) == ["a.txt", "b.txt"]
 
 
-class Returning(QueryAssociator):
+class Returning(Forgetful):
     """Lists track 1 in frames 3 and 6 on; in frame 5 it takes the former back."""
-
-    def __init__(self) -> None:
-        super().__init__(QueryOptions())
-        self.time = -1
 
     def update(self, frame: Any) -> Assignment:
         self.time += 1
-        found = super().update(frame)
-        if self.time in (3, *range(6, 12)):
-            return found
-        ids = np.where(found.ids == 1, 0, found.ids)
+        ids = QueryAssociator.update(self, frame).ids
+        if self.time not in (3, *range(6, 12)):
+            ids = np.where(ids == 1, 0, ids)
         return Assignment(ids, retracted=((1, 3, 3),) if self.time == 5 else ())
 
 

@@ -145,7 +145,7 @@ def by_graph(
 def why_not_captured(call: Callable[[Tensors], Any], tensors: Tensors) -> str:
     """Return why a call waits for the device, which no graph can hold; "" where it does not.
 
-    A capture that fails would leave the generator and the allocator in it (seen in torch 2.11).
+    A capture that fails would leave the generator and the allocator in it (torch 2.11's sources).
     """
     try:
         torch.cuda.set_sync_debug_mode("error")

@@ -254,6 +254,7 @@ def _start_worker(worker: int) -> None:  # noqa: ARG001
 def _end_when_parent_says() -> None:
     """End this process when its parent sends SIGTERM, as `DataLoader` does to one that hangs."""
     parent = parent_process()
-    while parent is None or signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent.pid:
+    assert parent is not None
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent.pid:
         pass
     os._exit(1)

@@ -30,6 +30,11 @@ def test_targets_move_to_a_device() -> None:
     assert len(moved) == 2
 
 
+def test_targets_are_equal_to_themselves_alone() -> None:
+    assert (targets := ClipTargets(LABELS, MASKS, IDS)) == targets
+    assert targets != ClipTargets(LABELS, MASKS, IDS)
+
+
 def test_predictions_name_what_does_not_fit() -> None:
     logits, masks = torch.zeros(1, 4, 2, 3), torch.zeros(1, 4, 2, 8, 8)
     with pytest.raises(ValueError, match=r"\(B, Q, T, K\), got shape \(4"):
@@ -38,6 +43,8 @@ def test_predictions_name_what_does_not_fit() -> None:
         Prediction(logits, masks[:, :3])
     with pytest.raises(ValueError, match=r"embeddings must be \(1, 4, 2\) \+ \(C,\), got shape"):
         ClipOutput(logits, masks, torch.zeros(1, 4, 3, 6), (), (8, 8), (32, 32))
+    with pytest.raises(ValueError, match=r"mask_logits must be \(1, 4, 2\) \+ \(h, w\), got"):
+        ClipOutput(logits, masks[:, :3], torch.zeros(1, 4, 2, 6), (), (8, 8), (32, 32))
 
 
 def test_levels_begin_with_the_last() -> None:

@@ -100,6 +100,18 @@ def test_levels_are_keys_or_places_fine_to_coarse(levels, chosen, pack):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(
+    ("levels", "chosen"), [((4, 5), (4, 5)), ((2, 4), (2, 4)), ((0, 1), (2, 4))]
+)
+def test_a_key_that_is_a_number_goes_before_an_index(levels, chosen):
+    model, mstm = Model(lambda maps: dict(zip((2, 4, 5), maps, strict=True))), small(num_scales=2)
+    plain = model(IMAGES)
+    attach(model, mstm, 3, at="neck", levels=levels)
+    refined = model(IMAGES)
+    assert same([refined[k] for k in chosen], mixed(mstm, [plain[k] for k in chosen], 3))
+
+
+@torch.no_grad()
 def test_the_number_of_frames_may_change_between_calls():
     model, mstm = Model(), small()
     plain = model(IMAGES)

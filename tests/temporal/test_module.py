@@ -150,6 +150,23 @@ def test_autocast_runs_in_bfloat16_and_keeps_the_dtype_of_the_features():
         assert all(p.grad is not None and p.grad.isfinite().all() for p in module.parameters())
 
 
+@torch.no_grad()
+def test_features_in_half_precision_keep_it_in_another_ones_autocast():
+    """In any memory format: by their strides alone a copy was made, or was not."""
+    module = make_module(dtype=torch.float32)
+    for form in (torch.Tensor.contiguous, channels_last):
+        features = [form(maps.half()) for maps in make_pyramid(dtype=torch.float32)]
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            _, state = module.step(features)
+            outputs, state = module.step(features, state)
+        assert {maps.dtype for maps in (*outputs, *state)} == {torch.float16}
+
+
+def test_features_of_another_dtype_are_named():
+    with pytest.raises(ValueError, match=r"features\[0\] must be float32 like the module, got"):
+        make_module(dtype=torch.float32)(make_pyramid(dtype=torch.float64))
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 def test_lower_precision_throughout(dtype):
     module = make_module(dtype=dtype)
@@ -280,7 +297,7 @@ def test_wrong_features_are_named(message, features):
 
 def test_shapes_are_known_without_values():
     with torch.device("meta"):
-        module = make_module()
+        module = make_module(dtype=torch.float32)
         features = [torch.zeros(1, 3, module.channels, 8, 8) for _ in range(module.num_scales)]
         refined = module(features)
         _, state = module.step(features, None)

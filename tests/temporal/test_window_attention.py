@@ -151,8 +151,10 @@ def test_autocast_takes_a_float32_table():
         actual = window_attention(
             q.bfloat16(), k.bfloat16(), v.bfloat16(), bias, **options(2, 4, 2)
         )
-    assert actual.dtype == torch.bfloat16
-    torch.testing.assert_close(actual.float(), expected, **TOLERANCE[torch.bfloat16])
+        kept = window_attention(q, k, v, bias, **options(2, 4, 2))
+    assert (actual.dtype, kept.dtype) == (torch.bfloat16, torch.float32)
+    for out in (actual.float(), kept):
+        torch.testing.assert_close(out, expected, **TOLERANCE[torch.bfloat16])
 
 
 Q, _, _, BIAS = make_inputs((2, 3, 5, 6, 8), 2, 4, torch.float32)

@@ -33,6 +33,23 @@ def test_a_file_appears_when_the_block_ends(tmp_path: Path) -> None:
     assert names(target.parent) == ["clip.mp4"]
 
 
+def test_a_file_may_have_the_longest_name(tmp_path: Path) -> None:
+    target = tmp_path / f"{'a' * 250}.json"
+    with replacing(target) as temporary:
+        temporary.write_text("whole")
+    assert target.read_text() == "whole"
+
+
+def test_a_folder_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "scratch")
+    with replacing_folder(tmp_path / "out") as temporary:
+        (temporary / "a").touch()
+    assert names(tmp_path) == ["out", "scratch"]
+    assert (tmp_path / "out").is_symlink()
+    assert names(tmp_path / "scratch") == ["a"]
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_a_failed_block_leaves_the_old_file(tmp_path: Path, error: type[BaseException]) -> None:
     target = tmp_path / "a.json"

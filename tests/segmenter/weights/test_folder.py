@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from segmenter.support import MixFrames, random_frames, small_model
 from torch import Tensor, nn
 
 from vidgap_segmenter import Mask2Former, MaskDINO, weights
+from vidgap_temporal import MultiScaleTemporalModule
 
 CLASSES = [
     {"index": index, "category_id": 10 + index, "name": name}
@@ -74,11 +76,23 @@ def test_temporal_weights_need_their_module(model: Mask2Former, tmp_path: Path) 
     with_temporal(model).save_pretrained(tmp_path / "mixed", CLASSES)
     with pytest.raises(ValueError, match=r"model.safetensors holds temporal.\* weights: pass"):
         Mask2Former.from_pretrained(tmp_path / "mixed")
-    with pytest.raises(ValueError, match=r"mismatched +temporal.now.weight +wanted \(32, 32, 3"):
+    with pytest.raises(ValueError, match=r"temporal must have channels=64, as .*, got 32"):
         Mask2Former.from_pretrained(tmp_path / "mixed", temporal=MixFrames(32))
     model.save_pretrained(tmp_path / "plain", CLASSES)
     with pytest.raises(ValueError, match=r"missing +temporal.now.weight"):
         Mask2Former.from_pretrained(tmp_path / "plain", temporal=MixFrames())
+
+
+def test_a_temporal_module_is_set_up_as_the_one_that_was_saved(tmp_path: Path) -> None:
+    """`pairing` changes no weight's shape; `init` none of a weight that is loaded."""
+
+    def module(**changed: Any) -> MultiScaleTemporalModule:
+        return MultiScaleTemporalModule(channels=64, num_heads=2, ffn_channels=64, **changed)
+
+    small_model(temporal=module(init="identity")).save_pretrained(tmp_path, CLASSES)
+    Mask2Former.from_pretrained(tmp_path, temporal=module())
+    with pytest.raises(ValueError, match=r"pairing='half', as .*config.json says, got 'adja"):
+        Mask2Former.from_pretrained(tmp_path, temporal=module(pairing="adjacent"))
 
 
 def test_saving_again_replaces_and_leaves_other_files(model: Mask2Former, tmp_path: Path) -> None:

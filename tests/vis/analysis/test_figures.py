@@ -10,8 +10,9 @@ import pytest
 from vis.support.box_files import SIZE, Boxes, BoxFiles, BoxVideo, swapped_cats, write_files
 
 from vidgap_vis.analysis.figures import LONGEST, MOST, NUM_FRAMES, drawn_frame, frames_of
-from vidgap_vis.analysis.strips import StripFrame, reduced_size
+from vidgap_vis.analysis.strips import StripFrame, reduced_mask, reduced_size
 from vidgap_vis.formats.images import decode_file
+from vidgap_vis.formats.rle import Rle
 from vidgap_vis.video.overlay import track_colour
 
 GOOD: Boxes = [(20, 20, 30, 30)] * 8
@@ -113,6 +114,15 @@ def test_pictures_of_any_shape_have_a_sane_size(size: tuple[int, int]) -> None:
     drawn = drawn_frame(frame, [])
     assert drawn.shape[0] <= most[0]
     assert drawn.shape[1] <= most[1]
+
+
+def test_a_pixel_of_a_large_frame_is_a_pixel_of_its_picture() -> None:
+    mask = np.zeros((4320, 7680), np.bool_)
+    mask[4000, 7000] = True
+    small = reduced_mask(Rle.encode(mask), (180, 320)).decode()
+    assert np.argwhere(small).tolist() == [[4000 * 180 // 4320, 7000 * 320 // 7680]]
+    nothing = reduced_mask(Rle.encode(np.zeros((4320, 7680), np.bool_)), (180, 320))
+    assert not nothing.area()
 
 
 @pytest.mark.parametrize("length", [1, 2, NUM_FRAMES, 4000])

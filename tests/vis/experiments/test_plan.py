@@ -92,6 +92,17 @@ def test_a_run_cannot_have_a_folder_elsewhere(name: str, tmp_path: Path) -> None
         read_experiment(write(tmp_path / "tiny", **content))
 
 
+def test_a_run_cannot_have_a_folder_in_anothers(tmp_path: Path) -> None:
+    content = deepcopy(CONTENT)
+    content["runs"] = {
+        **content["runs"],
+        "one": {"stage": "pretrain"},
+        "one/more": {"stage": "pretrain"},
+    }
+    with pytest.raises(ConfigError, match="runs: wanted no run in another's folder, got 'one' and"):
+        read_experiment(write(tmp_path / "tiny", **content))
+
+
 def test_an_experiment_is_one_file(tmp_path: Path) -> None:
     folder = write(tmp_path / "tiny")
     (folder / FILE).rename(folder / "base.yaml")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,7 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from vidgap_vis.errors import TrainingInterrupted
 from vidgap_vis.experiments.processes import NICE, Job, run_jobs, saying
+from vidgap_vis.training.stopping import StopRequest
 
 
 def test_each_job_comes_after_what_it_needs(tmp_path: Path) -> None:
@@ -120,6 +123,59 @@ def test_a_process_ends_with_one_that_is_killed(tmp_path: Path) -> None:
     finally:
         if not has_ended(worker):
             worker.kill()
+
+
+STOPPED = """
+import sys
+from functools import partial
+from pathlib import Path
+
+from vidgap_vis.cli.signals import terminable
+from vidgap_vis.experiments.processes import Job, run_jobs
+
+sys.path.insert(0, sys.argv[2])
+from test_processes import train
+
+if __name__ == "__main__":
+    with terminable():
+        run_jobs({"a": Job(partial(train, Path(sys.argv[1])))}, print, processes=2)
+"""
+
+
+def train(folder: Path) -> None:
+    """Leave a checkpoint a second after being asked to stop; the file says what came before."""
+    with StopRequest() as stop:
+        (folder / "begun").touch()
+        wait_until(lambda: stop.wanted)
+        time.sleep(1)
+        (folder / "checkpoint").touch()
+        raise TrainingInterrupted(folder, "pretrain", 1, 2) from stop.cause
+
+
+@pytest.mark.parametrize(
+    ("number", "alone"),
+    [(signal.SIGINT, False), (signal.SIGTERM, False), (signal.SIGTERM, True)],
+    ids=["Ctrl-C", "SIGTERM to all", "SIGTERM to the parent"],
+)
+def test_a_stop_leaves_checkpoints_and_ends(number: int, alone: bool, tmp_path: Path) -> None:
+    """One process trains, another may wait for work."""
+    script = tmp_path / "stopped.py"
+    script.write_text(STOPPED)
+    command = [sys.executable, script, tmp_path, Path(__file__).parent]
+    with subprocess.Popen(
+        list(map(str, command)), start_new_session=True, stderr=subprocess.PIPE, text=True
+    ) as parent:
+        try:
+            wait_until((tmp_path / "begun").is_file)
+            send = os.kill if alone else os.killpg
+            send(parent.pid, number)
+            _, said = parent.communicate(timeout=120)
+        finally:
+            if parent.poll() is None:
+                os.killpg(parent.pid, signal.SIGKILL)
+    assert (tmp_path / "checkpoint").is_file()
+    assert ("Terminated" if number == signal.SIGTERM else "KeyboardInterrupt") in said
+    assert "BrokenProcessPool" not in said
 
 
 def has_ended(process: psutil.Process) -> bool:

@@ -117,6 +117,14 @@ def test_the_table_has_a_row_a_track(tmp_path: Path) -> None:
     assert all(abs(float(x) - 48) < 3 and abs(float(y) - 30) < 3 for _, x, y in path)
 
 
+def test_one_input_may_have_a_name_that_is_no_utf_8(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "cafe", moving_squares(3)).rename(tmp_path / "caf\udce9")
+    lists = {name: tmp_path / f"r.{name}" for name in ("csv", "json", "jsonl")}
+    predict(folder, colours(), **lists, options=QUIET)
+    assert {row["video"] for row in table(lists["csv"])} == {"caf\\udce9"}
+    assert lines_of(lists["jsonl"])[0]["name"] == "caf\udce9"
+
+
 def test_mots_masks_do_not_overlap(tmp_path: Path) -> None:
     masks = np.zeros((3, 8, 10), np.bool_)
     masks[0, 1:6, 1:6] = True

@@ -255,6 +255,7 @@ def test_overlay_names_differ(tmp_path: Path) -> None:
     names = apart(["a", "a", "a_2", "b"])
     found = output_paths("--out", names, tmp_path, (".mp4",), folder=True)
     assert [path.name for path in found if path] == ["a.mp4", "a_2.mp4", "a_2_2.mp4", "b.mp4"]
+    assert apart(["Clip", "clip", "clip"]) == ["Clip", "clip_2", "clip_3"]  # one file elsewhere
 
 
 def test_categories_that_the_model_knows_by_another_name_are_named(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from vis.support.stream_model import moving_squares
 
 from vidgap_vis import TrackStream
 from vidgap_vis.inference.foreign import Instances
+from vidgap_vis.inference.track_stream import usual_tracker
 from vidgap_vis.trackers import OnlineTracker, QueryAssociator, QueryOptions
 from vidgap_vis.trackers.base import size_of
 from vidgap_vis.video.write import OverlayWriter
@@ -155,6 +156,25 @@ def test_embeddings_may_come_after_empty_frames() -> None:
     assert [result.frame_index for result in results] == [*range(2, 13)]
     assert set(np.concatenate([result.track_ids for result in results]).tolist()) == {1, 2, 3}
     assert len(stream(nothing)) == 0
+
+
+@pytest.mark.parametrize("embeddings", [False, True])
+def test_scores_are_of_all_frames_whoever_chose_the_tracker(embeddings: bool) -> None:
+    tracker = usual_tracker(embeddings)
+    streams = [TrackStream(["cat", "dog"]), TrackStream(["cat", "dog"], tracker)]
+    for stream in streams:
+        for _ in range(9):
+            stream({"masks": [], "scores": [], "labels": []}, SIZE)
+        stream(instances(1, embeddings=embeddings))
+    own, given = (stream.finish() for stream in streams)
+    assert own.scores.max() == pytest.approx(0.09)
+    assert own.scores.tolist() == given.scores.tolist()
+    assert own.ids.tolist() == given.ids.tolist()
+
+
+def test_one_name_is_no_list_of_names() -> None:
+    with pytest.raises(ValueError, match="classes must be a list of names, got 'person'"):
+        TrackStream("person")
 
 
 def test_small_and_unsure_instances_are_followed() -> None:

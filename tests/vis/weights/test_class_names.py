@@ -22,6 +22,8 @@ def test_names_are_read_from_texts_and_files(tmp_path: Path) -> None:
     assert names(read_names(",".join(many))) == many
     (tmp_path / "names.txt").write_text("traffic light\nfire hydrant\n\n")
     assert names(read_names(str(tmp_path / "names.txt"))) == ["traffic light", "fire hydrant"]
+    (tmp_path / "marked.txt").write_text("cat\ndog\n", encoding="utf-8-sig")  # as Windows writes
+    assert names(read_names(str(tmp_path / "marked.txt"))) == ["cat", "dog"]
     categories = [{"id": 7, "name": "dog"}, {"id": 3, "name": "cat"}]
     (tmp_path / "names.json").write_text(json.dumps({"categories": categories}))
     classes = read_names(str(tmp_path / "names.json"))

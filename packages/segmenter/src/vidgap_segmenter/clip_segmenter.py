@@ -21,6 +21,7 @@ from vidgap_segmenter.targets import ClipTargets
 from vidgap_segmenter.temporal import Features, TemporalModule, TemporalState, check_refined
 from vidgap_segmenter.weights import (
     CONFIG_FILE,
+    check_temporal,
     hub,
     load_checked,
     read_settings,
@@ -264,11 +265,12 @@ class ClipSegmenter(nn.Module, ABC):
 
         Raises:
             ValueError: the folder holds another network's weights, or a temporal module's while
-                none is passed.
+                none is passed or one with other settings.
             WeightsMismatch: the weights do not fit.
         """
         folder = hub.resolve(folder)
         settings = read_settings(folder, cls.architecture)
+        check_temporal(folder, temporal)
         try:
             model = cls(**settings, temporal=temporal)
         except TypeError as error:  # an unknown argument

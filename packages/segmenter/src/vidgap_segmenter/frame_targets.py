@@ -14,7 +14,7 @@ from vidgap_segmenter.points import frame_masks, sample_masks
 from vidgap_segmenter.targets import ClipTargets
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FrameTargets:
     """The instances present in B*T frames, N in all, frame by frame.
 
@@ -165,7 +165,7 @@ class FrameTargets:
         return sample_masks(self.masks, which, points, self.padded_size)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Matching:
     """R pairs of a query in a frame and an instance that is present there.
 

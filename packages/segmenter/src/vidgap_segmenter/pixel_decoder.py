@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from vidgap_segmenter.backbones.base import STRIDES
 from vidgap_segmenter.checkpointing import Checkpointed
 from vidgap_segmenter.deformable_attention import DeformableAttention, reference_points
+from vidgap_segmenter.mlp import c2_xavier
 from vidgap_segmenter.position import sine_position_embedding
 from vidgap_segmenter.precision import at_least_float32, autocast_off
 
@@ -83,12 +84,12 @@ class PixelDecoder(nn.Module):
             for _ in range(num_layers)
         )
         self.lateral = nn.Sequential(
-            _conv(in_channels[0], channels, 1, _c2_xavier, bias=False), _norm(channels)
+            _conv(in_channels[0], channels, 1, c2_xavier, bias=False), _norm(channels)
         )
         self.smooth = nn.Sequential(
-            _conv(channels, channels, 3, _c2_xavier, bias=False), _norm(channels), nn.ReLU()
+            _conv(channels, channels, 3, c2_xavier, bias=False), _norm(channels), nn.ReLU()
         )
-        self.mask_proj = _conv(channels, channels, 1, _c2_xavier)
+        self.mask_proj = _conv(channels, channels, 1, c2_xavier)
         nn.init.normal_(self.level_embed)
 
     def encode(self, maps: Sequence[Tensor]) -> list[Tensor]:
@@ -193,11 +194,6 @@ def _conv(
     if conv.bias is not None:
         nn.init.zeros_(conv.bias)
     return conv
-
-
-def _c2_xavier(weight: Tensor) -> None:
-    """Initialise as Caffe2's XavierFill, which the FPN convolutions use."""
-    nn.init.kaiming_uniform_(weight, a=1)
 
 
 class MapNorm(nn.GroupNorm):

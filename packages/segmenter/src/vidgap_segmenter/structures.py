@@ -15,7 +15,7 @@ from torch import Tensor
 from vidgap_segmenter.precision import at_least_float32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FramePrediction:
     """What a decoder predicts at one of its levels, frame by frame.
 
@@ -35,7 +35,7 @@ class FramePrediction:
     boxes: Tensor | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prediction:
     """What the decoder predicts for clips at one of its levels.
 
@@ -87,7 +87,7 @@ class Prediction:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HeadInputs:
     """What heads on top of a segmenter read (learned trackers, refiners, clip-level decoders).
 
@@ -152,7 +152,7 @@ class HeadInputs:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClipOutput:
     """The segmenter's predictions for a batch of clips: its last level, and the earlier ones.
 
@@ -181,6 +181,7 @@ class ClipOutput:
     head_inputs: HeadInputs | None = None
 
     def __post_init__(self) -> None:
+        Prediction(self.class_logits, self.mask_logits, self.boxes)  # checks them
         if self.embeddings.shape[:3] != self.class_logits.shape[:3]:
             raise ValueError(
                 f"embeddings must be {tuple(self.class_logits.shape[:3])} + (C,), "
@@ -241,7 +242,7 @@ class ClipOutput:
         return logits.sigmoid() if self.independent_classes else logits.softmax(-1)[..., :-1]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Instances:
     """Instances predicted in one frame, best score first.
 

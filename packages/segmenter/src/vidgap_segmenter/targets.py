@@ -11,7 +11,7 @@ from torch import Tensor
 from vidgap_segmenter.structures import describe
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClipTargets:
     """The annotated instances of one clip.
 

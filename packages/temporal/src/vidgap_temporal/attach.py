@@ -6,7 +6,7 @@ theirs is imported: a submodule is found by its path, a pyramid by its structure
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from types import TracebackType
 from typing import Any
@@ -59,8 +59,8 @@ def attach(
             list, tuple or mapping, fine to coarse or coarse to fine; or tokens of all levels in
             `last_hidden_state`, where it is called with `spatial_shapes_list`. '' is the model
             itself. None: the deformable encoder of Mask2Former, or torchvision's FPN.
-        levels: which maps, one for each of the module's scales: keys of the mapping, or indices
-            into the pyramid, fine to coarse. None: the finest ones.
+        levels: which maps, one for each of the module's scales: keys of the mapping, or else
+            indices into the pyramid, fine to coarse. None: the finest ones.
 
     Returns:
         A handle that takes the module out again.
@@ -166,7 +166,7 @@ class Handle:
     ) -> Any:
         """Return `output` with refined maps: the forward hook of the submodule."""
         del module, args
-        # Looked up in the model, where it may have been replaced since (compiled, wrapped).
+        # Looked up in the model, where it may have been replaced since (compiled).
         mstm: MultiScaleTemporalModule = getattr(self._model, NAME)
         maps, repack = unpack(output, kwargs)
         if not maps:
@@ -174,7 +174,8 @@ class Handle:
                 f"{self._at!r} must return maps (B*T, C, H, W), alone or in a list, tuple or "
                 f"mapping, or tokens with spatial_shapes_list, got {type(output).__name__}"
             )
-        chosen = choose(maps, mstm.num_scales, self._levels, self._at)
+        keyed = isinstance(output, Mapping)
+        chosen = choose(maps, mstm.num_scales, self._levels, self._at, keyed=keyed)
         refined = self._mix(mstm, [maps[key] for key in chosen], f"{chosen} of {self._at!r}")
         return repack({**maps, **dict(zip(chosen, refined, strict=True))})
 

@@ -53,7 +53,8 @@ class TemporalBlock(nn.Module):
             state_after: frames, from the first, after which states are returned; None: all T.
 
         Returns:
-            f^N, of the shape and memory format of `features`, and the states after these frames.
+            f^N, of the shape, dtype and memory format of `features`, and the states after these
+            frames.
         """
         maps = features.permute(0, 1, 3, 4, 2).contiguous()  # (B, T, H, W, C)
         mixed = self.short_term(maps)  # f^u
@@ -80,5 +81,6 @@ class TemporalBlock(nn.Module):
 
 
 def strided_like(x: Tensor, like: Tensor) -> Tensor:
-    """Return `x` with the strides of `like`, in its order and without gaps where that has some."""
-    return x if x.stride() == like.stride() else torch.empty_like(like).copy_(x)
+    """Return `x` in the dtype and strides of `like`, its order without gaps where it has some."""
+    alike = x.stride() == like.stride() and x.dtype == like.dtype
+    return x if alike else torch.empty_like(like).copy_(x)

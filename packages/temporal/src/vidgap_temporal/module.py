@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vidgap_temporal.block import Residual, TemporalBlock
 from vidgap_temporal.long_term import LongTermStage
-from vidgap_temporal.ops.checks import check_shape, describe
+from vidgap_temporal.ops.checks import check_alike, check_shape, describe
 from vidgap_temporal.short_term import Pairing, ShortTermStage
 
 Init: TypeAlias = Literal["default", "identity"]
@@ -128,7 +128,8 @@ class MultiScaleTemporalModule(nn.Module):
             Maps of the same shapes, dtypes and memory formats.
 
         Raises:
-            ValueError: `features` have other shapes.
+            ValueError: `features` have other shapes, or are not of the module's device and, without
+                autocast, its dtype.
         """
         self._check_features(features)
         return [block(maps)[0] for block, maps in zip(self._blocks(), features, strict=True)]
@@ -173,9 +174,10 @@ class MultiScaleTemporalModule(nn.Module):
             mixed, states = block(maps, before, state_after)
             outputs.append(mixed)
             # Without GRU layers there is nothing to stack, and the state has no elements.
-            after.append(
+            stacked = (
                 torch.stack(states, dim=1) if states else maps.new_empty(self._state_shape(maps))
             )
+            after.append(stacked.to(maps.dtype))
         return outputs, after
 
     def _blocks(self) -> list[nn.Module]:
@@ -199,6 +201,9 @@ class MultiScaleTemporalModule(nn.Module):
                     f"features[{index}] must have the B and T of features[0], "
                     f"{tuple(features[0].shape[:2])}, got {describe(maps)}"
                 )
+            parameter = next(self.parameters(), None)
+            if parameter is not None:
+                check_alike(f"features[{index}]", maps, "the module", parameter)
 
     def _check_state(self, state: Sequence[Tensor], features: Sequence[Tensor]) -> None:
         if len(state) != self.num_scales:

@@ -99,7 +99,7 @@ def fine_to_coarse(maps: Maps, at: str) -> list[Hashable]:
 
 
 def choose(
-    maps: Maps, num_scales: int, levels: Sequence[str | int] | None, at: str
+    maps: Maps, num_scales: int, levels: Sequence[str | int] | None, at: str, *, keyed: bool = False
 ) -> list[Hashable]:
     """Return the keys of the maps that a temporal module is given, fine to coarse.
 
@@ -108,6 +108,7 @@ def choose(
         num_scales: how many the module takes.
         levels: as for `attach`.
         at: path of their submodule, for errors.
+        keyed: whether `maps` are a mapping's, so that a key that is a number goes before an index.
 
     Raises:
         ValueError: there are fewer maps, a level does not exist, or two levels are one map.
@@ -123,7 +124,8 @@ def choose(
     indices = {key: index for index, key in enumerate(ordered)}
     chosen = []
     for level in levels:
-        index = level if isinstance(level, int) else indices.get(level, len(ordered))
+        is_index = isinstance(level, int) and not (keyed and level in indices)
+        index = int(level) if is_index else indices.get(level, len(ordered))
         if not -len(ordered) <= index < len(ordered):
             raise ValueError(
                 f"levels must be among those of {at!r}, {describe_maps(maps)}, got {level!r}"

@@ -97,17 +97,26 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM came."""
 
 
+def was_terminated(stop: BaseException) -> bool:
+    """Return whether what ended some work was SIGTERM."""
+    return isinstance(stop, Terminated) or isinstance(stop.__cause__, Terminated)
+
+
 class TrainingInterrupted(KeyboardInterrupt):
-    """Training was asked to stop and left a checkpoint.
+    """Training was asked to stop and left a checkpoint. It survives pickling.
 
     Attributes:
         folder: the run's folder, from which it resumes.
+        stage: the command that resumes it.
         step: steps done.
         steps: steps of the whole run.
     """
 
     def __init__(self, folder: Path, stage: str, step: int, steps: int) -> None:
-        self.folder, self.step, self.steps = folder, step, steps
+        self.folder, self.stage, self.step, self.steps = folder, stage, step, steps
         super().__init__(
             f"stopped after step {step} of {steps}; go on with: vidgap {stage} --resume {folder}"
         )
+
+    def __reduce__(self) -> tuple[type[TrainingInterrupted], tuple[Path, str, int, int]]:
+        return type(self), (self.folder, self.stage, self.step, self.steps)

@@ -59,7 +59,7 @@ def replacing_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -
     Missing parent folders are made.
 
     Args:
-        path: the folder to write; it may exist if it is empty.
+        path: the folder to write; it may exist if it is empty, and be a link to one.
         overwrite: replace a folder that is not empty. It is moved aside first, then removed.
 
     Raises:
@@ -68,6 +68,7 @@ def replacing_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -
     """
     target = Path(path)
     check_replaceable(target, overwrite=overwrite)
+    target = target.resolve() if target.is_symlink() else target
     temporary = temporary_sibling(target)
     temporary.mkdir()
     try:
@@ -129,7 +130,7 @@ def check_keeps_source(out: Path, read: Iterable[Path]) -> None:
 def temporary_sibling(target: Path) -> Path:
     """Return an unused hidden name in `target`'s folder, which is made where it is missing."""
     make_parent(target)
-    return target.with_name(f".{target.stem}.{secrets.token_hex(6)}{target.suffix}")
+    return target.with_name(f".{secrets.token_hex(6)}{target.suffix}")  # shorter than any name
 
 
 def make_parent(target: Path) -> None:

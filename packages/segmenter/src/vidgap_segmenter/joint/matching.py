@@ -16,7 +16,7 @@ Pairs = Sequence[tuple[int, int]]
 """A query and the slot of an instance each, in the order in which they were matched."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClipMatching:
     """R pairs of a query and an instance, each for all frames of a clip.
 

@@ -18,7 +18,7 @@ from vidgap_segmenter.attention import Attention
 from vidgap_segmenter.boxes import inverse_sigmoid
 from vidgap_segmenter.checkpointing import Checkpointed
 from vidgap_segmenter.deformable_attention import DeformableAttention
-from vidgap_segmenter.mlp import mlp
+from vidgap_segmenter.mlp import embedding_head, mlp
 from vidgap_segmenter.structures import Prediction, by_clip, describe, over_frames, stack_frames
 
 SMALL_BOX = -2.0
@@ -95,9 +95,7 @@ class SeqFormerDecoder(nn.Module):
         self.box_embed = nn.ModuleList(mlp(channels, channels, 4) for _ in range(num_layers))
         self.class_embed = nn.Linear(channels, num_classes + 1)
         self.mask_embed = mlp(channels, channels, channels)
-        self.embedding_head = (
-            mlp(channels, channels, embedding_dim) if embedding_dim else nn.Identity()
-        )
+        self.embedding_head = embedding_head(channels, embedding_dim)
         self.num_levels = num_levels
         nn.init.xavier_uniform_(self.reference.weight)
         nn.init.zeros_(self.reference.bias)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vidgap_segmenter.attention import Attention
 from vidgap_segmenter.checkpointing import Checkpointed
-from vidgap_segmenter.mlp import mlp
+from vidgap_segmenter.mlp import embedding_head, mlp
 from vidgap_segmenter.position import clip_position_embedding, sine_position_embedding
 from vidgap_segmenter.structures import FramePrediction, describe, stack_frames
 
@@ -65,9 +65,7 @@ class MaskedDecoder(nn.Module):
         self.norm = nn.LayerNorm(channels)
         self.class_embed = nn.Linear(channels, num_classes + 1)
         self.mask_embed = mlp(channels, channels, channels)
-        self.embedding_head = (
-            mlp(channels, channels, embedding_dim) if embedding_dim else nn.Identity()
-        )
+        self.embedding_head = embedding_head(channels, embedding_dim)
 
     def forward(
         self,

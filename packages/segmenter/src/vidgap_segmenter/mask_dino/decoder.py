@@ -20,7 +20,7 @@ from vidgap_segmenter.boxes import (
 from vidgap_segmenter.checkpointing import Checkpointed
 from vidgap_segmenter.deformable_attention import DeformableAttention
 from vidgap_segmenter.mask_dino.denoising import Denoising
-from vidgap_segmenter.mlp import mlp
+from vidgap_segmenter.mlp import embedding_head, mlp
 from vidgap_segmenter.structures import FramePrediction
 
 Anchors = Literal["mask2box", "bitmask", "selected"]
@@ -95,9 +95,10 @@ class MaskDINODecoder(nn.Module):
             for _ in range(num_layers)
         )
         self.norm = nn.LayerNorm(channels)
-        self.embedding_head = (
-            mlp(channels, channels, embedding_dim) if embedding_dim else nn.Identity()
-        )
+        self.embedding_head = embedding_head(channels, embedding_dim)
+        for layer in self.place_embed:
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
         last = self.box_embed[-1]
         assert isinstance(last, nn.Linear)
         nn.init.zeros_(last.weight)

@@ -18,6 +18,8 @@ from vidgap_segmenter.weights.files import read_state_dict, write_state_dict
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 ARCHITECTURE = "architecture"
+INIT = "init"
+"""The setting of a temporal module that matters to fresh weights alone."""
 
 
 class Savable(Protocol):
@@ -140,6 +142,24 @@ def read_settings(folder: str | Path, architecture: str) -> dict[str, Any]:
     if found != architecture:
         raise ValueError(f"{Path(folder) / CONFIG_FILE} describes a {found}, not a {architecture}")
     return settings
+
+
+def check_temporal(folder: str | Path, temporal: TemporalModule | None) -> None:
+    """Raise ValueError where a module is set up otherwise than the one that a folder describes.
+
+    Not every setting changes a weight's shape. A module without `config` passes, and so does one
+    for a folder without.
+    """
+    before = read_config(folder)["temporal"]
+    if not before or not isinstance(temporal, SavableTemporalModule):
+        return
+    now = json.loads(json.dumps(dict(temporal.config), default=_plain))
+    for name, value in now.items():
+        if name != INIT and before.get(name, value) != value:
+            raise ValueError(
+                f"temporal must have {name}={before[name]!r}, as {Path(folder) / CONFIG_FILE} "
+                f"says, got {value!r}"
+            )
 
 
 def read_weights(folder: str | Path, *, with_temporal: bool) -> dict[str, Tensor]:

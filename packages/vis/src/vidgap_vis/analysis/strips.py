@@ -96,7 +96,7 @@ class StripMaker:
             if mask is not None and mask.area():
                 crowd = "crowd of " if colour >= len(video.instances) else ""
                 name = f"{crowd}{names[instance.label].name} {instance.id}"
-                shapes.append(Shape(colour, name, _reduced_mask(mask, size)))
+                shapes.append(Shape(colour, name, reduced_mask(mask, size)))
         return shapes
 
 
@@ -115,13 +115,17 @@ def _tracks(
         mask = tracks[lane["track"]].masks[index]
         if lane["drawn_as"] not in shapes and mask is not None and mask.area():
             name = f"{lane['name']}, track {lane['drawn_as']}"
-            shapes[lane["drawn_as"]] = Shape(lane["colour"], name, _reduced_mask(mask, size))
+            shapes[lane["drawn_as"]] = Shape(lane["colour"], name, reduced_mask(mask, size))
     return [*shapes.values()]
 
 
-def _reduced_mask(mask: Rle, size: Size) -> Rle:
+def reduced_mask(mask: Rle, size: Size) -> Rle:
+    """Return a mask at (H, W), no larger than its own, with a pixel at least if it has one."""
     if mask.size == size:
         return mask
     pixels = np.ascontiguousarray(mask.decode()).astype(np.uint8) * 255
     small = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA)
-    return Rle.encode(small >= min(128, int(small.max())))  # what is small keeps a pixel
+    if pixels.any() and not small.any():  # what is smallest keeps a pixel
+        row, column = (int(pixel.mean()) for pixel in np.nonzero(pixels))
+        small[row * size[0] // mask.size[0], column * size[1] // mask.size[1]] = 255
+    return Rle.encode(small >= min(128, max(1, int(small.max()))))  # and what is small

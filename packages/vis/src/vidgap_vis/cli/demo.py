@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vidgap_vis.cli.command import Command
 from vidgap_vis.cli.parser import Parser, whole
+from vidgap_vis.cli.signals import terminable
 
 
 class Demo(Command):
@@ -33,10 +34,11 @@ class Demo(Command):
     def run(self, options: Namespace) -> int:
         from vidgap_vis import demo
 
-        return demo.run(
-            out=options.out,
-            quick=options.quick,
-            seed=options.seed,
-            late_module=options.late_module,
-            profile=options.profile,
-        )
+        with terminable():
+            return demo.run(
+                out=options.out,
+                quick=options.quick,
+                seed=options.seed,
+                late_module=options.late_module,
+                profile=options.profile,
+            )

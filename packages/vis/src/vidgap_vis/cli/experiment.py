@@ -9,6 +9,7 @@ from typing import get_args
 from vidgap_vis.cli.command import Command
 from vidgap_vis.cli.parser import Parser, several, whole
 from vidgap_vis.cli.predict import check_device
+from vidgap_vis.cli.signals import terminable
 from vidgap_vis.config.training import Precision
 
 FOLDER = Path("experiments")
@@ -70,17 +71,18 @@ class Experiment(Command):
         if not folder.is_dir() and (FOLDER / folder).is_dir():
             folder = FOLDER / folder
         name = f"{folder.name}_quick" if options.quick else folder.name
-        summary = run_experiment(
-            folder,
-            options.out or Path("runs") / name,
-            seeds=options.seeds,
-            processes=options.processes,
-            gpus=options.gpus,
-            precision=options.precision,
-            root=options.root,
-            elsewhere=options.elsewhere,
-            quick=options.quick,
-        )
+        with terminable():
+            summary = run_experiment(
+                folder,
+                options.out or Path("runs") / name,
+                seeds=options.seeds,
+                processes=options.processes,
+                gpus=options.gpus,
+                precision=options.precision,
+                root=options.root,
+                elsewhere=options.elsewhere,
+                quick=options.quick,
+            )
         if options.plot is not None:
             write_plot(options.plot, summary.data)
         print(summary)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -14,9 +15,14 @@ from pathlib import Path
 
 from vidgap_vis.cli.commands import COMMANDS
 from vidgap_vis.cli.memory import keep_freed_memory
-from vidgap_vis.cli.signals import was_terminated
 from vidgap_vis.config.reading import suggest
-from vidgap_vis.errors import ConfigError, InputError, TrainingError, WeightsError
+from vidgap_vis.errors import (
+    ConfigError,
+    InputError,
+    TrainingError,
+    WeightsError,
+    was_terminated,
+)
 
 MAX_TABLE_LINES = 24
 
@@ -36,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # OpenMP reads this once, when torch is imported, which every command does later.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     keep_freed_memory()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # file names need not be UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")
     show_log()
     try:
         return dispatch(words)

@@ -24,10 +24,5 @@ def terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def was_terminated(stop: BaseException) -> bool:
-    """Return whether what ended a command was SIGTERM."""
-    return isinstance(stop, Terminated) or isinstance(stop.__cause__, Terminated)
-
-
 def _terminate(_number: int, _frame: FrameType | None) -> None:
     raise Terminated("terminated")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -293,7 +293,7 @@ def read_experiment(folder: Path) -> Experiment:
         if experiment.files is None:
             experiment.data(experiment.seeds[0])
         for name in experiment.runs:
-            _check_run(name)
+            _check_run(name, experiment.runs)
             experiment.config(name, experiment.seeds[0], folder)
         for name, arm in experiment.arms.items():
             _check_arm(name, arm)
@@ -307,12 +307,16 @@ def on(arm: str, held_out: str) -> str:
     return f"{arm} on {held_out}"
 
 
-def _check_run(name: str) -> None:
-    """Raise ConfigError where a run's folder would not lie in that of all runs."""
+def _check_run(name: str, others: Iterable[str]) -> None:
+    """Raise ConfigError where a run's folder would not lie in that of all runs, or holds others."""
     path = Path(name)
     if not path.parts or path.is_absolute() or ".." in path.parts or str(path) != name:
         message = f"wanted names of folders in one another, as video/pretrain, got {name!r}"
         raise ConfigError("", "runs", message)
+    for other in others:
+        if path in Path(other).parents:
+            message = f"wanted no run in another's folder, got {name!r} and {other!r}"
+            raise ConfigError("", "runs", message)
 
 
 def _check_arm(name: str, arm: Arm) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from itertools import cycle
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from threading import Thread
@@ -22,7 +23,12 @@ from typing import Any
 
 import torch
 
+from vidgap_vis.errors import Terminated, was_terminated
+
 MOST_PROCESSES = 2
+TERMINATED = 143
+"""What a process exits with that SIGTERM ended."""
+
 NICE = 10
 """Added to a yielding process's niceness."""
 
@@ -45,7 +51,15 @@ class Job:
         """Do it; this is what a process runs."""
         if self.yields and hasattr(os, "nice"):
             os.nice(NICE)
-        return self.call()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return self.call()
+        except BaseException as stop:
+            if was_terminated(stop):  # with its checkpoint; the pool, too, is at its end
+                os._exit(TERMINATED)
+            raise
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def run_jobs(
@@ -68,6 +82,7 @@ def run_jobs(
     Raises:
         ValueError: what a job needs does not come before it.
         Exception: the error of the job that failed first.
+        KeyboardInterrupt: Ctrl-C or SIGTERM came; what ran has ended, trainings with a checkpoint.
     """
     for index, (name, job) in enumerate(jobs.items()):
         if job.needs and job.needs not in [*jobs][:index]:
@@ -96,7 +111,10 @@ def num_processes() -> int:
 
 @contextmanager
 def process_pool(processes: int, gpus: Sequence[int] = ()) -> Iterator[ProcessPoolExecutor]:
-    """Yield a pool; where its block fails, what has not begun is dropped.
+    """Yield a pool; where its block fails, what has not begun is dropped, and what runs waited for.
+
+    Ctrl-C in a terminal reaches all processes; SIGTERM may reach this one alone, which passes it
+    on.
 
     Args:
         processes: of the pool.
@@ -112,6 +130,10 @@ def process_pool(processes: int, gpus: Sequence[int] = ()) -> Iterator[ProcessPo
     )
     try:
         yield pool
+    except Terminated:
+        for process in active_children():
+            process.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -119,6 +141,8 @@ def process_pool(processes: int, gpus: Sequence[int] = ()) -> Iterator[ProcessPo
 def _begin(hand: SimpleQueue[int] | None) -> None:
     """Begin a process: it has one thread, and the next GPU of the hand, if there is one."""
     torch.set_num_threads(1)
+    # While it waits: a process that dies breaks the pool, and ends the others' work.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
     if hand is not None:
         number, given = hand.get(), os.environ.get("CUDA_VISIBLE_DEVICES")

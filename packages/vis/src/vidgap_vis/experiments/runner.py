@@ -195,7 +195,7 @@ def train(config: Config, parent: Path | None, folder: Path, *, profile: bool = 
         shutil.rmtree(folder)  # stopped before its first checkpoint
     folder.parent.mkdir(parents=True, exist_ok=True)
     start = None if parent is None else parent / WEIGHTS_FOLDER
-    with saying(folder.with_suffix(".log")):
+    with saying(folder.with_name(f"{folder.name}.log")):
         if isinstance(config, PretrainConfig):
             pretrain(config, folder, start, resume=resume, profile=profile)
         else:

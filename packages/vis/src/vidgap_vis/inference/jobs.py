@@ -145,16 +145,16 @@ def plan(
 
 
 def apart(names: Sequence[str]) -> list[str]:
-    """Return names of which no two are the same: name, name_2, ..."""
-    found: dict[str, None] = {}
+    """Return names, no two of which any disk takes for the same, as a and A: name, name_2, ..."""
+    found: dict[str, str] = {}
     numbers: dict[str, int] = {}
     for name in names:
-        one, number = name, numbers.get(name, 1)
-        while one in found:
+        one, number = name, numbers.get(name.casefold(), 1)
+        while one.casefold() in found:
             number += 1
             one = f"{name}_{number}"
-        found[one], numbers[name] = None, number
-    return [*found]
+        found[one.casefold()], numbers[name.casefold()] = one, number
+    return [*found.values()]
 
 
 def output_paths(

@@ -13,7 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from vidgap_segmenter import ClipOutput
-from vidgap_vis.errors import ConfigError, check
+from vidgap_vis.errors import ConfigError, InputError, check
 from vidgap_vis.inference.draw import Draw, Drawing
 from vidgap_vis.inference.jobs import Job, Targets, plan
 from vidgap_vis.inference.outputs import (
@@ -104,7 +104,7 @@ class PredictSummary:
 
 
 class Stopped(KeyboardInterrupt):
-    """A run was asked to stop, and kept what it had done.
+    """A run was asked to stop, and kept what it had done. It survives pickling.
 
     Attributes:
         summary: of that.
@@ -115,9 +115,12 @@ class Stopped(KeyboardInterrupt):
         files = ", ".join(map(str, summary.written)) or "no file"
         super().__init__(f"stopped after {summary.num_frames} frames; they are in {files}")
 
+    def __reduce__(self) -> tuple[type[Stopped], tuple[PredictSummary]]:
+        return type(self), (self.summary,)
+
 
 def predict(
-    inputs: Sequence[str | Path],
+    inputs: str | Path | Sequence[str | Path],
     segmenter: VideoSegmenter,
     *,
     out: str | Path | None = None,
@@ -137,8 +140,8 @@ def predict(
     after any other error, what belongs to videos that have ended stays, and the lines.
 
     Args:
-        inputs: what `named_videos` opens, whose video ids are 1, 2, ...; or one YouTube-VIS JSON,
-            whose ids are kept.
+        inputs: one or several that `named_videos` opens, whose video ids are 1, 2, ...; or one
+            YouTube-VIS JSON, whose ids are kept.
         segmenter: the model and its tracker. Its score threshold does not matter here.
         out: the overlay; for several videos, or a JSON, a folder of overlays. None: no overlay.
         json: the results file in YouTube-VIS's format, of all tracks whatever their score.
@@ -157,6 +160,7 @@ def predict(
         Stopped: Ctrl-C came.
     """
     options = options or PredictOptions()
+    inputs = [inputs] if isinstance(inputs, str | Path) else inputs
     start = time.perf_counter()
     given = {"out": out, "json": json, "jsonl": jsonl, "mots": mots, "csv": csv, "crops": crops}
     targets = Targets(**{name: Path(path) for name, path in given.items() if path is not None})
@@ -172,6 +176,8 @@ def predict(
     )
     try:  # before anything is written; the first video's, for a tracker is made for each in turn
         first = segmenter.open(options.latency, score_threshold=0.0)
+    except InputError:
+        raise  # of a tracker of one's own
     except ValueError as error:
         raise ConfigError("", "--latency", str(error)) from error
     score, classes = options.score, segmenter.classes

@@ -30,7 +30,13 @@ def usual_tracker(with_embeddings: bool) -> OnlineTracker:
 
 
 def class_list(classes: Sequence[str] | ClassList) -> ClassList:
-    """Return classes, of names in order with category ids 1, 2, 3 ..."""
+    """Return classes, of names in order with category ids 1, 2, 3 ...
+
+    Raises:
+        ValueError: it is one name.
+    """
+    if isinstance(classes, str):
+        raise ValueError(f"classes must be a list of names, got {classes!r}")
     names = [info for info in classes if isinstance(info, str)]
     infos = tuple(info for info in classes if isinstance(info, ClassInfo))
     return infos or numbered_from_one(names)
@@ -62,11 +68,11 @@ class TrackStream:
             raise ValueError("classes must name one at least, got none")
         if tracker is not None and not tracker.any_number:
             raise ValueError("tracker must take any number of instances: any_number=True")
-        self.tracker = tracker
+        self.tracker = tracker or usual_tracker(with_embeddings=False)
+        self._is_given = tracker is not None
         self.score_threshold = score_threshold
         self._size: Size | None = None
         self._channels: int | None = None
-        self._num_before = 0  # frames before the first instance, which chooses the tracker
         self._closed = False
 
     def __enter__(self) -> TrackStream:
@@ -94,16 +100,11 @@ class TrackStream:
             raise ValueError(f"masks must be {size}, got {instances.masks.shape[1:]}")
         if num or size is not None or self._size is None or isinstance(found, Instances):
             self._check(instances, size)
-        if self.tracker is None:
-            if not num:
-                self._num_before += 1
-                return self._nothing(self._num_before - 1)
-            self.tracker = usual_tracker(instances.embeddings is not None)
         tracks = self.tracker.step([self._detections(instances)])
         rows = tracks.queries[:, 0]
         shown = tracks.class_scores[:, 0]  # (R, K)
         result = FrameResult(
-            frame_index=tracks.first_frame + self._num_before,
+            frame_index=tracks.first_frame,
             size=self._size or instances.masks.shape[1:],
             track_ids=tracks.ids,
             labels=shown.argmax(axis=1).astype(np.int64),
@@ -119,18 +120,14 @@ class TrackStream:
 
     def finish(self) -> VideoTracks:
         """Rank the tracks of the video."""
-        if self.tracker is None:
-            none = np.zeros(0, np.int64)
-            return VideoTracks(none, none, np.zeros(0))
         return self.tracker.finish()
 
     def state_dict(self) -> StateDict:
         """Return all that is needed to go on; it does not grow with the video."""
         return {
-            "tracker": {} if self.tracker is None else self.tracker.state_dict(),
+            "tracker": self.tracker.state_dict(),
             "size": np.array(self._size or (), np.int64),
             "channels": -1 if self._channels is None else self._channels,
-            "num_before": self._num_before,
         }
 
     def load_state_dict(self, state: StateDict) -> None:
@@ -138,17 +135,17 @@ class TrackStream:
         height, width = state["size"].tolist() or (0, 0)
         self._size = (height, width) if height else None
         self._channels = None if state["channels"] < 0 else int(state["channels"])
-        self._num_before = int(state["num_before"])
-        if state["tracker"]:
-            self.tracker = self.tracker or usual_tracker(bool(self._channels))
-            self.tracker.load_state_dict(state["tracker"])
+        self._choose(state["tracker"])
 
-    def _nothing(self, frame_index: int) -> FrameResult:
-        """Return the result of a frame without instances."""
-        assert self._size is not None
-        none, scores = np.zeros(0, np.int64), np.zeros((0, len(self.classes)), np.float32)
-        of_none = (none, none, scores[:, 0], (), scores, scores[:, 0])
-        return FrameResult(frame_index, self._size, *of_none, self.classes)
+    def _choose(self, state: StateDict) -> None:
+        """Let the usual tracker for what is found go on from the state of another.
+
+        Before the first instance it is not known whether there are embeddings; that state is the
+        same with and without.
+        """
+        if not self._is_given:
+            self.tracker = usual_tracker(with_embeddings=bool(self._channels))
+        self.tracker.load_state_dict(state)
 
     def _check(self, instances: Instances, size: Size | None) -> None:
         """Compare a frame with the first one."""
@@ -168,7 +165,9 @@ class TrackStream:
             raise ValueError(
                 f"embeddings must have {self._channels} channels, as before, got {channels}"
             )
-        self._channels = channels
+        chosen, self._channels = self._channels is not None, channels
+        if not chosen and not self._is_given:
+            self._choose(self.tracker.state_dict())
 
     def _detections(self, instances: Instances) -> Detections:
         """Return instances as a tracker reads them."""

@@ -9,6 +9,7 @@ points of the loss depend on seeds and the step alone, so nothing else but the s
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 from collections.abc import Mapping
@@ -25,6 +26,16 @@ CHECKPOINT_FOLDER = "checkpoint"
 SCALER_FILE = "scaler.json"
 PENDING_FILE = "pending.json"
 """What the log had not written yet."""
+
+DAMAGED = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    pickle.UnpicklingError,
+    SafetensorError,
+)
+"""What reading a damaged checkpoint raises."""
 
 _PREFIX = "step_"
 _PARTIAL = ".partial"
@@ -45,24 +56,41 @@ def save_checkpoint(
         run: the run's folder.
         step: how many are done.
         pending: of the log, what it has not written yet.
+
+    Raises:
+        InputError: it cannot be written; the one before is kept.
     """
     folder = run / CHECKPOINT_FOLDER
     partial, final = folder / _PARTIAL, folder / f"{_PREFIX}{step:06d}"
-    if accelerator.is_main_process:
+    try:
+        if accelerator.is_main_process:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+        accelerator.wait_for_everyone()
+        accelerator.save_state(str(partial))
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            (partial / SCALER_FILE).write_text(json.dumps(scaler.state_dict()))
+            (partial / PENDING_FILE).write_text(json.dumps(pending))
+            to_disk(partial)
+            if final.exists():
+                shutil.rmtree(final)
+            partial.rename(final)
+            for older in checkpoints(run)[:-1]:
+                shutil.rmtree(older)
+    except (OSError, RuntimeError, SafetensorError) as error:  # RuntimeError: of torch, a full disk
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        reason = str(error).split("\n")[0]
+        raise InputError(folder, "", f"no checkpoint can be written ({reason})") from error
     accelerator.wait_for_everyone()
-    accelerator.save_state(str(partial))
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        (partial / SCALER_FILE).write_text(json.dumps(scaler.state_dict()))
-        (partial / PENDING_FILE).write_text(json.dumps(pending))
-        if final.exists():
-            shutil.rmtree(final)
-        partial.rename(final)
-        for older in checkpoints(run)[:-1]:
-            shutil.rmtree(older)
-    accelerator.wait_for_everyone()
+
+
+def to_disk(folder: Path) -> None:
+    """Wait until the files in a folder are on the disk, lest a power cut leave it empty ones."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
 
 
 def checkpoints(run: Path) -> list[Path]:
@@ -97,7 +125,7 @@ def load_checkpoint(
         pending: dict[str, Any] = {}  # as in checkpoints of before there was such a file
         if (found[-1] / PENDING_FILE).is_file():
             pending = json.loads((found[-1] / PENDING_FILE).read_text())
-    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
+    except DAMAGED as error:
         reason = str(error).split("\n")[0]
         raise InputError(found[-1], "", f"damaged checkpoint ({reason})") from error
     return step_of(found[-1]), pending

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: finish the step and leave a checkpoint; a second one stops at once."""
+"""Ctrl-C and SIGTERM: finish the step and leave a checkpoint; a second Ctrl-C stops at once."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """While the block runs, the first signal is `received`, the second raises KeyboardInterrupt.
+    """While the block runs, a signal is `received`; Ctrl-C after it raises KeyboardInterrupt.
 
+    SIGTERM may come again, as from a scheduler and from a parent process, and asks for the same.
     Outside the main thread, where Python allows no handlers, it does nothing.
     """
 
@@ -48,8 +49,10 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        if self.wanted:
+        if self.wanted and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.received = number
+        again, self.received = self.wanted, number
+        if again:
+            return
         # Not print: a handler may run while the interpreter is writing to the same stream.
         os.write(2, b"\nvidgap: finishing this step; Ctrl-C again stops at once\n")

@@ -35,7 +35,7 @@ def read_names(given: str) -> ClassList:
         return read_classes(read_record(path))
     if _is_file(path):
         try:
-            words = path.read_text(encoding="utf-8").splitlines()
+            words = path.read_text(encoding="utf-8-sig").splitlines()
         except UnicodeDecodeError as error:
             raise InputError(path, "", "not a text file of a class name a line") from error
     elif "," not in given and (len(path.parts) > 1 or path.suffix.lower() in FILE_ENDINGS):

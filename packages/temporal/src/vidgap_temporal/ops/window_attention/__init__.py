@@ -62,7 +62,7 @@ def window_attention(
     size = (window_size, head_channels, num_frames)
     chosen = choose("window_attention", backend, obstacles(q.device, q.dtype, *size))
     run = triton.window_attention if chosen == "triton" else reference.window_attention
-    return run(q, k, v, bias, settings)
+    return run(q, k, v, bias, settings).to(q.dtype)  # in autocast the reference has its own
 
 
 def obstacles(

@@ -29,7 +29,8 @@ class TableSink(SpooledSink):
     def open(self) -> None:
         super().open()
         temporary = self.stack.enter_context(replacing(self._path))
-        self._file = temporary.open("w", encoding="utf-8", newline="")
+        # File names need not be UTF-8.
+        self._file = temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="")
         self.close_at_end(self._file, self._path)
         self._rows = csv.writer(self._file)
         self._rows.writerow(HEADER)

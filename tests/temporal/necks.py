@@ -41,7 +41,7 @@ class Model(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         self.neck = Neck(pack)
-        self.told = pack is tokens
+        self.told = pack in (tokens, tokens_of_mapping)
 
     def forward(self, images: Tensor) -> Any:
         height, width = images.shape[-2:]
@@ -53,6 +53,23 @@ def tokens(maps: list[Tensor]) -> SimpleNamespace:
     """What a deformable encoder gives, coarse to fine."""
     levels = [level.flatten(2).transpose(1, 2) for level in maps[::-1]]
     return SimpleNamespace(last_hidden_state=torch.cat(levels, 1), attentions=None)
+
+
+class TokenOutput(OrderedDict):  # type: ignore[type-arg]
+    """A mapping whose values are attributes, too, as Hugging Face's outputs."""
+
+    last_hidden_state: Tensor
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+        super().__setattr__(name, value)
+
+
+def tokens_of_mapping(maps: list[Tensor]) -> TokenOutput:
+    """The same as a mapping."""
+    output = TokenOutput()
+    output.last_hidden_state = tokens(maps).last_hidden_state
+    return output
 
 
 def named(maps: list[Tensor]) -> dict[str, Tensor]:

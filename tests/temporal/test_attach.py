@@ -10,7 +10,19 @@ from typing import Any
 
 import pytest
 import torch
-from temporal.necks import FORMS, IMAGES, Model, mixed, named, same, small, weights_of, with_more
+from temporal.necks import (
+    FORMS,
+    IMAGES,
+    Model,
+    mixed,
+    named,
+    same,
+    small,
+    tokens,
+    tokens_of_mapping,
+    weights_of,
+    with_more,
+)
 from temporal.pyramids import make_module
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -109,6 +121,18 @@ def test_a_key_that_is_a_number_goes_before_an_index(levels, chosen):
     attach(model, mstm, 3, at="neck", levels=levels)
     refined = model(IMAGES)
     assert same([refined[k] for k in chosen], mixed(mstm, [plain[k] for k in chosen], 3))
+
+
+@torch.no_grad()
+def test_levels_of_tokens_are_places_fine_to_coarse_in_a_mapping_too():
+    maps_of, wanted = FORMS["tokens"][1], []
+    for pack in (tokens, tokens_of_mapping):
+        model = Model(pack)
+        attach(model, small(num_scales=2), 3, at="neck", levels=(0, 1))
+        wanted.append(maps_of(model(IMAGES)))
+    assert same(*wanted)
+    plain = maps_of(Model(tokens)(IMAGES))
+    assert [torch.equal(a, b) for a, b in zip(wanted[0], plain, strict=True)] == [0, 0, 1]
 
 
 @torch.no_grad()

@@ -81,8 +81,17 @@ def test_trained_with_one_frame_is_trained_with_the_same_frames(tmp_path: Path) 
 def test_augmentations_arms_differ_in_their_clips_alone(tmp_path: Path) -> None:
     experiment = read_experiment(FOLDER / "augmentation")
     configs = {name: experiment.config(name, 1, tmp_path) for name in experiment.runs}
-    pre = {name: one for name, one in configs.items() if isinstance(one, PretrainConfig)}
     fine = {name: one for name, one in configs.items() if isinstance(one, FinetuneConfig)}
+    assert {experiment.runs[name].init for name in fine} == {"image"}
+    for name, one in fine.items():
+        assert replace(one, clip=fine["fine_180"].clip) == fine["fine_180"], name
+    assert len({one.clip for one in fine.values()}) == len(fine)
+
+
+def test_pseudo_clips_of_one_start_differ_in_augmentation_alone(tmp_path: Path) -> None:
+    experiment = read_experiment(FOLDER / "pseudo_clips")
+    configs = {name: experiment.config(name, 1, tmp_path) for name in experiment.runs}
+    pre = {name: one for name, one in configs.items() if isinstance(one, PretrainConfig)}
     start = pre.pop("start")
     assert {experiment.runs[name].init for name in pre} == {"start"}
     assert len({frames(one) for one in pre.values()}) == 1
@@ -92,10 +101,7 @@ def test_augmentations_arms_differ_in_their_clips_alone(tmp_path: Path) -> None:
     assert (still.clip.num_frames, still.clip.max_rotation_deg) == (1, 0.0)
     for name, one in pre.items():
         assert replace(one, clip=rotation.clip) == rotation, name
-    for name, fine_one in fine.items():
-        assert replace(fine_one, clip=fine["fine_180"].clip) == fine["fine_180"], name
     assert len({one.clip for one in pre.values()}) == len(pre)
-    assert len({one.clip for one in fine.values()}) == len(fine)
 
 
 def test_test_clips_are_others_for_each_seed() -> None:

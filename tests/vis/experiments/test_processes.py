@@ -126,6 +126,7 @@ def test_a_process_ends_with_one_that_is_killed(tmp_path: Path) -> None:
 
 
 STOPPED = """
+import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -134,12 +135,22 @@ from vidgap_vis.cli.signals import terminable
 from vidgap_vis.experiments.processes import Job, run_jobs
 
 sys.path.insert(0, sys.argv[2])
-from test_processes import train
+from test_processes import end, train
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
+    folder, fails = Path(sys.argv[1]), sys.argv[3] == "fails"
+    jobs = {"a": Job(partial(train, folder)), "b": Job(partial(end, folder, fails))}
     with terminable():
-        run_jobs({"a": Job(partial(train, Path(sys.argv[1])))}, print, processes=2)
+        run_jobs(jobs, print, processes=2)
 """
+
+
+def end(folder: Path, fails: bool) -> None:
+    """End at once, after which a process waits for work."""
+    (folder / "ended").touch()
+    if fails:
+        raise ValueError("failed")
 
 
 def train(folder: Path) -> None:
@@ -153,20 +164,29 @@ def train(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "alone"),
-    [(signal.SIGINT, False), (signal.SIGTERM, False), (signal.SIGTERM, True)],
-    ids=["Ctrl-C", "SIGTERM to all", "SIGTERM to the parent"],
+    ("number", "alone", "other"),
+    [
+        (signal.SIGINT, False, "waits"),
+        (signal.SIGINT, True, "waits"),
+        (signal.SIGTERM, False, "waits"),
+        (signal.SIGTERM, True, "fails"),
+    ],
+    ids=["Ctrl-C", "SIGINT to the parent", "SIGTERM to all", "SIGTERM after a failure"],
 )
-def test_a_stop_leaves_checkpoints_and_ends(number: int, alone: bool, tmp_path: Path) -> None:
-    """One process trains, another may wait for work."""
+def test_a_stop_leaves_checkpoints_and_ends(
+    number: int, alone: bool, other: str, tmp_path: Path
+) -> None:
+    """One process trains, another waits for work."""
     script = tmp_path / "stopped.py"
     script.write_text(STOPPED)
-    command = [sys.executable, script, tmp_path, Path(__file__).parent]
+    command = [sys.executable, script, tmp_path, Path(__file__).parent, other]
     with subprocess.Popen(
         list(map(str, command)), start_new_session=True, stderr=subprocess.PIPE, text=True
     ) as parent:
         try:
             wait_until((tmp_path / "begun").is_file)
+            wait_until((tmp_path / "ended").is_file)
+            time.sleep(1)  # the parent hears of it
             send = os.kill if alone else os.killpg
             send(parent.pid, number)
             _, said = parent.communicate(timeout=120)

@@ -256,6 +256,7 @@ def test_overlay_names_differ(tmp_path: Path) -> None:
     found = output_paths("--out", names, tmp_path, (".mp4",), folder=True)
     assert [path.name for path in found if path] == ["a.mp4", "a_2.mp4", "a_2_2.mp4", "b.mp4"]
     assert apart(["Clip", "clip", "clip"]) == ["Clip", "clip_2", "clip_3"]  # one file elsewhere
+    assert apart(["caf\u00e9", "cafe\u0301"]) == ["caf\u00e9", "cafe\u0301_2"]
 
 
 def test_categories_that_the_model_knows_by_another_name_are_named(tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ class Handle:
                 f"{self._at!r} must return maps (B*T, C, H, W), alone or in a list, tuple or "
                 f"mapping, or tokens with spatial_shapes_list, got {type(output).__name__}"
             )
-        keyed = isinstance(output, Mapping)
+        keyed = isinstance(output, Mapping) and maps.keys() <= output.keys()  # not tokens' numbers
         chosen = choose(maps, mstm.num_scales, self._levels, self._at, keyed=keyed)
         refined = self._mix(mstm, [maps[key] for key in chosen], f"{chosen} of {self._at!r}")
         return repack({**maps, **dict(zip(chosen, refined, strict=True))})

@@ -130,7 +130,7 @@ def check_keeps_source(out: Path, read: Iterable[Path]) -> None:
 def temporary_sibling(target: Path) -> Path:
     """Return an unused hidden name in `target`'s folder, which is made where it is missing."""
     make_parent(target)
-    return target.with_name(f".{secrets.token_hex(6)}{target.suffix}")  # shorter than any name
+    return target.with_name(f".{secrets.token_hex(6)}{target.suffix}")  # no longer than the name
 
 
 def make_parent(target: Path) -> None:

@@ -147,15 +147,15 @@ def read_settings(folder: str | Path, architecture: str) -> dict[str, Any]:
 def check_temporal(folder: str | Path, temporal: TemporalModule | None) -> None:
     """Raise ValueError where a module is set up otherwise than the one that a folder describes.
 
-    Not every setting changes a weight's shape. A module without `config` passes, and so does one
-    for a folder without.
+    Not every setting changes a weight's shape; all but `init` must be the same, or None, a default.
+    A module without `config` passes, and so does one for a folder without.
     """
     before = read_config(folder)["temporal"]
     if not before or not isinstance(temporal, SavableTemporalModule):
         return
     now = json.loads(json.dumps(dict(temporal.config), default=_plain))
     for name, value in now.items():
-        if name != INIT and before.get(name, value) != value:
+        if name != INIT and None not in (value, before.get(name)) and before[name] != value:
             raise ValueError(
                 f"temporal must have {name}={before[name]!r}, as {Path(folder) / CONFIG_FILE} "
                 f"says, got {value!r}"

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -23,11 +24,14 @@ from typing import Any
 
 import torch
 
-from vidgap_vis.errors import Terminated, was_terminated
+from vidgap_vis.errors import was_terminated
 
 MOST_PROCESSES = 2
 TERMINATED = 143
 """What a process exits with that SIGTERM ended."""
+
+PAUSE_S = 0.5
+"""Between two wishes that processes end."""
 
 NICE = 10
 """Added to a yielding process's niceness."""
@@ -113,8 +117,7 @@ def num_processes() -> int:
 def process_pool(processes: int, gpus: Sequence[int] = ()) -> Iterator[ProcessPoolExecutor]:
     """Yield a pool; where its block fails, what has not begun is dropped, and what runs waited for.
 
-    Ctrl-C in a terminal reaches all processes; SIGTERM may reach this one alone, which passes it
-    on.
+    A stop that reaches this process alone is passed on as SIGTERM.
 
     Args:
         processes: of the pool.
@@ -129,10 +132,16 @@ def process_pool(processes: int, gpus: Sequence[int] = ()) -> Iterator[ProcessPo
         processes, context, initializer=_begin, initargs=(hand if gpus else None,)
     )
     try:
-        yield pool
-    except Terminated:
-        for process in active_children():
-            process.terminate()
+        try:
+            yield pool
+        except Exception:  # a job failed: what runs goes on
+            pool.shutdown(cancel_futures=True)
+            raise
+    except KeyboardInterrupt:
+        while children := active_children():  # again: one may have ended its job, and wait for more
+            for process in children:
+                process.terminate()
+            time.sleep(PAUSE_S)
         raise
     finally:
         pool.shutdown(cancel_futures=True)

@@ -56,7 +56,7 @@ class MaskSpool:
     def __enter__(self) -> MaskSpool:
         make_parent(self.target)  # an error is to name the output
         folder = self.target if self.target.is_dir() else self.target.parent
-        self._file = temporary_sibling(folder / f"{self.target.stem}.spool")
+        self._file = temporary_sibling(folder / "masks.spool")
         try:
             self._database = sqlite3.connect(self._file, isolation_level=None)
             self._database.executescript(_SCHEMA)

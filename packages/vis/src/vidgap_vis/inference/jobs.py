@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
@@ -149,12 +150,17 @@ def apart(names: Sequence[str]) -> list[str]:
     found: dict[str, str] = {}
     numbers: dict[str, int] = {}
     for name in names:
-        one, number = name, numbers.get(name.casefold(), 1)
-        while one.casefold() in found:
+        one, number = name, numbers.get(plain(name), 1)
+        while plain(one) in found:
             number += 1
             one = f"{name}_{number}"
-        found[one.casefold()], numbers[name.casefold()] = one, number
+        found[plain(one)], numbers[plain(name)] = one, number
     return [*found.values()]
+
+
+def plain(name: str) -> str:
+    """Return a name as macOS and Windows compare it: without capitals, accents written one way."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def output_paths(

@@ -68,7 +68,7 @@ class TrackStream:
             raise ValueError("classes must name one at least, got none")
         if tracker is not None and not tracker.any_number:
             raise ValueError("tracker must take any number of instances: any_number=True")
-        self.tracker = tracker or usual_tracker(with_embeddings=False)
+        self.tracker = usual_tracker(with_embeddings=False) if tracker is None else tracker
         self._is_given = tracker is not None
         self.score_threshold = score_threshold
         self._size: Size | None = None
@@ -131,7 +131,13 @@ class TrackStream:
         }
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Go on from a state, with the same classes and tracker."""
+        """Go on from a state, with the same classes and tracker.
+
+        Raises:
+            ValueError: it is of an earlier version, which counted frames otherwise.
+        """
+        if "num_before" in state:
+            raise ValueError("state must be of this version of vidgap-vis, got an earlier one's")
         height, width = state["size"].tolist() or (0, 0)
         self._size = (height, width) if height else None
         self._channels = None if state["channels"] < 0 else int(state["channels"])

@@ -12,7 +12,8 @@ import json
 import os
 import pickle
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,9 @@ DAMAGED = (
     SafetensorError,
 )
 """What reading a damaged checkpoint raises."""
+
+TORCH_WRITES = "inline_container"
+"""What the error of `torch.save` names on a full disk."""
 
 _PREFIX = "step_"
 _PARTIAL = ".partial"
@@ -62,27 +66,39 @@ def save_checkpoint(
     """
     folder = run / CHECKPOINT_FOLDER
     partial, final = folder / _PARTIAL, folder / f"{_PREFIX}{step:06d}"
-    try:
-        if accelerator.is_main_process:
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-        accelerator.wait_for_everyone()
+    main = accelerator.is_main_process
+    if main:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+    accelerator.wait_for_everyone()
+    with writing(folder, partial if main else None):
         accelerator.save_state(str(partial))
-        accelerator.wait_for_everyone()
-        if accelerator.is_main_process:
+    accelerator.wait_for_everyone()
+    if main:
+        with writing(folder, partial):
             (partial / SCALER_FILE).write_text(json.dumps(scaler.state_dict()))
             (partial / PENDING_FILE).write_text(json.dumps(pending))
             to_disk(partial)
-            if final.exists():
-                shutil.rmtree(final)
-            partial.rename(final)
-            for older in checkpoints(run)[:-1]:
-                shutil.rmtree(older)
-    except (OSError, RuntimeError, SafetensorError) as error:  # RuntimeError: of torch, a full disk
-        shutil.rmtree(partial, ignore_errors=True)
+        if final.exists():
+            shutil.rmtree(final)
+        partial.rename(final)
+        for older in checkpoints(run)[:-1]:
+            shutil.rmtree(older)
+    accelerator.wait_for_everyone()
+
+
+@contextmanager
+def writing(folder: Path, partial: Path | None) -> Iterator[None]:
+    """Turn what is said of a full disk into an InputError about `folder`, without `partial`."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if isinstance(error, RuntimeError) and TORCH_WRITES not in str(error):
+            raise
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
         reason = str(error).split("\n")[0]
         raise InputError(folder, "", f"no checkpoint can be written ({reason})") from error
-    accelerator.wait_for_everyone()
 
 
 def to_disk(folder: Path) -> None:

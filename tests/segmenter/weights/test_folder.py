@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from segmenter.support import MixFrames, random_frames, small_model
 from torch import Tensor, nn
 
 from vidgap_segmenter import Mask2Former, MaskDINO, weights
-from vidgap_temporal import MultiScaleTemporalModule
 
 CLASSES = [
     {"index": index, "category_id": 10 + index, "name": name}
@@ -51,6 +49,18 @@ def test_a_temporal_module_is_saved_with_its_config(model: Mask2Former, tmp_path
     assert all(torch.equal(state[name], tensor) for name, tensor in again.state_dict().items())
 
 
+class Set(MixFrames):
+    """Has settings that change none of its weights."""
+
+    def __init__(self, **settings: object) -> None:
+        super().__init__()
+        self.settings = settings
+
+    @property
+    def config(self) -> dict[str, object]:
+        return {"channels": self.channels, **self.settings}
+
+
 class Bare(nn.Module):
     """What a temporal module must have, and no `config`."""
 
@@ -84,15 +94,12 @@ def test_temporal_weights_need_their_module(model: Mask2Former, tmp_path: Path) 
 
 
 def test_a_temporal_module_is_set_up_as_the_one_that_was_saved(tmp_path: Path) -> None:
-    """`pairing` changes no weight's shape; `init` none of a weight that is loaded."""
-
-    def module(**changed: Any) -> MultiScaleTemporalModule:
-        return MultiScaleTemporalModule(channels=64, num_heads=2, ffn_channels=64, **changed)
-
-    small_model(temporal=module(init="identity")).save_pretrained(tmp_path, CLASSES)
-    Mask2Former.from_pretrained(tmp_path, temporal=module())
+    """Settings may change no weight's shape; `init` matters to none that is loaded."""
+    small_model(temporal=Set(pairing="half", init="identity")).save_pretrained(tmp_path, CLASSES)
+    for same in (Set(pairing="half"), Set(pairing="half", init="default"), Set(pairing=None)):
+        Mask2Former.from_pretrained(tmp_path, temporal=same)
     with pytest.raises(ValueError, match=r"pairing='half', as .*config.json says, got 'adja"):
-        Mask2Former.from_pretrained(tmp_path, temporal=module(pairing="adjacent"))
+        Mask2Former.from_pretrained(tmp_path, temporal=Set(pairing="adjacent"))
 
 
 def test_saving_again_replaces_and_leaves_other_files(model: Mask2Former, tmp_path: Path) -> None:

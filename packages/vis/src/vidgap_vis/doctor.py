@@ -210,7 +210,7 @@ def with_gradients(op: Op, inputs: Sequence[Tensor], backend: str) -> list[Tenso
 def masks_of_logits(device: str) -> Finding:
     """Say what makes masks of logits, and compare with the reference in float64: all pixels."""
     logits = torch.randn(2, 5, 7, generator=torch.Generator().manual_seed(0)).to(device)
-    nothing = logits.new_zeros(1, 1, 1, 2)
+    nothing = logits.new_zeros(1, 2, 1, 2)
     output = ClipOutput(
         class_logits=nothing,
         mask_logits=logits[None, :, None],

@@ -55,7 +55,7 @@ def tokens(maps: list[Tensor]) -> SimpleNamespace:
     return SimpleNamespace(last_hidden_state=torch.cat(levels, 1), attentions=None)
 
 
-class TokenOutput(OrderedDict):  # type: ignore[type-arg]
+class TokenOutput(OrderedDict[str, Any]):
     """A mapping whose values are attributes, too, as Hugging Face's outputs."""
 
     last_hidden_state: Tensor

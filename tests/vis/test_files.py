@@ -14,8 +14,9 @@ import pytest
 
 from vidgap_segmenter import LoadReport
 from vidgap_vis.classes import ClassInfo, from_categories
-from vidgap_vis.errors import ConfigError, InputError, WeightsError
+from vidgap_vis.errors import ConfigError, InputError, TrainingInterrupted, WeightsError
 from vidgap_vis.files import check_folder_is_free, check_output, replacing, replacing_folder
+from vidgap_vis.inference.predict import PredictSummary, Stopped
 
 
 def names(folder: Path) -> list[str]:
@@ -221,3 +222,12 @@ def test_a_file_that_is_read_or_lies_in_a_folder_that_is_read_is_refused(tmp_pat
 def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is no regular file"):
         check_output("--json", tmp_path, [])
+
+
+def test_what_stops_a_run_survives_pickling(tmp_path: Path) -> None:
+    stop = TrainingInterrupted(tmp_path, "finetune", 3, 9)
+    again = pickle.loads(pickle.dumps(stop))
+    assert str(again) == str(stop)
+    assert (again.folder, again.stage, again.step, again.steps) == (tmp_path, "finetune", 3, 9)
+    summary = PredictSummary((), (tmp_path,), 1, 2, 0.5)
+    assert pickle.loads(pickle.dumps(Stopped(summary))).summary == summary

@@ -172,6 +172,12 @@ def test_scores_are_of_all_frames_whoever_chose_the_tracker(embeddings: bool) ->
     assert own.ids.tolist() == given.ids.tolist()
 
 
+def test_a_state_of_before_frames_were_counted_so_is_refused() -> None:
+    state = TrackStream(["cat"]).state_dict()
+    with pytest.raises(ValueError, match="state must be of this version of vidgap-vis, got an"):
+        TrackStream(["cat"]).load_state_dict({**state, "num_before": 0})
+
+
 def test_one_name_is_no_list_of_names() -> None:
     with pytest.raises(ValueError, match="classes must be a list of names, got 'person'"):
         TrackStream("person")

@@ -111,7 +111,7 @@ def test_a_trained_head_follows_better_than_a_fresh_one(
 ) -> None:
     config, trained = config_of(name, squares), runs(name) / "weights"
     found = association(config, trained, batch)
-    assert found > 0.55  # other seeds: 0.64 to 0.84
+    assert found > 0.55  # 0.61 to 0.84 over seeds and starts of the embedding head, fresh 0.2 to 0.6
     assert found > 0.1 + association(config, trained, batch, fresh=True)
 
 
@@ -133,7 +133,7 @@ def test_idols_contrast_tells_instances_apart(
     config = config_of("idol", squares)
     settings = replace(config.train, steps=1, lr=1e-12, milestones=())
     finetune(replace(config, train=settings), None, tmp_path / "fresh")
-    assert association(config, runs("idol") / "weights", batch) > 0.65
+    assert association(config, runs("idol") / "weights", batch) > 0.65  # 0.67 to 0.84 over seeds
     assert association(config, tmp_path / "fresh" / "weights", batch) < 0.55
 
 

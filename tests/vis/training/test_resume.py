@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import signal
 from dataclasses import replace
 from itertools import count
@@ -13,7 +12,6 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from vis.support.tiny_runs import (
     MODEL,
@@ -28,9 +26,7 @@ from vis.support.tiny_runs import (
 from vidgap_vis import build
 from vidgap_vis.config import HeadConfig
 from vidgap_vis.errors import InputError, TrainingError, TrainingInterrupted
-from vidgap_vis.inference.predict import PredictSummary, Stopped
 from vidgap_vis.training import loop as train
-from vidgap_vis.training.checkpoint import checkpoints
 from vidgap_vis.training.finetune import finetune
 from vidgap_vis.training.metrics import MetricsLog
 from vidgap_vis.training.pretrain import pretrain
@@ -351,54 +347,3 @@ def test_resuming_refuses_changed_data_and_allows_what_changes_nothing(tmp_path:
     (root / "images.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=r"data\.annotations: the file has changed"):
         pretrain(pretrain_config(root, steps=1), tmp_path / "run", resume=True)
-
-
-def test_checkpoints_are_read_without_running_them(images: Path, tmp_path: Path) -> None:
-    config, out = pretrain_config(images, steps=1), tmp_path / "run"
-    pretrain(config, out)
-    marker = tmp_path / "ran"
-
-    class Bomb:
-        def __reduce__(self) -> tuple[object, tuple[str]]:
-            return os.mkdir, (str(marker),)
-
-    for name in ("optimizer.bin", "random_states_0.pkl"):
-        torch.save({"state": Bomb()}, out / "checkpoint" / "step_000001" / name)
-    with pytest.raises(InputError, match=r"step_000001: damaged checkpoint"):
-        pretrain(config, out, resume=True)
-    assert not marker.exists()
-
-
-def test_a_checkpoint_that_a_power_cut_emptied_is_named(images: Path, tmp_path: Path) -> None:
-    config, out = pretrain_config(images, steps=1), tmp_path / "run"
-    pretrain(config, out)
-    (out / "checkpoint" / "step_000001" / "optimizer.bin").write_bytes(b"")
-    with pytest.raises(InputError, match=r"step_000001: damaged checkpoint"):
-        pretrain(config, out, resume=True)
-
-
-def test_a_full_disk_is_named_and_the_checkpoint_before_stays(
-    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out, save = tmp_path / "run", Accelerator.save_state
-
-    def half(accelerator: Accelerator, folder: str) -> None:
-        if checkpoints(out):
-            (Path(folder) / "model.safetensors").write_bytes(b"half")
-            raise SafetensorError("No space left on device")
-        save(accelerator, folder)
-
-    monkeypatch.setattr(Accelerator, "save_state", half)
-    config = pretrain_config(images, steps=2, checkpoint_every=1)
-    with pytest.raises(InputError, match=r"no checkpoint can be written \(No space left"):
-        pretrain(config, out)
-    assert os.listdir(out / "checkpoint") == ["step_000001"]
-
-
-def test_what_stops_a_run_survives_pickling(tmp_path: Path) -> None:
-    stop = TrainingInterrupted(tmp_path, "finetune", 3, 9)
-    again = pickle.loads(pickle.dumps(stop))
-    assert str(again) == str(stop)
-    assert (again.folder, again.stage, again.step, again.steps) == (tmp_path, "finetune", 3, 9)
-    summary = PredictSummary((), (tmp_path,), 1, 2, 0.5)
-    assert pickle.loads(pickle.dumps(Stopped(summary))).summary == summary

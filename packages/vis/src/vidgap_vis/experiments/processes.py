@@ -134,11 +134,12 @@ def process_pool(processes: int, gpus: Sequence[int] = ()) -> Iterator[ProcessPo
     try:
         try:
             yield pool
-        except Exception:  # a job failed: what runs goes on
+        except Exception:  # a job failed: others go on to their ends, which a stop still reaches
             pool.shutdown(cancel_futures=True)
             raise
     except KeyboardInterrupt:
-        while children := active_children():  # again: one may have ended its job, and wait for more
+        # Again, for one may have ended its job and wait for more. Elsewhere it would kill outright.
+        while os.name == "posix" and (children := active_children()):
             for process in children:
                 process.terminate()
             time.sleep(PAUSE_S)
@@ -150,7 +151,7 @@ def process_pool(processes: int, gpus: Sequence[int] = ()) -> Iterator[ProcessPo
 def _begin(hand: SimpleQueue[int] | None) -> None:
     """Begin a process: it has one thread, and the next GPU of the hand, if there is one."""
     torch.set_num_threads(1)
-    # While it waits: a process that dies breaks the pool, and ends the others' work.
+    # While it waits, lest it dies with a traceback and breaks the pool.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
     if hand is not None:

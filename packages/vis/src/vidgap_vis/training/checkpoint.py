@@ -28,16 +28,6 @@ SCALER_FILE = "scaler.json"
 PENDING_FILE = "pending.json"
 """What the log had not written yet."""
 
-DAMAGED = (
-    OSError,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    pickle.UnpicklingError,
-    SafetensorError,
-)
-"""What reading a damaged checkpoint raises."""
-
 TORCH_WRITES = "inline_container"
 """What the error of `torch.save` names on a full disk."""
 
@@ -141,7 +131,14 @@ def load_checkpoint(
         pending: dict[str, Any] = {}  # as in checkpoints of before there was such a file
         if (found[-1] / PENDING_FILE).is_file():
             pending = json.loads((found[-1] / PENDING_FILE).read_text())
-    except DAMAGED as error:
+    except (
+        OSError,
+        EOFError,
+        RuntimeError,
+        ValueError,
+        pickle.UnpicklingError,
+        SafetensorError,
+    ) as error:
         reason = str(error).split("\n")[0]
         raise InputError(found[-1], "", f"damaged checkpoint ({reason})") from error
     return step_of(found[-1]), pending
